@@ -1,0 +1,50 @@
+package layers
+
+import (
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/gorgonia/moe/ops"
+	"github.com/gorgonia/moe/ops/backend"
+)
+
+// Linear is y = x · Weightᵀ, without bias.
+type Linear struct {
+	Name   string
+	Weight backend.Value // (N,D)
+}
+
+// Fwd maps x (T,D) to (T,N).
+func (l Linear) Fwd(x *gorgonia.Node) (*gorgonia.Node, error) {
+	w, err := Input(x.Graph(), l.Name, l.Weight)
+	if err != nil {
+		return nil, err
+	}
+	return ops.Linear(x, w)
+}
+
+// To is the layer with its weight on d.
+func (l Linear) To(d backend.Device) (Linear, error) { return l, move(d, &l.Weight) }
+
+// Embedding turns token ids into rows of a table.
+type Embedding struct {
+	Name  string
+	Table backend.Value // (V,H)
+	Dtype tensor.Dtype  // of the rows; the zero Dtype: float32
+}
+
+// Fwd maps ids (T) int32 to (T,H).
+func (l Embedding) Fwd(ids *gorgonia.Node) (*gorgonia.Node, error) {
+	table, err := Input(ids.Graph(), l.Name, l.Table)
+	if err != nil {
+		return nil, err
+	}
+	dt := l.Dtype
+	if dt.Type == nil {
+		dt = tensor.Float32
+	}
+	return ops.Embedding(dt, table, ids)
+}
+
+// To is the layer with its table on d.
+func (l Embedding) To(d backend.Device) (Embedding, error) { return l, move(d, &l.Table) }

@@ -1,0 +1,247 @@
+package backend
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"unsafe"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// Value is what flows along the edges of a Gorgonia graph.
+type Value = gorgonia.Value
+
+// Device is a place where values live and stages run.
+type Device interface {
+	fmt.Stringer // "cpu", "cuda:0"
+
+	// Kind is what backends register for: "cpu", "cuda".
+	Kind() string
+	// New allocates a contiguous value with undefined contents. Every dimension is ≥ 0.
+	New(dt tensor.Dtype, shape tensor.Shape) (Value, error)
+	// Upload copies a host *tensor.Dense (contiguous, row-major) here.
+	Upload(v Value) (Value, error)
+	// Download copies a value of this device into a new host *tensor.Dense.
+	Download(v Value) (Value, error)
+	// Sync waits for all work queued on the device and reports the first error found since the last Sync.
+	Sync() error
+}
+
+// Located is a value that knows its device. A value that is not Located lives on the Host.
+type Located interface{ Device() Device }
+
+// Composite is a value of several parts, each a value of its own, all on one device.
+type Composite interface {
+	Value
+	// Parts lists the parts in a fixed order.
+	Parts() []Value
+	// With is the same composite over other parts: the copies of Parts on another device, in the same order.
+	With(parts []Value) (Value, error)
+}
+
+// Packed is a weight in an order of memory that one backend likes, with the dtype and shape of what it was packed from.
+type Packed interface {
+	Value
+	// Unpack restores the ordinary value (a *tensor.Dense on the host).
+	Unpack() (Value, error)
+}
+
+// DeviceOf tells where v lives. For a composite it is the device of its first part that is not on the host.
+func DeviceOf(v Value) Device {
+	switch v := v.(type) {
+	case Located:
+		return v.Device()
+	case Composite:
+		for _, p := range v.Parts() {
+			if d := DeviceOf(p); d != Host {
+				return d
+			}
+		}
+	}
+	return Host
+}
+
+// To copies v to the device d, part by part; a value that is there already is returned as it is.
+func To(d Device, v Value) (Value, error) {
+	if c, ok := v.(Composite); ok {
+		if DeviceOf(c) == d && d == Host {
+			return c, nil
+		}
+		parts := slices.Clone(c.Parts())
+		for i, p := range parts {
+			moved, err := To(d, p)
+			if err != nil {
+				return nil, err
+			}
+			parts[i] = moved
+		}
+		return c.With(parts)
+	}
+	from := DeviceOf(v)
+	if from == d {
+		return v, nil
+	}
+	if from != Host {
+		h, err := from.Download(v)
+		if err != nil {
+			return nil, err
+		}
+		v = h
+	}
+	if d == Host {
+		return v, nil
+	}
+	v, err := Contiguous(v)
+	if err != nil {
+		return nil, err
+	}
+	return d.Upload(v)
+}
+
+// Overlap reports whether a and b share any byte of memory.
+func Overlap(a, b Value) bool {
+	if c, ok := a.(Composite); ok {
+		return slices.ContainsFunc(c.Parts(), func(p Value) bool { return Overlap(p, b) })
+	}
+	if c, ok := b.(Composite); ok {
+		return slices.ContainsFunc(c.Parts(), func(p Value) bool { return Overlap(a, p) })
+	}
+	if Elements(a.Shape()) == 0 || Elements(b.Shape()) == 0 || DeviceOf(a) != DeviceOf(b) {
+		return false
+	}
+	as, bs := a.Uintptr(), b.Uintptr()
+	return as < bs+b.MemSize() && bs < as+a.MemSize()
+}
+
+// Elements is the product of the dimensions: 1 for a scalar, 0 if any dimension is 0.
+// (tensor.Shape.TotalSize is 0 for a scalar.)
+func Elements(s tensor.Shape) int {
+	n := 1
+	for _, d := range s {
+		n *= d
+	}
+	return n
+}
+
+// Host is the CPU's memory.
+var Host Device = host{}
+
+type host struct{}
+
+func (host) String() string { return "cpu" }
+func (host) Kind() string   { return "cpu" }
+func (host) Sync() error    { return nil }
+
+func (host) New(dt tensor.Dtype, shape tensor.Shape) (Value, error) {
+	for _, d := range shape {
+		if d < 0 {
+			return nil, fmt.Errorf("cpu: allocate %v of shape %v: %w", dt, shape, ErrShape)
+		}
+	}
+	return tensor.New(tensor.Of(dt), tensor.WithShape(shape.Clone()...)), nil
+}
+
+func (host) Upload(v Value) (Value, error)   { return v, nil }
+func (host) Download(v Value) (Value, error) { return v, nil }
+
+// Contiguous returns v itself if it is a host tensor whose elements lie in row-major order without gaps, a copy that is so
+// if it is a view of another order, and an error (ErrValue) if it is masked or no *tensor.Dense.
+func Contiguous(v Value) (*tensor.Dense, error) {
+	d, ok := v.(*tensor.Dense)
+	if !ok {
+		return nil, fmt.Errorf("a host tensor is wanted, got %T: %w", v, ErrValue)
+	}
+	if d.IsMasked() {
+		return nil, fmt.Errorf("masked tensor of shape %v: %w", d.Shape(), ErrValue)
+	}
+	shape := d.Shape()
+	if Elements(shape) == 0 || rowMajor(shape, d.Strides()) {
+		return d, nil
+	}
+	size := d.Dtype().Size()
+	out := tensor.New(tensor.Of(d.Dtype()), tensor.WithShape(shape.Clone()...))
+	copyStrided(bytesOf(out, Elements(shape)*int(size)), bytesOf(d, spanOf(shape, d.Strides())*int(size)), shape, d.Strides(), int(size))
+	return out, nil
+}
+
+func rowMajor(shape tensor.Shape, strides []int) bool {
+	if len(strides) != len(shape) {
+		return Elements(shape) == 1
+	}
+	want := 1
+	for i := len(shape) - 1; i >= 0; i-- {
+		if shape[i] != 1 && strides[i] != want {
+			return false
+		}
+		want *= shape[i]
+	}
+	return true
+}
+
+// spanOf is the number of elements from the first to the last of a strided view.
+func spanOf(shape tensor.Shape, strides []int) int {
+	n := 1
+	for i, d := range shape {
+		n += (d - 1) * strides[i]
+	}
+	return n
+}
+
+func copyStrided(dst, src []byte, shape tensor.Shape, strides []int, size int) []byte {
+	if len(shape) == 0 {
+		copy(dst[:size], src)
+		return dst[size:]
+	}
+	for i := range shape[0] {
+		dst = copyStrided(dst, src[i*strides[0]*size:], shape[1:], strides[1:], size)
+	}
+	return dst
+}
+
+// address is the address of d's first element. tensor.Dense gives it as a uintptr only; the Dense's owner keeps it alive,
+// and Go's collector does not move the heap (Gorgonia itself rests on that).
+func address(d *tensor.Dense) unsafe.Pointer {
+	u := d.Uintptr()
+	return *(*unsafe.Pointer)(unsafe.Pointer(&u))
+}
+
+func bytesOf(d *tensor.Dense, n int) []byte { return unsafe.Slice((*byte)(address(d)), n) }
+
+// Slice gives the elements of a contiguous host tensor in row-major order, without a copy. It is empty for a tensor of no
+// elements, whose own Data method panics.
+func Slice[E any](v Value) ([]E, error) {
+	d, n, err := contiguousDense(v)
+	if err != nil {
+		return nil, err
+	}
+	if want := reflect.TypeFor[E](); d.Dtype().Type != want {
+		return nil, fmt.Errorf("a tensor of %v is wanted, got %v: %w", want, d.Dtype(), ErrDtype)
+	}
+	if n == 0 {
+		return nil, nil
+	}
+	return unsafe.Slice((*E)(address(d)), n), nil
+}
+
+// Bytes gives the memory of a contiguous host tensor of any fixed-size dtype, row-major, without a copy.
+func Bytes(v Value) ([]byte, error) {
+	d, n, err := contiguousDense(v)
+	if err != nil || n == 0 {
+		return nil, err
+	}
+	return bytesOf(d, n*int(d.Dtype().Size())), nil
+}
+
+func contiguousDense(v Value) (*tensor.Dense, int, error) {
+	d, ok := v.(*tensor.Dense)
+	if !ok {
+		return nil, 0, fmt.Errorf("a host tensor is wanted, got %T: %w", v, ErrValue)
+	}
+	n := Elements(d.Shape())
+	if n > 0 && (!rowMajor(d.Shape(), d.Strides()) || d.IsMasked()) {
+		return nil, 0, fmt.Errorf("a contiguous tensor is wanted, got shape %v with strides %v: %w", d.Shape(), d.Strides(), ErrValue)
+	}
+	return d, n, nil
+}

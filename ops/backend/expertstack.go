@@ -1,0 +1,104 @@
+package backend
+
+import (
+	"fmt"
+
+	"github.com/chewxy/hm"
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+)
+
+// ExpertStack is a weight (E,N,D) whose matrices lie where they are: expert e's matrix is a list of blocks (N_b,D), one
+// below the other, ΣN_b = N. A checkpoint keeps w1 and w3 of every expert as tensors of their own; stacked as {w1, w3} they
+// are W13 (E,2F,H) without a copy. Every expert has the same list of block heights.
+type ExpertStack struct {
+	blocks  [][]Value // [expert][block]
+	rows, d int
+	dtype   tensor.Dtype
+}
+
+// StackExperts joins blocks[e], the blocks of each expert from top to bottom. It needs an expert and a block at least; all
+// blocks have one dtype, two dimensions and one width, and block b has one height for all experts.
+func StackExperts(blocks [][]Value) (*ExpertStack, error) {
+	if len(blocks) == 0 || len(blocks[0]) == 0 {
+		return nil, fmt.Errorf("expert stack: no blocks: %w", ErrShape)
+	}
+	first := blocks[0]
+	s := &ExpertStack{blocks: blocks, dtype: first[0].Dtype()}
+	for _, b := range first {
+		if b.Shape().Dims() != 2 {
+			return nil, fmt.Errorf("expert stack: a block of shape %v, want two dimensions: %w", b.Shape(), ErrShape)
+		}
+		s.rows += b.Shape()[0]
+		s.d = b.Shape()[1]
+	}
+	for e, list := range blocks {
+		if len(list) != len(first) {
+			return nil, fmt.Errorf("expert stack: expert %d has %d blocks, expert 0 has %d: %w", e, len(list), len(first), ErrShape)
+		}
+		for i, b := range list {
+			if b.Dtype() != s.dtype {
+				return nil, fmt.Errorf("expert stack: expert %d, block %d is %v, the first is %v: %w", e, i, b.Dtype(), s.dtype, ErrDtype)
+			}
+			if !b.Shape().Eq(first[i].Shape()) || b.Shape()[1] != s.d {
+				return nil, fmt.Errorf("expert stack: expert %d, block %d has shape %v, want (%d, %d): %w",
+					e, i, b.Shape(), first[i].Shape()[0], s.d, ErrShape)
+			}
+		}
+	}
+	return s, nil
+}
+
+// Expert lists the blocks of expert e from top to bottom.
+func (s *ExpertStack) Expert(e int) []Value { return s.blocks[e] }
+
+// Parts implements Composite: expert by expert, block by block.
+func (s *ExpertStack) Parts() []Value {
+	out := make([]Value, 0, len(s.blocks)*len(s.blocks[0]))
+	for _, list := range s.blocks {
+		out = append(out, list...)
+	}
+	return out
+}
+
+// With implements Composite.
+func (s *ExpertStack) With(parts []Value) (Value, error) {
+	n := len(s.blocks[0])
+	if len(parts) != n*len(s.blocks) {
+		return nil, fmt.Errorf("expert stack: %d parts, want %d: %w", len(parts), n*len(s.blocks), ErrValue)
+	}
+	blocks := make([][]Value, len(s.blocks))
+	for e := range blocks {
+		blocks[e] = parts[e*n : (e+1)*n]
+	}
+	return StackExperts(blocks)
+}
+
+// Shape is (E,N,D).
+func (s *ExpertStack) Shape() tensor.Shape { return tensor.Shape{len(s.blocks), s.rows, s.d} }
+
+// Size is E·N·D.
+func (s *ExpertStack) Size() int { return Elements(s.Shape()) }
+
+// Dtype is that of the blocks.
+func (s *ExpertStack) Dtype() tensor.Dtype { return s.dtype }
+
+// Type is the type of its node.
+func (s *ExpertStack) Type() hm.Type { return gorgonia.TensorType{Dims: 3, Of: s.dtype} }
+
+// Data is the stack itself.
+func (s *ExpertStack) Data() interface{} { return s }
+
+// Uintptr is the address of the first block, 0 if it is empty.
+func (s *ExpertStack) Uintptr() uintptr { return addressOf(s.blocks[0][0]) }
+
+// MemSize is the sum over the blocks, in bytes.
+func (s *ExpertStack) MemSize() uintptr { return partsSize(s) }
+
+// Clone copies every block. It implements gorgonia.CloneErrorer.
+func (s *ExpertStack) Clone() (interface{}, error) { return cloneParts(s) }
+
+// Format implements fmt.Formatter: a line with dtype and shape.
+func (s *ExpertStack) Format(f fmt.State, _ rune) {
+	fmt.Fprintf(f, "ExpertStack{%v %v on %v}", s.dtype, s.Shape(), DeviceOf(s))
+}

@@ -1,0 +1,105 @@
+package ops
+
+import (
+	"fmt"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/gorgonia/moe/ops/backend"
+)
+
+// Quantize makes block-scaled FP8 of activations: one scale for each row and 128 columns. For each block
+//
+//	scale = max|x| / 448,  code = e4m3(x / scale)
+//
+// x is (T,H) of float32, float64, BFloat16 or Float16; the result is a backend.Quantized of shape (T,H): codes (T,H)
+// Float8E4M3 and scales (T,⌈H/128⌉) float32 in one value. Codes and Scales take it apart.
+func Quantize(x *gorgonia.Node) (*gorgonia.Node, error) { return apply(quantize{1}, x) }
+
+// EvalQuantize is Quantize on a value, without a graph.
+func EvalQuantize(x backend.Value) (*backend.Quantized, error) { return evalQuantize(1, x) }
+
+// QuantizeWeight is Quantize for weights (…,N,D): one scale for each 128×128 block.
+func QuantizeWeight(w *gorgonia.Node) (*gorgonia.Node, error) {
+	return apply(quantize{backend.QuantBlock}, w)
+}
+
+// EvalQuantizeWeight is QuantizeWeight on a value, without a graph.
+func EvalQuantizeWeight(w backend.Value) (*backend.Quantized, error) {
+	return evalQuantize(backend.QuantBlock, w)
+}
+
+func evalQuantize(blockRows int, x backend.Value) (*backend.Quantized, error) {
+	v, err := eval(quantize{blockRows}, x)
+	if err != nil {
+		return nil, err
+	}
+	return v.(*backend.Quantized), nil
+}
+
+type quantize struct{ blockRows int }
+
+func (quantize) name() string   { return "Quantize" }
+func (s quantize) spec() string { return fmt.Sprintf("%dx%d", s.blockRows, backend.QuantBlock) }
+
+func (s quantize) infer(in []operand) (operand, error) {
+	if err := wantDtype("quantize", "x", in[0], floats...); err != nil {
+		return operand{}, err
+	}
+	if len(in[0].shape) < 2 {
+		return operand{}, fmt.Errorf("quantize: x has shape %v, want two dimensions or more: %w", in[0].shape, backend.ErrShape)
+	}
+	return operand{dtype: backend.Float8E4M3, shape: in[0].shape.Clone()}, nil
+}
+
+func (s quantize) make(dev backend.Device, out operand, _ []backend.Value, reuse backend.Value) (backend.Value, error) {
+	return newQuantized(dev, out.shape, s.blockRows, backend.QuantBlock, reuse)
+}
+
+func (quantize) run(dev backend.Device, out backend.Value, in []backend.Value) error {
+	return backend.Dispatch(dev, "quantize", func(b backend.Quantize) error { return b.Quantize(out.(*backend.Quantized), in[0]) })
+}
+
+// Codes is the FP8 part of a quantized node of blocks one row high: (T,H) Float8E4M3. The value shares q's memory.
+func Codes(q *gorgonia.Node) (*gorgonia.Node, error) { return apply(part{codes: true}, q) }
+
+// Scales is the scales' part of a quantized node of blocks one row high: (T,⌈H/128⌉) float32. The value shares q's memory.
+func Scales(q *gorgonia.Node) (*gorgonia.Node, error) { return apply(part{}, q) }
+
+type part struct{ codes bool }
+
+func (s part) name() string {
+	if s.codes {
+		return "Codes"
+	}
+	return "Scales"
+}
+func (part) spec() string { return "" }
+
+func (s part) infer(in []operand) (operand, error) {
+	x := in[0]
+	if err := wantDtype("quantized part", "q", x, backend.Float8E4M3); err != nil {
+		return operand{}, err
+	}
+	if x.value != nil {
+		if q, ok := x.value.(*backend.Quantized); !ok || q.BlockRows != 1 || q.BlockCols != backend.QuantBlock {
+			return operand{}, fmt.Errorf("quantized part: q is %v, want a backend.Quantized in 1×%d blocks: %w", x.value, backend.QuantBlock, backend.ErrValue)
+		}
+	}
+	if s.codes {
+		return operand{dtype: x.dtype, shape: x.shape.Clone()}, nil
+	}
+	shape, err := backend.ScaleShape(x.shape, 1, backend.QuantBlock)
+	return operand{dtype: tensor.Float32, shape: shape}, err
+}
+
+func (s part) make(_ backend.Device, _ operand, in []backend.Value, _ backend.Value) (backend.Value, error) {
+	q := in[0].(*backend.Quantized)
+	if s.codes {
+		return q.Codes, nil
+	}
+	return q.Scales, nil
+}
+
+func (part) run(backend.Device, backend.Value, []backend.Value) error { return nil }
