@@ -28,8 +28,17 @@ func (cacheAppend) spec() string { return "" }
 
 func (cacheAppend) infer(in []operand) (operand, error) {
 	cache, keys, values, pos := in[0], in[1], in[2], in[3]
-	if _, err := cacheOf("cacheappend", cache); err != nil {
+	c, err := cacheOf("cacheappend", cache)
+	if err != nil {
 		return operand{}, err
+	}
+	if c != nil && backend.DeviceOf(c) == backend.Host {
+		for _, x := range in[1:] {
+			// Moving the cache would write into a copy of it.
+			if d := backend.DeviceOf(x.value); d != backend.Host {
+				return operand{}, fmt.Errorf("cacheappend: the cache is on the host, an input on %v: %w", d, backend.ErrDevice)
+			}
+		}
 	}
 	for _, x := range []operand{keys, values} {
 		if err := wantRank("cacheappend", "keys and values (T,KVHeads·D)", x, 2); err != nil {

@@ -38,7 +38,7 @@
 // that can gather rows in its loads and reduce in its epilogue implements Experts; for the others the op runs the stages.
 //
 // A packed weight is a Value that keeps its logical dtype and shape and implements [Packed]. The backend that packed it
-// recognises its own type; before any other backend sees it the dispatching op unpacks it.
+// recognises its own type, the others decline it; if nobody takes it, the op unpacks it and asks again.
 //
 // Gradients are stages again. With g the gradient of the output: Permute's is Unpermute of g with unit gates; Unpermute's
 // is Permute of g scaled by gates, and for the gates the dot of g's row with the expert's row; GroupedMatMul's is
