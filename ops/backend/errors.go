@@ -5,8 +5,8 @@ import (
 	"fmt"
 )
 
-// Sentinel errors. Every error of the ops and backends wraps one of them, so that errors.Is works through Gorgonia's own
-// wrapping (github.com/pkg/errors implements Unwrap).
+// Sentinel errors. Every error of the ops and backends wraps one of them, for errors.Is. (An error that comes out of a
+// TapeMachine goes through ops.Cause first.)
 var (
 	// ErrShape: an operand's shape does not fit the op or the other operands.
 	ErrShape = errors.New("shape mismatch")

@@ -1,0 +1,44 @@
+package layers_test
+
+import (
+	"fmt"
+	"log"
+
+	"gorgonia.org/gorgonia"
+	"gorgonia.org/tensor"
+
+	"github.com/gorgonia/moe/layers"
+	"github.com/gorgonia/moe/ops"
+)
+
+// A layer of two experts, one of which triples and one of which negates what the router sends to it.
+func Example() {
+	matrix := func(rows, cols int, data ...float32) *tensor.Dense {
+		return tensor.New(tensor.WithShape(rows, cols), tensor.WithBacking(data))
+	}
+	// silu(50·x)·x/50 is x² for a positive x; w2 gives it a factor.
+	experts := []layers.Expert{
+		{W1: matrix(1, 1, 50), W3: matrix(1, 1, 0.02), W2: matrix(1, 1, 3)},
+		{W1: matrix(1, 1, 50), W3: matrix(1, 1, 0.02), W2: matrix(1, 1, -1)},
+	}
+	router := matrix(2, 1, 1, -1) // expert 0 for a positive x
+	layer, err := layers.NewMoE(layers.MoEConfig{Name: "moe", TopK: 1, Gates: ops.SoftmaxTopK}, router, experts)
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	g := gorgonia.NewGraph()
+	x := gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithName("x"), gorgonia.WithShape(3, 1),
+		gorgonia.WithValue(matrix(3, 1, 1, 2, 4)))
+	y, err := layer.Fwd(x)
+	if err != nil {
+		log.Fatal(err)
+	}
+	machine := gorgonia.NewTapeMachine(g)
+	defer machine.Close()
+	if err := machine.RunAll(); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(y.Value().Data())
+	// Output: [3 12 48]
+}

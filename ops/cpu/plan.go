@@ -1,0 +1,185 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/gorgonia/moe/ops/backend"
+)
+
+// Plan implements backend.Planner. It counts the rows of each expert in stretches of tokens, adds the counts up to the row
+// where each stretch starts in each segment, and lets the stretches place their rows independently of each other: the
+// tables do not depend on how many stretches there are. The same expert in several slots of a token has as many rows.
+//
+// The ExpertIDError is that of the first offending slot in the order of t·K+k.
+func (Go) Plan(p *backend.Plan, ids, expertMap backend.Value) error {
+	l, err := newPlanning(p, ids, expertMap)
+	if err != nil {
+		return err
+	}
+	slots := len(l.ids)
+	// A stretch has more slots than counters, so that adding up the counters is the lesser work.
+	stretches := min(max(1, slots/max(1<<13, 4*p.Experts)), maxStretches)
+	counts := make([]int32, stretches*p.Experts)
+	stretch := func(i int) (lo, hi int, rows []int32) {
+		return i * slots / stretches, (i + 1) * slots / stretches, counts[i*p.Experts : (i+1)*p.Experts]
+	}
+
+	var bad fault
+	parallel(stretches, func(i int) {
+		lo, hi, rows := stretch(i)
+		if s, ok := l.count(lo, hi, rows); !ok {
+			bad.report(s)
+		}
+	})
+	if bad.found {
+		return l.expertIDError(bad.at)
+	}
+	if err := l.layOut(counts); err != nil {
+		return err
+	}
+	parallel(stretches, func(i int) {
+		lo, hi, rows := stretch(i)
+		l.place(lo, hi, rows)
+	})
+	l.pad()
+	return nil
+}
+
+// maxStretches bounds the memory for counters; it is more than enough to share the work out evenly.
+const maxStretches = 64
+
+type planning struct {
+	p         *backend.Plan
+	ids       []int32
+	expertMap []int32 // nil if ids are the experts themselves
+
+	slotRow, rowSlot, rowExpert, offsets, counts []int32
+}
+
+func newPlanning(p *backend.Plan, ids, expertMap backend.Value) (*planning, error) {
+	if err := checkPlan("plan", p); err != nil {
+		return nil, err
+	}
+	if p.Align < 1 || p.Align > math.MaxInt32 || p.Rows > math.MaxInt32 {
+		return nil, fmt.Errorf("plan: A = %d, R = %d, want A in [1,%d] and R ≤ %[3]d: %w",
+			p.Align, p.Rows, math.MaxInt32, backend.ErrParameter)
+	}
+	l := &planning{p: p}
+	var err error
+	if l.ids, err = elementsOf[int32]("plan", "ids", ids, p.Tokens, p.Slots); err != nil {
+		return nil, err
+	}
+	if len(l.ids) > math.MaxInt32 {
+		return nil, fmt.Errorf("plan: T·K = %d slots, want ≤ %d: %w", len(l.ids), math.MaxInt32, backend.ErrParameter)
+	}
+	if expertMap != nil {
+		if len(expertMap.Shape()) != 1 {
+			return nil, fmt.Errorf("plan: expert map of shape %v, want one dimension: %w", expertMap.Shape(), backend.ErrShape)
+		}
+		if l.expertMap, err = elementsOf[int32]("plan", "expert map", expertMap, expertMap.Shape()[0]); err != nil {
+			return nil, err
+		}
+		if l.expertMap == nil {
+			l.expertMap = []int32{} // a map of no experts is a map
+		}
+	}
+	if l.slotRow, err = elementsOf[int32]("plan", "SlotRow", p.SlotRow, p.Tokens, p.Slots); err != nil {
+		return nil, err
+	}
+	if l.rowSlot, err = elementsOf[int32]("plan", "RowSlot", p.RowSlot, p.Rows); err != nil {
+		return nil, err
+	}
+	if l.rowExpert, err = elementsOf[int32]("plan", "RowExpert", p.RowExpert, p.Rows); err != nil {
+		return nil, err
+	}
+	if l.offsets, err = elementsOf[int32]("plan", "Offsets", p.Offsets, p.Experts+1); err != nil {
+		return nil, err
+	}
+	l.counts, err = elementsOf[int32]("plan", "Counts", p.Counts, p.Experts)
+	return l, err
+}
+
+// count adds the rows of the slots [lo,hi) to rows, by expert, and leaves each slot's expert in slotRow. Where an id is out
+// of range it returns the slot and false.
+func (l *planning) count(lo, hi int, rows []int32) (slot int, ok bool) {
+	for s := lo; s < hi; s++ {
+		e := l.ids[s]
+		if e >= 0 && l.expertMap != nil {
+			if int(e) >= len(l.expertMap) {
+				return s, false
+			}
+			e = l.expertMap[e]
+		}
+		if e < -1 || int(e) >= len(rows) {
+			return s, false
+		}
+		l.slotRow[s] = e
+		if e >= 0 {
+			rows[e]++
+		}
+	}
+	return 0, true
+}
+
+func (l *planning) expertIDError(slot int) error {
+	err := &backend.ExpertIDError{
+		Token: slot / l.p.Slots, Slot: slot % l.p.Slots, ID: int(l.ids[slot]), Experts: l.p.Experts,
+	}
+	if l.expertMap == nil {
+		return err
+	}
+	err.Experts = len(l.expertMap)
+	if err.ID >= 0 && err.ID < len(l.expertMap) {
+		err.ID, err.Experts, err.Mapped = int(l.expertMap[err.ID]), l.p.Experts, true
+	}
+	return err
+}
+
+// layOut fills offsets and counts from the rows by stretch and expert, and turns those into the row where the stretch
+// starts to place rows of the expert.
+func (l *planning) layOut(rows []int32) error {
+	experts, align := l.p.Experts, int64(l.p.Align)
+	var end int64
+	for e := range experts {
+		start := end
+		for i := e; i < len(rows); i += experts {
+			rows[i], end = int32(min(end, math.MaxInt32)), end+int64(rows[i])
+		}
+		l.offsets[e] = int32(min(start, math.MaxInt32))
+		l.counts[e] = int32(end - start)
+		end = (end + align - 1) / align * align
+	}
+	if end > int64(l.p.Rows) {
+		return fmt.Errorf("plan: the routing fills %d rows in segments of multiples of %d, the plan has R = %d: %w",
+			end, align, l.p.Rows, backend.ErrShape)
+	}
+	l.offsets[experts] = int32(end)
+	return nil
+}
+
+// place gives the slots [lo,hi) their rows, the next of each expert being in next.
+func (l *planning) place(lo, hi int, next []int32) {
+	for s := lo; s < hi; s++ {
+		e := l.slotRow[s]
+		if e < 0 {
+			continue
+		}
+		r := next[e]
+		next[e]++
+		l.slotRow[s], l.rowSlot[r], l.rowExpert[r] = r, int32(s), e
+	}
+}
+
+// pad marks the rows between the end of an expert's rows and the next segment, and behind the last one.
+func (l *planning) pad() {
+	mark := func(lo, hi int) {
+		for r := lo; r < hi; r++ {
+			l.rowSlot[r], l.rowExpert[r] = -1, -1
+		}
+	}
+	for e, n := range l.counts {
+		mark(int(l.offsets[e]+n), int(l.offsets[e+1]))
+	}
+	mark(int(l.offsets[l.p.Experts]), l.p.Rows)
+}
