@@ -39,10 +39,10 @@ type ExpertIDError struct {
 // Error implements error.
 func (e *ExpertIDError) Error() string {
 	if e.Mapped {
-		return fmt.Sprintf("plan: token %d, slot %d: the expert map holds %d, want -1 or a local expert in [0,%d)",
+		return fmt.Sprintf("token %d, slot %d: the expert map holds %d, want -1 or a local expert in [0,%d)",
 			e.Token, e.Slot, e.ID, e.Experts)
 	}
-	return fmt.Sprintf("plan: token %d, slot %d holds expert id %d, want -1 or an id in [0,%d)", e.Token, e.Slot, e.ID, e.Experts)
+	return fmt.Sprintf("token %d, slot %d holds expert id %d, want -1 or an id in [0,%d)", e.Token, e.Slot, e.ID, e.Experts)
 }
 
 // Is reports whether target is ErrExpertID.

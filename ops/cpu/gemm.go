@@ -91,13 +91,7 @@ func (p *product[A]) accumulate(sums []A, s strip, col, cols, lo, hi int, buf []
 	var w [group][]A
 	for j := 0; j < cols; j += group {
 		here := min(group, cols-j)
-		for g := range w {
-			if g >= here { // the last columns: what fills up the group is not stored
-				w[g] = w[0]
-				continue
-			}
-			w[g] = p.w.row(s.matrix*p.n+col+j+g, lo, hi, buf[g*depth:])
-		}
+		rowsOf(&w, p.w, s.matrix*p.n+col+j, here, lo, hi, buf)
 		for i, x := range x[:s.rows] {
 			dots := dot6(x, &w)
 			out := sums[i*cols+j:][:here]
@@ -105,6 +99,18 @@ func (p *product[A]) accumulate(sums []A, s strip, col, cols, lo, hi int, buf []
 				out[g] += dots[g]
 			}
 		}
+	}
+}
+
+// rowsOf sets w to the elements [lo,hi) of n rows of m from the first on. If n is less than a group, w repeats the first, to
+// give dots that nobody looks at.
+func rowsOf[A accumulator](w *[group][]A, m matrix[A], first, n, lo, hi int, buf []A) {
+	for g := range w {
+		if g >= n {
+			w[g] = w[0]
+			continue
+		}
+		w[g] = m.row(first+g, lo, hi, buf[g*(hi-lo):])
 	}
 }
 

@@ -19,10 +19,9 @@ type matrix[A accumulator] interface {
 // matrixOf reads v, of the given shape (rows, width) or (matrices, rows, width), as a matrix. What it is no matrix of is left
 // to other backends.
 func matrixOf[A accumulator](stage, operand string, v backend.Value, shape ...int) (matrix[A], error) {
-	width := shape[len(shape)-1]
 	switch v := v.(type) {
 	case *tensor.Dense:
-		return denseOf[A](stage, operand, v, width, shape...)
+		return denseOf[A](stage, operand, v, shape...)
 	case *backend.Quantized:
 		return scaledOf[A](stage, operand, v, shape...)
 	case *backend.ExpertStack:
@@ -48,9 +47,9 @@ type dense[A accumulator] struct {
 	width    int
 }
 
-func denseOf[A accumulator](stage, operand string, v backend.Value, width int, shape ...int) (*dense[A], error) {
+func denseOf[A accumulator](stage, operand string, v backend.Value, shape ...int) (*dense[A], error) {
 	elements, err := floatsOf[A](stage, operand, v, shape...)
-	return &dense[A]{elements, width}, err
+	return &dense[A]{elements, shape[len(shape)-1]}, err
 }
 
 func (m *dense[A]) row(i, lo, hi int, buf []A) []A {
@@ -121,7 +120,7 @@ func stackedOf[A accumulator](stage, operand string, s *backend.ExpertStack, sha
 	for e := range m.blocks {
 		for i, b := range s.Expert(e) {
 			name := fmt.Sprintf("%s's expert %d, block %d", operand, e, i)
-			block, err := denseOf[A](stage, name, b, shape[2], s.Expert(0)[i].Shape()...)
+			block, err := denseOf[A](stage, name, b, s.Expert(0)[i].Shape()...)
 			if err != nil {
 				return nil, err
 			}

@@ -126,14 +126,13 @@ func (l *planning) expertIDError(slot int) error {
 	err := &backend.ExpertIDError{
 		Token: slot / l.p.Slots, Slot: slot % l.p.Slots, ID: int(l.ids[slot]), Experts: l.p.Experts,
 	}
-	if l.expertMap == nil {
-		return err
+	if l.expertMap != nil {
+		err.Experts = len(l.expertMap)
+		if err.ID >= 0 && err.ID < len(l.expertMap) {
+			err.ID, err.Experts, err.Mapped = int(l.expertMap[err.ID]), l.p.Experts, true
+		}
 	}
-	err.Experts = len(l.expertMap)
-	if err.ID >= 0 && err.ID < len(l.expertMap) {
-		err.ID, err.Experts, err.Mapped = int(l.expertMap[err.ID]), l.p.Experts, true
-	}
-	return err
+	return fmt.Errorf("plan: %w", err)
 }
 
 // layOut fills offsets and counts from the rows by stretch and expert, and turns those into the row where the stretch

@@ -68,11 +68,12 @@ func (s *selection[A]) offer(first int, logits []A) {
 	last := len(s.ids) - 1
 	for i, l := range logits {
 		at := s.n
-		if at <= last {
+		switch {
+		case at <= last:
 			s.n++
-		} else if above(l, s.logits[last]) {
+		case above(l, s.logits[last]):
 			at = last
-		} else {
+		default:
 			continue
 		}
 		for ; at > 0 && above(l, s.logits[at-1]); at-- {
@@ -83,4 +84,6 @@ func (s *selection[A]) offer(first int, logits []A) {
 }
 
 // above reports whether a is strictly before b, NaN being after every number.
-func above[A accumulator](a, b A) bool { return a > b || b != b && a == a }
+func above[A accumulator](a, b A) bool {
+	return a > b || math.IsNaN(float64(b)) && !math.IsNaN(float64(a))
+}

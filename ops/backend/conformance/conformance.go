@@ -90,27 +90,45 @@ func (o Options) runBackend(t *testing.T, dev backend.Device, b backend.Backend,
 		if len(o.Stages) > 0 && !slices.Contains(o.Stages, s.name) {
 			continue
 		}
-		required := slices.Contains(o.Require, s.name)
 		checks, ok := s.checks(b)
-		switch {
-		case !ok && required:
-			t.Errorf("%s: %s lacks this required stage", s.name, b.Name())
-			continue
-		case !ok:
-			t.Logf("%s: not run, %s lacks this stage", s.name, b.Name())
-			continue
+		c := coverage{stage: s.name, required: slices.Contains(o.Require, s.name), lacking: !ok, cases: len(checks)}
+		if ok {
+			t.Run(s.name, func(t *testing.T) { c.declined = runChecks(t, checks, dev, seed) })
 		}
-		var declined int
-		t.Run(s.name, func(t *testing.T) { declined = runChecks(t, checks, dev, seed) })
-		switch {
-		case declined == len(checks):
-			t.Errorf("%s: %s has this stage and declines every case", s.name, b.Name())
-		case declined > 0 && required:
-			t.Errorf("%s: %s declines %d of %d cases of this required stage", s.name, b.Name(), declined, len(checks))
-		default:
-			t.Logf("%s: %d cases, %d of them declined", s.name, len(checks), declined)
+		if err := c.err(); err != nil {
+			t.Error(err)
+		} else {
+			t.Log(c)
 		}
 	}
+}
+
+// coverage tells how much of a stage has run.
+type coverage struct {
+	stage             string
+	required, lacking bool
+	cases, declined   int
+}
+
+func (c coverage) String() string {
+	switch {
+	case c.lacking:
+		return c.stage + ": not run, the backend lacks this stage"
+	case c.declined > 0:
+		return fmt.Sprintf("%s: %d cases, %d of them declined", c.stage, c.cases, c.declined)
+	}
+	return fmt.Sprintf("%s: %d cases", c.stage, c.cases)
+}
+
+// err is what is wrong with the coverage, apart from what the cases found.
+func (c coverage) err() error {
+	switch {
+	case c.required && (c.lacking || c.declined > 0):
+		return fmt.Errorf("%v, and it is required", c)
+	case c.cases > 0 && c.declined == c.cases:
+		return fmt.Errorf("%v: a stage that a backend has must take some operands", c)
+	}
+	return nil
 }
 
 // runChecks runs each check as a subtest and tells how many were declined.

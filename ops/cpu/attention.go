@@ -1,0 +1,125 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+
+	"gorgonia.org/tensor"
+
+	"github.com/gorgonia/moe/ops/backend"
+)
+
+// Attention implements backend.Attention for q and out (T, Heads·D) and a cache, each of any dtype F. Everything is widened
+// first; products and sums run in float32, in float64 where q or the cache are float64, and are rounded to out's dtype. The
+// weights are exp(s − max s)/Σ, so that no exponential overflows. Each token and head is computed on its own: a row's result
+// is the same whatever other rows there are.
+//
+// The first position outside [0,Capacity) is an ErrIndex, a negative window an ErrParameter, both before anything is written.
+func (Go) Attention(out, q backend.Value, c *backend.KVCache, positions backend.Value, window int) error {
+	if err := checkOperands("attention", out, q, positions); err != nil {
+		return err
+	}
+	if err := checkCache("attention", c); err != nil {
+		return err
+	}
+	if window < 0 {
+		return fmt.Errorf("attention: a window of %d positions, want 0 (none) or more: %w", window, backend.ErrParameter)
+	}
+	for _, v := range []backend.Value{q, c.Keys, c.Values} {
+		if v.Dtype() == tensor.Float64 {
+			return attend(out, q, c, positions, window, math.Exp)
+		}
+	}
+	return attend(out, q, c, positions, window, func(x float32) float32 { return float32(expf(float64(x))) })
+}
+
+func attend[A accumulator](out, q backend.Value, c *backend.KVCache, positions backend.Value, window int, exp func(A) A) error {
+	tokens, width, err := matrixDims("attention", "q", q)
+	if err != nil {
+		return err
+	}
+	if width%(c.KVHeads*c.HeadDim) != 0 {
+		return fmt.Errorf("attention: q has shape %v, want a multiple of the cache's %d heads of width %d in a row: %w",
+			q.Shape(), c.KVHeads, c.HeadDim, backend.ErrShape)
+	}
+	a := &attention[A]{heads: width / c.HeadDim, perGroup: width / (c.KVHeads * c.HeadDim), d: c.HeadDim, window: window, exp: exp}
+	if a.q, err = floatsOf[A]("attention", "q", q, tokens, width); err != nil {
+		return err
+	}
+	if a.out, err = floatsOf[A]("attention", "out", out, tokens, width); err != nil {
+		return err
+	}
+	if a.keys, err = denseOf[A]("attention", "the cache's keys", c.Keys, c.Shape()...); err != nil {
+		return err
+	}
+	if a.values, err = denseOf[A]("attention", "the cache's values", c.Values, c.Shape()...); err != nil {
+		return err
+	}
+	if a.positions, err = indicesOf("attention", "positions", positions, tokens, c.Capacity); err != nil {
+		return err
+	}
+	parallel(tokens*a.heads, func(i int) { a.head(i/a.heads, i%a.heads) })
+	return nil
+}
+
+type attention[A accumulator] struct {
+	q, out       floats[A]
+	keys, values *dense[A]
+	positions    []int32
+	heads        int
+	perGroup     int // heads that share a head of the cache
+	d, window    int
+	exp          func(A) A
+}
+
+// head computes the output of token t and head h.
+func (a *attention[A]) head(t, h int) {
+	to, from := int(a.positions[t])+1, 0
+	if a.window > 0 {
+		from = max(0, to-a.window)
+	}
+	scratch := getScratch[A](to - from + (1+group)*a.d)
+	defer putScratch(scratch)
+	weights, sum, buf := (*scratch)[:to-from], (*scratch)[to-from:][:a.d], (*scratch)[to-from+a.d:]
+
+	at := (t*a.heads + h) * a.d
+	lo := h / a.perGroup * a.d
+	a.scores(weights, a.q.read(at, at+a.d, sum), from, lo, buf)
+	total := softmax(weights, a.exp)
+	clear(sum)
+	for j, w := range weights {
+		addScaled(sum, w, a.values.row(from+j, lo, lo+a.d, buf))
+	}
+	for i := range sum {
+		sum[i] /= total
+	}
+	a.out.write(at, sum)
+}
+
+// scores sets each score to the dot of q with the key of its position, from on, over √D. lo is where the key's head begins.
+func (a *attention[A]) scores(scores, q []A, from, lo int, buf []A) {
+	root := A(math.Sqrt(float64(a.d)))
+	var keys [group][]A
+	for j := 0; j < len(scores); j += group {
+		here := scores[j:min(j+group, len(scores))]
+		rowsOf(&keys, a.keys, from+j, len(here), lo, lo+a.d, buf)
+		dots := dot6(q, &keys)
+		for i := range here {
+			here[i] = dots[i] / root
+		}
+	}
+}
+
+// softmax replaces each score by exp(score − max) and gives the sum of them.
+func softmax[A accumulator](scores []A, exp func(A) A) A {
+	largest := A(math.Inf(-1))
+	for _, s := range scores {
+		largest = max(largest, s)
+	}
+	var total float64
+	for i, s := range scores {
+		scores[i] = exp(s - largest)
+		total += float64(scores[i])
+	}
+	return A(total)
+}

@@ -1,0 +1,72 @@
+package cpu
+
+import (
+	"fmt"
+
+	"gorgonia.org/tensor"
+
+	"github.com/gorgonia/moe/ops/backend"
+)
+
+// CacheAppend implements backend.CacheAppend for keys and values (T, KVHeads·D) of any dtype F, converted to the cache's. Of
+// two tokens at one position the later one stays. The first position outside [0,Capacity) is an ErrIndex, before anything is
+// written.
+func (Go) CacheAppend(c *backend.KVCache, keys, values, positions backend.Value) error {
+	if err := checkOperands("cache append", keys, values, positions); err != nil {
+		return err
+	}
+	if err := checkCache("cache append", c); err != nil {
+		return err
+	}
+	if c.Keys.Dtype() == tensor.Float64 || c.Values.Dtype() == tensor.Float64 {
+		return cacheAppend[float64](c, keys, values, positions)
+	}
+	return cacheAppend[float32](c, keys, values, positions)
+}
+
+// checkCache is an error if a cache cannot be one.
+func checkCache(stage string, c *backend.KVCache) error {
+	if c == nil || c.Keys == nil || c.Values == nil {
+		return fmt.Errorf("%s: the cache is nil: %w", stage, backend.ErrValue)
+	}
+	if c.KVHeads < 1 || c.HeadDim < 1 {
+		return fmt.Errorf("%s: a cache of %d heads of width %d, want 1 or more of each: %w", stage, c.KVHeads, c.HeadDim, backend.ErrParameter)
+	}
+	return nil
+}
+
+func cacheAppend[A accumulator](c *backend.KVCache, keys, values, positions backend.Value) error {
+	tokens, width, err := matrixDims("cache append", "keys", keys)
+	if err != nil {
+		return err
+	}
+	var src, dst [2]floats[A]
+	for i, p := range []struct {
+		name          string
+		cached, fresh backend.Value
+	}{{"keys", c.Keys, keys}, {"values", c.Values, values}} {
+		if src[i], err = floatsOf[A]("cache append", p.name, p.fresh, tokens, c.KVHeads*c.HeadDim); err != nil {
+			return err
+		}
+		if dst[i], err = floatsOf[A]("cache append", "the cache's "+p.name, p.cached, c.Shape()...); err != nil {
+			return err
+		}
+	}
+	position, err := indicesOf("cache append", "positions", positions, tokens, c.Capacity)
+	if err != nil {
+		return err
+	}
+	// Shared out by columns, so that the tokens stay in order.
+	split(width, 1<<14/max(tokens, 1), func(from, to int) {
+		var buf [tile]A
+		for t, p := range position {
+			for lo := from; lo < to; lo += tile {
+				hi := min(lo+tile, to)
+				for i := range src {
+					dst[i].write(int(p)*width+lo, src[i].read(t*width+lo, t*width+hi, buf[:]))
+				}
+			}
+		}
+	})
+	return nil
+}
