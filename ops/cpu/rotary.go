@@ -13,8 +13,8 @@ import (
 // headDim D that is odd, less than 2 or no divisor of the width, and a base that is not positive and finite, are an
 // ErrParameter.
 //
-// Models are trained with angles of float32, whose rounding shows at far positions: at 32768 it is about 0.002. To be turned
-// by the same angles, an x that is not float64 has each step rounded to float32: the exponent 2i/D, the power of base, its
+// Models are trained with angles of float32, and the one nearest to an angle of 32768 is up to 0.002 off. To be turned by the
+// same angles, an x that is not float64 has each step rounded to float32: the exponent 2i/D, the power of base, its
 // reciprocal, the product with the position, cosine and sine. Float64 has its angles in float64. The rotation itself is
 // computed in float64 and rounded to out's dtype.
 func (Go) Rotary(out, x, positions backend.Value, headDim int, base float64) error {

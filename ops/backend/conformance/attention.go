@@ -101,12 +101,14 @@ func (e *env) attention(s backend.Attention, dt, cached tensor.Dtype, c attentio
 			seen[j] = true
 		}
 	}
+	var unseen []int
 	for j := range seen {
 		if !seen[j] {
-			at := elementsOfRows([]int{j}, c.kvHeads*c.d)
-			keys.set(math.NaN(), at...)
-			values.set(math.NaN(), at...)
+			unseen = append(unseen, j)
 		}
+	}
+	for _, cached := range []operand{keys, values} {
+		cached.set(math.NaN(), elementsOfRows(unseen, c.kvHeads*c.d)...)
 	}
 	cache.Keys, cache.Values = keys.value, values.value
 	out, err := e.apply(attentionKernel(s, c.window), template(dt, c.tokens, c.heads*c.d), q.value, cache, e.ints(positions, c.tokens))

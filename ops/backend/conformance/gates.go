@@ -41,9 +41,10 @@ func gatesChecks(s backend.Gates) []check {
 				} {
 					add(logits.name+"/"+r.String(), func(e *env) error {
 						l, ids := e.floats(dt, logits.draw, r.tokens, r.experts), r.ids(e.rng)
-						for i := range r.tokens { // a softmax of −Inf alone has no value
-							l.set(0, i*r.experts+max(0, int(ids[i*r.slots])))
+						for t := range r.tokens { // a softmax of −Inf alone has no value
+							l.f[t*r.experts+max(0, int(ids[t*r.slots]))] = 0
 						}
+						l.flush()
 						return e.gates(call, mode, l, ids, r.slots)
 					})
 				}

@@ -92,20 +92,21 @@ func floatCombinations() []combination {
 func groupedCombinations() []combination {
 	list := append(floatCombinations(), combination{dense(tensor.Float64), stacked(tensor.Float64, 0.5, 0.5), tensor.Float64})
 	narrow := []tensor.Dtype{tensor.Float32, backend.BFloat16, backend.Float16}
+	rows, weight := quantizedFactor(1, backend.QuantBlock), quantizedFactor(backend.QuantBlock, backend.QuantBlock)
 	for _, dt := range narrow {
 		for _, out := range narrow {
 			if out != dt {
 				list = append(list, combination{dense(dt), dense(dt), out})
 			}
-			list = append(list, combination{quantizedFactor(1, backend.QuantBlock), quantizedFactor(backend.QuantBlock, backend.QuantBlock), out})
 		}
 		list = append(list,
 			combination{dense(dt), stacked(dt, 0.5, 0.5), dt},
 			combination{dense(dt), stacked(dt, 1), dt},
 			combination{dense(dt), stacked(dt, 0.2, 0.5, 0.3), dt},
-			combination{dense(dt), quantizedFactor(backend.QuantBlock, backend.QuantBlock), dt},
-			combination{quantizedFactor(1, backend.QuantBlock), dense(dt), tensor.Float32},
+			combination{dense(dt), weight, dt},
+			combination{rows, dense(dt), tensor.Float32},
+			combination{rows, weight, dt},
 		)
 	}
-	return append(list, combination{quantizedFactor(1, backend.QuantBlock), stacked(backend.BFloat16, 0.5, 0.5), backend.BFloat16})
+	return append(list, combination{rows, stacked(backend.BFloat16, 0.5, 0.5), backend.BFloat16})
 }

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+
+	"github.com/gorgonia/moe/ops/backend"
+)
+
+// benchmark is one case: a work of one size.
+type benchmark struct {
+	work   *work
+	shape  shape
+	tokens int
+	dtype  *dtype // of the weights, for a work that has some
+	store  *store // shared by all cases
+}
+
+// String names the case in error messages.
+func (b *benchmark) String() string {
+	return fmt.Sprintf("%s %s T=%d %s", b.work.name, b.shape.name, b.tokens, b.dtypeName())
+}
+
+func (b *benchmark) dtypeName() string {
+	if len(b.work.weights) == 0 {
+		return "-"
+	}
+	return b.dtype.name
+}
+
+// prepare makes the case's problem and sets the work up for it.
+func (b *benchmark) prepare(o *options) (*problem, func() error, error) {
+	ids, err := o.routing.ids(b.tokens, &b.shape)
+	if err != nil {
+		return nil, nil, err
+	}
+	p := &problem{
+		shape: b.shape, tokens: b.tokens, context: o.context, layers: o.layers, align: o.align,
+		weights: b.dtype, activations: o.activations, device: o.device, ids: ids, store: b.store,
+	}
+	if b.work.host {
+		p.device = backend.Host
+	}
+	run := b.work.setup(p)
+	return p, run, p.err
+}
+
+// measure runs the case and reports it.
+func (b *benchmark) measure(o *options) (*record, error) {
+	p, run, err := b.prepare(o)
+	if err != nil {
+		return nil, err
+	}
+	runtime.GC() // of what setups left
+	t, err := measure(run, p.device.Sync, o.budget)
+	if err != nil {
+		return nil, err
+	}
+	q := p.quantities()
+	flops, err := b.work.flops.of(q)
+	if err != nil {
+		return nil, err
+	}
+	bytes, err := b.work.bytes.of(q)
+	if err != nil {
+		return nil, err
+	}
+	r := newRecord(t)
+	r.Work, r.Shape, r.Tokens, r.Dtype = b.work.name, b.shape.name, b.tokens, b.dtypeName()
+	r.Activations, r.Routing = o.activations.name, o.routing.name
+	r.Backend, r.Variant = p.device.String(), b.work.variant(p.device.Kind())
+	r.GFLOPS, r.GBS = flops/t.median, bytes/t.median
+	return r, nil
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"slices"
+	"time"
+)
+
+const (
+	minSamples = 5
+	minSample  = 200 * time.Microsecond // shorter runs are timed several at once
+)
+
+// timing is how long one run takes, in nanoseconds.
+type timing struct {
+	median, min, max float64
+	samples          int
+}
+
+// measure times run: once to warm up, then at least minSamples samples, and more until the budget is spent. sync waits for
+// a device; each sample ends with it.
+func measure(run, sync func() error, budget time.Duration) (timing, error) {
+	sample := func(runs int) (time.Duration, error) {
+		start := time.Now()
+		for range runs {
+			if err := run(); err != nil {
+				return 0, err
+			}
+		}
+		err := sync()
+		return time.Since(start), err
+	}
+	// The first run may allocate and meet cold pages; what it does not take is not known before the second.
+	once, err := sample(1)
+	if err == nil && once < 10*minSample {
+		once, err = sample(1)
+	}
+	if err != nil {
+		return timing{}, err
+	}
+	runs := int(minSample/max(once, 1)) + 1
+	var samples []float64
+	for start := time.Now(); len(samples) < minSamples || time.Since(start) < budget; {
+		d, err := sample(runs)
+		if err != nil {
+			return timing{}, err
+		}
+		samples = append(samples, float64(d)/float64(runs))
+	}
+	slices.Sort(samples)
+	n := len(samples)
+	return timing{median: (samples[(n-1)/2] + samples[n/2]) / 2, min: samples[0], max: samples[n-1], samples: n}, nil
+}

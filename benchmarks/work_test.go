@@ -1,0 +1,157 @@
+package main
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/gorgonia/moe/ops/backend"
+)
+
+// Every work runs on small shapes, with all the dtypes that it says it takes, again and again.
+func TestEveryWorkRuns(t *testing.T) {
+	whole := shape{name: "whole", H: 16, F: 6, E: 4, K: 2, G: 4, Q: 2, P: 1, D: 8, V: 10}
+	for i := range works {
+		w := &works[i]
+		t.Run(w.name, func(t *testing.T) {
+			weights := w.weights
+			if len(weights) == 0 {
+				weights = []*dtype{f32}
+			}
+			if v := w.variant("cpu"); v == "none" {
+				t.Errorf("no backend has its stage")
+			}
+			for _, s := range []shape{small, whole} {
+				for _, dt := range weights {
+					cached := &store{}
+					for _, activations := range w.activations {
+						for _, tokens := range []int{1, 5} {
+							o := &options{routing: routings[1], device: backend.Host, activations: activations, context: 3, layers: 2, align: 4}
+							b := benchmark{work: w, shape: s, tokens: tokens, dtype: dt, store: cached}
+							_, run, err := b.prepare(o)
+							for n := 0; n < 2 && err == nil; n++ {
+								err = run()
+							}
+							if err != nil {
+								t.Fatalf("%v, activations %s: %v", &b, activations.name, err)
+							}
+						}
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestSetupErrorsAreReported(t *testing.T) {
+	narrow := shape{name: "narrow", H: 2, F: 3, E: 4, K: 1, G: 4, Q: 1, P: 1, D: 2, V: 3}
+	for name, want := range map[string]string{"moe": "want H ≥ G", "layer": "want H ≥ G", "model": "vocabulary of 3"} {
+		list, err := selectWorks(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := benchmark{work: list[0], shape: narrow, tokens: 5, dtype: f32, store: &store{}}
+		o := &options{routing: routings[0], device: backend.Host, activations: f32, layers: 1, align: 1}
+		if _, _, err := b.prepare(o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: error %v, want one with %q", name, err, want)
+		}
+	}
+}
+
+// The router of every layer sends the tokens where the routing says.
+func TestModelFollowsTheRouting(t *testing.T) {
+	for _, routing := range routings {
+		s := shape{name: "s", H: 64, F: 32, E: 5, K: 3, G: 8, Q: 4, P: 2, D: 16, V: 30}
+		ids, err := routing.ids(20, &s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := &problem{shape: s, tokens: 20, context: 4, layers: 3, align: 1, weights: bf16, activations: f32, device: backend.Host, ids: ids, store: &store{}}
+		m, err := newModel(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if err := m.run(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if len(m.routing) != 3 {
+			t.Fatalf("%d layers, want 3", len(m.routing))
+		}
+		for i, r := range m.routing {
+			got, err := backend.Slice[int32](r.Plan.Value().(*backend.Plan).Counts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for e, n := range p.counts() {
+				if int(got[e]) != n {
+					t.Errorf("%s, layer %d: expert %d has %d rows, want %d", routing.name, i, e, got[e], n)
+				}
+			}
+		}
+	}
+}
+
+func TestWeightsAreKeptForTheNextCase(t *testing.T) {
+	p := handProblem()
+	a, b := p.w13(), p.w13()
+	if a != b {
+		t.Error("a weight is made twice")
+	}
+	p.weights = f32
+	c := p.w13()
+	if c == a || c.Dtype() != f32.of {
+		t.Errorf("after a change of dtype: %v", c)
+	}
+	if p.weights = bf16; p.w13() == a {
+		t.Error("the weights of the dtype before last are still kept")
+	}
+	if p.err != nil {
+		t.Fatal(p.err)
+	}
+}
+
+func TestRandomNumbersFillTheTensor(t *testing.T) {
+	for _, dt := range allDtypes {
+		v, err := newRandom(backend.Host, dt, 0.5, 3, fillChunk/2+1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := widened(t, v)
+		var sum, big float32
+		for _, f := range x {
+			sum += f
+			big = max(big, f, -f)
+		}
+		if mean := sum / float32(len(x)); mean < -0.01 || mean > 0.01 || big > 0.5 || big < 0.45 || x[len(x)-1] == 0 {
+			t.Errorf("%s: mean %v, largest %v, last %v", dt.name, mean, big, x[len(x)-1])
+		}
+	}
+}
+
+// widened gives the elements of a tensor as float32.
+func widened(t *testing.T, v backend.Value) []float32 {
+	t.Helper()
+	x := make([]float32, backend.Elements(v.Shape()))
+	var err error
+	switch v.Dtype() {
+	case f32.of:
+		err = widen[float32](x, v)
+	case bf16.of:
+		err = widen[backend.BF16](x, v)
+	case f16.of:
+		err = widen[backend.F16](x, v)
+	default:
+		err = widen[backend.F8E4M3](x, v)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+func widen[T backend.Number](dst []float32, v backend.Value) error {
+	src, err := backend.Slice[T](v)
+	backend.Widen(dst, src)
+	return err
+}
