@@ -35,10 +35,12 @@ func Example() {
 		log.Fatal(err)
 	}
 	machine := gorgonia.NewTapeMachine(g)
-	defer machine.Close()
 	if err := machine.RunAll(); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println(y.Value().Data())
+	if err := machine.Close(); err != nil {
+		log.Fatal(err)
+	}
 	// Output: [3 12 48]
 }

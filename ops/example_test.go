@@ -42,13 +42,15 @@ func Example() {
 	}
 
 	machine := gorgonia.NewTapeMachine(g)
-	defer machine.Close()
 	if err := machine.RunAll(); err != nil {
 		log.Fatal(err)
 	}
 	fmt.Println("experts", ids.Value().Data())
 	fmt.Println("rows   ", rows.Value().Data())
 	fmt.Println("back   ", y.Value().Data())
+	if err := machine.Close(); err != nil {
+		log.Fatal(err)
+	}
 	// Output:
 	// experts [1 0 1]
 	// rows    [3 4 1 2 5 6]

@@ -29,38 +29,39 @@ func (m GateMode) String() string {
 // The stages. A destination comes first; see the package's doc for what a stage may rely on. F stands for a floating-point
 // dtype: float32, float64, BFloat16 or Float16; every sum runs in float32 at least (float64 for float64).
 type (
-	// TopK: ids (T,K) int32 are the experts of the K largest logits (T,E) F, largest first; of equal logits the lower id
-	// first; a NaN counts as less than −Inf.
+	// TopK chooses experts: ids (T,K) int32 are those of the K largest logits (T,E) F, largest first; of equal logits the
+	// lower id first; a NaN counts as less than −Inf.
 	TopK interface {
 		TopK(ids, logits Value) error
 	}
-	// Gates: gates (T,K) float32 from logits (T,E) F and ids (T,K) int32. A slot with id −1 has gate 0 and is none of
-	// the chosen; any other id outside [0,E) is an ExpertIDError.
+	// Gates weighs the chosen experts: gates (T,K) float32 from logits (T,E) F and ids (T,K) int32. A slot with id −1 has
+	// gate 0 and is none of the chosen; any other id outside [0,E) is an ExpertIDError.
 	Gates interface {
 		Gates(gates, logits, ids Value, mode GateMode) error
 	}
 	// Planner fills p, whose sizes are set and whose tables are allocated, from ids (T,K) int32. expertMap, (E global)
-	// int32 or nil, sends an id to the expert here (−1: not here). An id that is −1 is not here; any other out of range
-	// is an ExpertIDError; more rows than p.Rows is an ErrShape. After an error the tables are undefined.
+	// int32 or nil, sends an id to the expert here (−1: not here). An id that is −1 is not here; any other out of range is
+	// an ExpertIDError; more rows than p.Rows is an ErrShape. After an error the tables are undefined.
 	Planner interface {
 		Plan(p *Plan, ids, expertMap Value) error
 	}
-	// Permute: rows[r] = x[RowSlot[r]/K], zero for padding. x (T,…) and rows (R,…) of any one fixed-size dtype and any
-	// width: whole rows of bytes are copied.
+	// Permute copies rows to their places: rows[r] = x[RowSlot[r]/K], zero for padding. x (T,…) and rows (R,…) of any one
+	// fixed-size dtype and any width: whole rows of bytes are copied.
 	Permute interface {
 		Permute(rows, x Value, p *Plan) error
 	}
-	// GroupedMatMul: out[r] = rows[r] · w[RowExpert[r]]ᵀ, zero for padding; rows (R,D), w (E,N,D), out (R,N). The kinds of
-	// rows are F and Quantized, those of w are F, Quantized, ExpertStack and the backend's own Packed.
+	// GroupedMatMul multiplies rows with their experts' matrices: out[r] = rows[r] · w[RowExpert[r]]ᵀ, zero for padding;
+	// rows (R,D), w (E,N,D), out (R,N). The kinds of rows are F and Quantized, those of w are F, Quantized, ExpertStack
+	// and the backend's own Packed.
 	GroupedMatMul interface {
 		GroupedMatMul(out, rows, w Value, p *Plan) error
 	}
-	// SwiGLU: out[r,j] = silu(x[r,j]) · x[r,F+j] with silu(v) = v/(1+e^−v); x (R,2F), out (R,F).
+	// SwiGLU is the gated activation: out[r,j] = silu(x[r,j]) · x[r,F+j] with silu(v) = v/(1+e^−v); x (R,2F), out (R,F).
 	SwiGLU interface {
 		SwiGLU(out, x Value) error
 	}
-	// Unpermute: y[t] = Σ_k gates[t,k] · rows[SlotRow[t,k]], k ascending; a slot that is not here adds nothing. rows
-	// (R,H) F, gates (T,K) float32, y (T,H) of the rows' dtype.
+	// Unpermute brings rows back and sums them: y[t] = Σ_k gates[t,k] · rows[SlotRow[t,k]], k ascending; a slot that is
+	// not here adds nothing. rows (R,H) F, gates (T,K) float32, y (T,H) of the rows' dtype.
 	Unpermute interface {
 		Unpermute(y, rows, gates Value, p *Plan) error
 	}
@@ -68,17 +69,17 @@ type (
 	Experts interface {
 		Experts(y, x, gates Value, p *Plan, w13, w2 Value) error
 	}
-	// Quantize: block-scaled FP8. For each block of q: scale = max|x|/448 over the block (1 if that is 0),
-	// code = e4m3(x/scale). x (…,D) F.
+	// Quantize makes block-scaled FP8. For each block of q: scale = max|x|/448 over the block (1 if that is 0), code =
+	// e4m3(x/scale). x (…,D) F.
 	Quantize interface {
 		Quantize(q *Quantized, x Value) error
 	}
-	// RMSNorm: out[t] = w ⊙ x[t] / √(mean(x[t]²) + eps); x (T,H) F, w (H) F.
+	// RMSNorm scales rows to unit mean square: out[t] = w ⊙ x[t] / √(mean(x[t]²) + eps); x (T,H) F, w (H) F.
 	RMSNorm interface {
 		RMSNorm(out, x, w Value, eps float64) error
 	}
-	// Rotary: rotary position embedding in the half-split order: with d = D/2 and θ_i = pos·base^(−i/d), each head's pair
-	// (x_i, x_{i+d}) is turned by θ_i. x and out (T, heads·D) F, positions (T) int32.
+	// Rotary is the rotary position embedding in the half-split order: with d = D/2 and θ_i = pos·base^(−i/d), each head's
+	// pair (x_i, x_{i+d}) is turned by θ_i. x and out (T, heads·D) F, positions (T) int32.
 	Rotary interface {
 		Rotary(out, x, positions Value, headDim int, base float64) error
 	}
@@ -87,22 +88,22 @@ type (
 	CacheAppend interface {
 		CacheAppend(c *KVCache, keys, values, positions Value) error
 	}
-	// Attention: grouped-query attention over the cache. With head h's group g = h/(Heads/KVHeads) and p = positions[t]:
-	//   out[t,h] = Σ_j softmax_j(q[t,h]·K[j,g]/√D) · V[j,g],  j from max(0, p−window+1) to p (from 0 if window is 0).
-	// q and out (T, Heads·D) F.
+	// Attention is grouped-query attention over the cache. With head h's group g = h/(Heads/KVHeads) and p = positions[t]:
+	// out[t,h] = Σ_j softmax_j(q[t,h]·K[j,g]/√D) · V[j,g],  j from max(0, p−window+1) to p (from 0 if window is 0). q and
+	// out (T, Heads·D) F.
 	Attention interface {
 		Attention(out, q Value, c *KVCache, positions Value, window int) error
 	}
-	// Linear: out = x · wᵀ; x (T,D) F, w (N,D) F, out (T,N).
+	// Linear is a product without bias: out = x · wᵀ; x (T,D) F, w (N,D) F, out (T,N).
 	Linear interface {
 		Linear(out, x, w Value) error
 	}
-	// Embedding: out[t] = table[ids[t]], converted to out's dtype; table (V,H) F, ids (T) int32. An id outside [0,V) is an
-	// ErrIndex.
+	// Embedding picks rows: out[t] = table[ids[t]], converted to out's dtype; table (V,H) F, ids (T) int32. An id outside
+	// [0,V) is an ErrIndex.
 	Embedding interface {
 		Embedding(out, table, ids Value) error
 	}
-	// Add: out = a + b, elementwise, of one shape and dtype F. out may be a or b.
+	// Add is the sum: out = a + b, elementwise, of one shape and dtype F. out may be a or b.
 	Add interface {
 		Add(out, a, b Value) error
 	}

@@ -13,7 +13,7 @@ import (
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-// ErrContext: a text is longer than the model's context or the session's room.
+// ErrContext says that a text is longer than the model's context or the session's room.
 var ErrContext = errors.New("text too long")
 
 // Session is one text in progress: the key/value caches of every layer and how far they are filled. It is not safe for
@@ -46,8 +46,7 @@ func (m *Model) NewSession(capacity int) (*Session, error) {
 
 // Append runs tokens at the end of the text and gives the logits (vocabulary) that follow the last of them.
 func (s *Session) Append(ids ...int32) ([]float32, error) {
-	logits, err := s.run(ids, false)
-	return logits, err
+	return s.run(ids, false)
 }
 
 // AppendAll is Append that gives the logits after every token: (len(ids), vocabulary), row-major.

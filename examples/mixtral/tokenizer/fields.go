@@ -86,16 +86,16 @@ func readFields(path string, raw json.RawMessage) *fields {
 
 // kind names the JSON type of raw, a whole value.
 func kind(raw json.RawMessage) string {
-	switch b := bytes.TrimLeft(raw, " \t\r\n"); {
-	case b[0] == '{':
+	switch bytes.TrimLeft(raw, " \t\r\n")[0] {
+	case '{':
 		return "an object"
-	case b[0] == '[':
+	case '[':
 		return "an array"
-	case b[0] == '"':
+	case '"':
 		return "a string"
-	case b[0] == 't' || b[0] == 'f':
+	case 't', 'f':
 		return "a boolean"
-	case b[0] == 'n':
+	case 'n':
 		return "null"
 	default:
 		return "a number"
