@@ -153,11 +153,14 @@ func Contiguous(v Value) (*tensor.Dense, error) {
 	if !ok {
 		return nil, fmt.Errorf("a host tensor is wanted, got %T: %w", v, ErrValue)
 	}
-	if d.IsMasked() {
-		return nil, fmt.Errorf("masked tensor of shape %v: %w", d.Shape(), ErrValue)
-	}
 	shape := d.Shape()
-	if Elements(shape) == 0 || rowMajor(shape, d.Strides()) {
+	if Elements(shape) == 0 { // of which IsMasked says true
+		return d, nil
+	}
+	if d.IsMasked() {
+		return nil, fmt.Errorf("masked tensor of shape %v: %w", shape, ErrValue)
+	}
+	if rowMajor(shape, d.Strides()) {
 		return d, nil
 	}
 	size := d.Dtype().Size()

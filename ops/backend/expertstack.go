@@ -2,6 +2,7 @@ package backend
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/chewxy/hm"
 	"gorgonia.org/gorgonia"
@@ -22,6 +23,11 @@ type ExpertStack struct {
 func StackExperts(blocks [][]Value) (*ExpertStack, error) {
 	if len(blocks) == 0 || len(blocks[0]) == 0 {
 		return nil, fmt.Errorf("expert stack: no blocks: %w", ErrShape)
+	}
+	for e, list := range blocks {
+		if i := slices.Index(list, nil); i >= 0 {
+			return nil, fmt.Errorf("expert stack: expert %d, block %d is nil: %w", e, i, ErrValue)
+		}
 	}
 	first := blocks[0]
 	s := &ExpertStack{blocks: blocks, dtype: first[0].Dtype()}

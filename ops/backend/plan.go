@@ -79,11 +79,11 @@ func RowBound(tokens, slots, experts, align int) (int, error) {
 	if m == 0 {
 		return 0, nil
 	}
-	blocks := m + (n-m)/align
-	if blocks > math.MaxInt32/align {
-		return 0, fmt.Errorf("plan: %d segments of %d rows exceed %d rows: %w", blocks, align, math.MaxInt32, ErrParameter)
+	most := m + (n-m)/align
+	if most > math.MaxInt32/align {
+		return 0, fmt.Errorf("plan: %d blocks of %d rows exceed %d rows: %w", most, align, math.MaxInt32, ErrParameter)
 	}
-	return blocks * align, nil
+	return most * align, nil
 }
 
 // RowsForCounts is the exact R of a routing whose counts an expert are known: Σ_e ⌈counts[e]/A⌉·A.
@@ -96,10 +96,11 @@ func RowsForCounts(counts []int32, align int) (int, error) {
 		if c < 0 {
 			return 0, fmt.Errorf("plan: expert %d has %d rows, want ≥ 0: %w", e, c, ErrParameter)
 		}
-		rows += (int(c) + align - 1) / align * align
-		if rows > math.MaxInt32 {
-			return 0, fmt.Errorf("plan: %d rows exceed %d: %w", rows, math.MaxInt32, ErrParameter)
+		n := blocks(int(c), align)
+		if n > (math.MaxInt32-rows)/align {
+			return 0, fmt.Errorf("plan: %d blocks of %d rows after %d exceed %d rows: %w", n, align, rows, math.MaxInt32, ErrParameter)
 		}
+		rows += n * align
 	}
 	return rows, nil
 }

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/chewxy/hm"
 	"gorgonia.org/gorgonia"
@@ -50,7 +51,7 @@ func QuantizedOf(codes, scales Value, blockRows, blockCols int) (*Quantized, err
 		return nil, fmt.Errorf("quantized: codes of %v and scales of %v, want %v and float32: %w",
 			codes.Dtype(), scales.Dtype(), Float8E4M3, ErrDtype)
 	}
-	if !scales.Shape().Eq(want) {
+	if !slices.Equal(scales.Shape(), want) {
 		return nil, fmt.Errorf("quantized: scales of shape %v, want %v for codes %v in %d×%d blocks: %w",
 			scales.Shape(), want, codes.Shape(), blockRows, blockCols, ErrShape)
 	}
@@ -67,9 +68,17 @@ func ScaleShape(shape tensor.Shape, blockRows, blockCols int) (tensor.Shape, err
 	}
 	out := shape.Clone()
 	n := len(out)
-	out[n-2] = (out[n-2] + blockRows - 1) / blockRows
-	out[n-1] = (out[n-1] + blockCols - 1) / blockCols
+	out[n-2] = blocks(out[n-2], blockRows)
+	out[n-1] = blocks(out[n-1], blockCols)
 	return out, nil
+}
+
+// blocks is ⌈n/size⌉ without overflow.
+func blocks(n, size int) int {
+	if n == 0 {
+		return 0
+	}
+	return (n-1)/size + 1
 }
 
 // Parts implements Composite: codes, scales.

@@ -238,14 +238,6 @@ func TestAttentionDoesNotAllocatePerRow(t *testing.T) {
 	for _, dt := range floatDtypes {
 		q, cache, _, _, _ := c.operands(t, rng, dt, dt)
 		out, positions := poisoned(t, dt, len(c.positions), c.heads*c.d), hostTensor(t, []int{len(c.positions)}, c.positions...)
-		call := func() {
-			if err := (Go{}).Attention(out, q, cache, positions, 0); err != nil {
-				t.Error(err)
-			}
-		}
-		call()
-		if allocs := testing.AllocsPerRun(5, call); allocs > 40 {
-			t.Errorf("%v: %v allocations for %d tokens, want at most 40", dt, allocs, len(c.positions))
-		}
+		wantFewAllocations(t, dt, func() error { return Go{}.Attention(out, q, cache, positions, 0) })
 	}
 }

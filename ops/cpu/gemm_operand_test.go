@@ -127,6 +127,25 @@ func TestMatrixOfRefuses(t *testing.T) {
 	}
 }
 
+func TestMatrixOfRefusesStacks(t *testing.T) {
+	for name, c := range map[string]struct {
+		block backend.Value
+		want  error
+	}{
+		"shape":  {hostTensor[float32](t, []int{3, 2}), backend.ErrShape},
+		"dtype":  {hostTensor[int32](t, []int{4, 6}), backend.ErrDtype},
+		"packed": {alienPacked{hostTensor[float32](t, []int{4, 6})}, backend.ErrValue},
+	} {
+		s, err := backend.StackExperts([][]backend.Value{{c.block}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := matrixOf[float32]("test", "s", s, 1, 4, 6); !errors.Is(err, c.want) {
+			t.Errorf("%s: got error %v, want %v", name, err, c.want)
+		}
+	}
+}
+
 func TestCheckOperandsFindsNil(t *testing.T) {
 	x := hostTensor[float32](t, []int{1})
 	for name, v := range map[string]backend.Value{

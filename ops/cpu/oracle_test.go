@@ -3,6 +3,8 @@ package cpu
 import (
 	"math"
 	"math/rand/v2"
+	"runtime/debug"
+	"slices"
 	"testing"
 
 	"gorgonia.org/tensor"
@@ -75,5 +77,23 @@ func copyBytes(t testing.TB, dst backend.Value, src []byte) {
 	}
 	if copy(b, src) != len(src) || len(b) != len(src) {
 		t.Fatalf("%d bytes for a tensor of %d", len(src), len(b))
+	}
+}
+
+// wantFewAllocations fails if a call allocates more than a call and the pieces of its loop may, for a number of rows far
+// greater. With the race detector on there is nothing to count: a sync.Pool then loses much of what it is given.
+func wantFewAllocations(t *testing.T, what any, call func() error) {
+	t.Helper()
+	info, ok := debug.ReadBuildInfo()
+	if ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		t.Skip("the race detector makes sync.Pool drop scratch memory at random")
+	}
+	allocs := testing.AllocsPerRun(5, func() {
+		if err := call(); err != nil {
+			t.Error(err)
+		}
+	})
+	if allocs > 40 {
+		t.Errorf("%v: %v allocations, want at most 40", what, allocs)
 	}
 }

@@ -40,7 +40,7 @@ func (m margin) check() error {
 		name  string
 		bytes []byte
 	}{{"before", m.before}, {"behind", m.after}} {
-		if slices.ContainsFunc(side.bytes, func(b byte) bool { return b != byte(m.fill) }) {
+		if bytes.Count(side.bytes, []byte{byte(m.fill)}) != len(side.bytes) {
 			return fmt.Errorf("memory %s %s was written to", side.name, m.what)
 		}
 	}
@@ -76,11 +76,7 @@ func (e *env) alloc(dt tensor.Dtype, fill garbage, shape ...int) *tensor.Dense {
 
 func isFloat(dt tensor.Dtype) bool { return dt == backend.Float8E4M3 || slices.Contains(floats, dt) }
 
-func set(memory []byte, b byte) {
-	for i := range memory {
-		memory[i] = b
-	}
-}
+func set(memory []byte, b byte) { copy(memory, bytes.Repeat([]byte{b}, len(memory))) }
 
 // must is for calls that cannot fail on the suite's own tensors; a panic is reported as the check's failure.
 func must[T any](v T, err error) T {
