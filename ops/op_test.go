@@ -16,8 +16,11 @@ import (
 	_ "github.com/gorgonia/moe/ops/cpu"
 )
 
-// node adds v to g as an input.
+// node adds v to g as an input, a tensor with a header of its own: a TapeMachine writes into it.
 func node(g *gorgonia.ExprGraph, name string, v gorgonia.Value) *gorgonia.Node {
+	if d, ok := v.(*tensor.Dense); ok {
+		v = d.ShallowClone()
+	}
 	return gorgonia.NewUniqueNode(gorgonia.In(g), gorgonia.WithType(gorgonia.TypeOf(v)), gorgonia.WithName(name),
 		gorgonia.WithShape(v.Shape()...), gorgonia.WithValue(v))
 }

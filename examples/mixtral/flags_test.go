@@ -1,6 +1,7 @@
 package main
 
 import (
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -47,11 +48,12 @@ func TestFlagErrors(t *testing.T) {
 // checkLine holds that stderr is one line of the command with all the parts.
 func checkLine(t *testing.T, stderr string, parts ...string) {
 	t.Helper()
+	stderr = filepath.ToSlash(stderr)
 	if !strings.HasPrefix(stderr, "mixtral: ") || strings.Count(stderr, "\n") != 1 || !strings.HasSuffix(stderr, "\n") {
 		t.Errorf("stderr is %q, want one line", stderr)
 	}
 	for _, part := range parts {
-		if !strings.Contains(stderr, part) {
+		if !strings.Contains(stderr, filepath.ToSlash(part)) {
 			t.Errorf("stderr is %q, want %q in it", stderr, part)
 		}
 	}

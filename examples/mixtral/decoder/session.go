@@ -44,7 +44,8 @@ func (m *Model) NewSession(capacity int) (*Session, error) {
 	return s, nil
 }
 
-// Append runs tokens at the end of the text and gives the logits (vocabulary) that follow the last of them.
+// Append runs tokens at the end of the text and gives the logits (vocabulary) that follow the last of them, valid until the
+// session's next call.
 func (s *Session) Append(ids ...int32) ([]float32, error) {
 	return s.run(ids, false)
 }
