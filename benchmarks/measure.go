@@ -13,6 +13,7 @@ const (
 // timing is how long one run takes, in nanoseconds.
 type timing struct {
 	median, min, max float64
+	cpu              float64 // processor time of all threads, mean; 0 if it is not known
 	samples          int
 }
 
@@ -37,8 +38,9 @@ func measure(run, sync func() error, budget time.Duration) (timing, error) {
 	if err != nil {
 		return timing{}, err
 	}
-	runs := int(minSample/max(once, 1)) + 1
+	runs := int(minSample/max(once, 1)) + 1 // in a sample
 	var samples []float64
+	before := cpuTime()
 	for start := time.Now(); len(samples) < minSamples || time.Since(start) < budget; {
 		d, err := sample(runs)
 		if err != nil {
@@ -46,7 +48,8 @@ func measure(run, sync func() error, budget time.Duration) (timing, error) {
 		}
 		samples = append(samples, float64(d)/float64(runs))
 	}
-	slices.Sort(samples)
 	n := len(samples)
-	return timing{median: (samples[(n-1)/2] + samples[n/2]) / 2, min: samples[0], max: samples[n-1], samples: n}, nil
+	cpu := float64(cpuTime()-before) / float64(n*runs)
+	slices.Sort(samples)
+	return timing{median: (samples[(n-1)/2] + samples[n/2]) / 2, min: samples[0], max: samples[n-1], cpu: cpu, samples: n}, nil
 }

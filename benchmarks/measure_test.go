@@ -21,6 +21,25 @@ func TestMeasure(t *testing.T) {
 	}
 }
 
+func TestMeasureTellsProcessorTime(t *testing.T) {
+	if cpuTime() == 0 {
+		t.Skip("processor time is not known on this system")
+	}
+	ok := func() error { return nil }
+	spin := func() error {
+		for until := cpuTime() + 5*time.Millisecond; cpuTime() < until; {
+		}
+		return nil
+	}
+	if got, err := measure(spin, ok, 0); err != nil || got.cpu < 5e6 || got.cpu > 50e6 {
+		t.Errorf("%v ns of processor time, error %v, for 5 ms", got.cpu, err)
+	}
+	sleep := func() error { time.Sleep(10 * time.Millisecond); return nil }
+	if got, err := measure(sleep, ok, 0); err != nil || got.cpu > 5e6 {
+		t.Errorf("%v ns of processor time, error %v, for a sleep", got.cpu, err)
+	}
+}
+
 func TestMeasureSpendsTheBudget(t *testing.T) {
 	start := time.Now()
 	got, err := measure(func() error { time.Sleep(time.Millisecond); return nil }, func() error { return nil }, 50*time.Millisecond)

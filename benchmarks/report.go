@@ -25,6 +25,7 @@ type record struct {
 	NS          float64 `json:"ns"` // median
 	MinNS       float64 `json:"min_ns"`
 	MaxNS       float64 `json:"max_ns"`
+	CPUNS       float64 `json:"cpu_ns,omitempty"` // processor time of all threads, mean
 	Reps        int     `json:"reps"`
 	GFLOPS      float64 `json:"gflops,omitempty"`
 	GBS         float64 `json:"gbs"`
@@ -34,7 +35,7 @@ type record struct {
 func newRecord(t timing) *record {
 	return &record{
 		CPU: cpuName(), CPUs: runtime.GOMAXPROCS(0), Go: runtime.Version(),
-		NS: t.median, MinNS: t.min, MaxNS: t.max, Reps: t.samples,
+		NS: t.median, MinNS: t.min, MaxNS: t.max, CPUNS: t.cpu, Reps: t.samples,
 	}
 }
 
@@ -83,10 +84,10 @@ func (r *report) add(c *record) error {
 		}
 		r.shape = c.Shape
 		fmt.Fprintf(r.out, "\n%s\n", c.Shape)
-		fmt.Fprintln(r.table, "work\tT\tdtype\tvariant\ttime\tmin\tmax\treps\tGFLOP/s\tGB/s\tof reads")
+		fmt.Fprintln(r.table, "work\tT\tdtype\tvariant\ttime\tmin\tmax\tCPU time\treps\tGFLOP/s\tGB/s\tof reads")
 	}
-	_, err := fmt.Fprintf(r.table, "%s\t%d\t%s\t%s\t%v\t%v\t%v\t%d\t%s\t%s\t%s\n", c.Work, c.Tokens, c.Dtype, c.Variant,
-		rounded(c.NS), rounded(c.MinNS), rounded(c.MaxNS), c.Reps, number("%.4g", c.GFLOPS), number("%.4g", c.GBS), number("%.0f%%", 100*c.OfRead))
+	_, err := fmt.Fprintf(r.table, "%s\t%d\t%s\t%s\t%v\t%v\t%v\t%v\t%d\t%s\t%s\t%s\n", c.Work, c.Tokens, c.Dtype, c.Variant,
+		rounded(c.NS), rounded(c.MinNS), rounded(c.MaxNS), rounded(c.CPUNS), c.Reps, number("%.4g", c.GFLOPS), number("%.4g", c.GBS), number("%.0f%%", 100*c.OfRead))
 	return err
 }
 

@@ -86,10 +86,7 @@ func (a *attention[A]) head(t, h int) {
 	lo := h / a.perGroup * a.d
 	a.scores(weights, a.q.read(at, at+a.d, sum), from, lo, buf)
 	total := softmax(weights, a.exp)
-	clear(sum)
-	for j, w := range weights {
-		addScaled(sum, w, a.values.row(from+j, lo, lo+a.d, buf))
-	}
+	a.mix(sum, weights, from, lo, buf)
 	for i := range sum {
 		sum[i] /= total
 	}
@@ -107,6 +104,29 @@ func (a *attention[A]) scores(scores, q []A, from, lo int, buf []A) {
 		for i := range here {
 			here[i] = dots[i] / root
 		}
+	}
+}
+
+// mix sets sum to the sum of the values of the positions from on, each times its weight. lo is where the value's head begins.
+func (a *attention[A]) mix(sum, weights []A, from, lo int, buf []A) {
+	clear(sum)
+	var values [group][]A
+	for ; len(weights) >= group; weights, from = weights[group:], from+group {
+		rowsOf(&values, a.values, from, group, lo, lo+a.d, buf)
+		addScaled6(sum, (*[group]A)(weights), &values)
+	}
+	for j, w := range weights {
+		addScaled(sum, w, a.values.row(from+j, lo, lo+a.d, buf))
+	}
+}
+
+// addScaled6 adds six vectors that are as long as sum or longer, each times its weight.
+func addScaled6[A accumulator](sum []A, weights *[group]A, v *[group][]A) {
+	n := len(sum)
+	v0, v1, v2, v3, v4, v5 := v[0][:n], v[1][:n], v[2][:n], v[3][:n], v[4][:n], v[5][:n]
+	a0, a1, a2, a3, a4, a5 := weights[0], weights[1], weights[2], weights[3], weights[4], weights[5]
+	for i := range sum {
+		sum[i] += (a0*v0[i] + a1*v1[i]) + (a2*v2[i] + a3*v3[i]) + (a4*v4[i] + a5*v5[i])
 	}
 }
 
