@@ -22,7 +22,7 @@ var PlanDtype = tensor.Dtype{Type: reflect.TypeFor[PlanRow]()}
 // What holds for every plan of every backend:
 //   - The rows of expert e are Offsets[e] ≤ r < Offsets[e]+Counts[e], in ascending order of slot t·K+k. The rest of its
 //     segment up to Offsets[e+1] is padding, as are the rows from Offsets[E] to R.
-//   - Offsets[0] = 0, every Offsets[e] is a multiple of Align, and Offsets[E] ≤ R.
+//   - Offsets[0] = 0, Offsets[e+1] = Offsets[e] + ⌈Counts[e]/A⌉·A, and Offsets[E] ≤ R.
 //   - RowSlot and RowExpert hold −1 for padding; SlotRow holds −1 for a slot whose expert is not here.
 //   - Otherwise SlotRow[t·K+k] = r and RowSlot[r] = t·K+k are inverse to each other.
 type Plan struct {

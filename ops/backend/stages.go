@@ -69,8 +69,8 @@ type (
 	Experts interface {
 		Experts(y, x, gates Value, p *Plan, w13, w2 Value) error
 	}
-	// Quantize makes block-scaled FP8. For each block of q: scale = max|x|/448 over the block (1 if that is 0), code =
-	// e4m3(x/scale). x (…,D) F.
+	// Quantize makes block-scaled FP8 of x (…,D) F. For each block of q: scale = max|x|/448 over its finite elements (1 if
+	// that is 0), code = e4m3(x/scale); ±Inf becomes ±448 and NaN stays NaN.
 	Quantize interface {
 		Quantize(q *Quantized, x Value) error
 	}

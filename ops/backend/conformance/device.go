@@ -53,10 +53,10 @@ func (e *env) roundTrip(dt tensor.Dtype, shape []int) error {
 		return err
 	}
 	if v.Dtype() != dt || !bytes.Equal(fmt.Append(nil, v.Shape()), fmt.Append(nil, tensor.Shape(shape))) {
-		return fmt.Errorf("New gave a value of %v %v", v.Dtype(), v.Shape())
+		return fmt.Errorf("a new value has dtype %v and shape %v", v.Dtype(), v.Shape())
 	}
 	if d := backend.DeviceOf(v); d != e.dev {
-		return fmt.Errorf("New gave a value on %v, want %v", d, e.dev)
+		return fmt.Errorf("a new value is on %v, want %v", d, e.dev)
 	}
 	x := e.random(dt, shape...)
 	want := bytes.Clone(must(backend.Bytes(x)))

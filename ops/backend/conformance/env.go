@@ -42,8 +42,8 @@ type kernel func(out backend.Value, in []backend.Value) error
 // two destinations hold different garbage before, so what differs after is either not written or not deterministic.
 func (e *env) apply(call kernel, out backend.Value, in ...backend.Value) (backend.Value, error) {
 	var results [2]backend.Value
-	for i, garbage := range []garbage{garbageNaN, garbageFinite} {
-		result, err := e.once(call, e.poisoned(out, garbage), in...)
+	for i, fill := range []garbage{garbageNaN, garbageFinite} {
+		result, err := e.once(call, e.poisoned(out, fill), in...)
 		if err != nil {
 			return nil, declined(err)
 		}

@@ -19,7 +19,7 @@ func swiGLUChecks(s backend.SwiGLU) []check {
 			}{
 				{"normal", normal},
 				{"wide", scaled(40)},
-				{"huge", oneOf(-6e4, -1000, -89, -0.0, 0, 89, 1000, 6e4)},
+				{"huge", oneOf(-6e4, -1000, -89, math.Copysign(0, -1), 0, 89, 1000, 6e4)},
 				{"NaN", mostly(normal, math.NaN())},
 			} {
 				checks = append(checks, check{fmt.Sprintf("%v/%s/R=%d,F=%d", dt, x.name, size.r, size.f), func(e *env) error {
