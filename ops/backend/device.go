@@ -63,7 +63,8 @@ func DeviceOf(v Value) Device {
 	return Host
 }
 
-// To copies v to the device d, part by part; a value that is there already is returned as it is.
+// To copies v to the device d, part by part; a value that is there already is returned as it is. A packed value that moves is
+// unpacked, for its order of memory suits the device that it leaves.
 func To(d Device, v Value) (Value, error) {
 	if c, ok := v.(Composite); ok {
 		if DeviceOf(c) == d && d == Host {
@@ -82,6 +83,13 @@ func To(d Device, v Value) (Value, error) {
 	from := DeviceOf(v)
 	if from == d {
 		return v, nil
+	}
+	if p, ok := v.(Packed); ok {
+		plain, err := p.Unpack()
+		if err != nil {
+			return nil, err
+		}
+		return To(d, plain)
 	}
 	if from != Host {
 		h, err := from.Download(v)

@@ -94,9 +94,15 @@ type (
 	Attention interface {
 		Attention(out, q Value, c *KVCache, positions Value, window int) error
 	}
-	// Linear is a product without bias: out = x · wᵀ; x (T,D) F, w (N,D) F, out (T,N).
+	// Linear is a product without bias: out = x · wᵀ; x (T,D) F, w (N,D) F or the backend's own Packed, out (T,N).
 	Linear interface {
 		Linear(out, x, w Value) error
+	}
+	// PackWeight copies a weight into the order of memory that the backend reads fastest: (N,D) for Linear, (E,N,D) for
+	// GroupedMatMul; w is F or an ExpertStack of F. The result has w's dtype, shape and numbers, bit by bit, and lives where w
+	// does.
+	PackWeight interface {
+		PackWeight(w Value) (Packed, error)
 	}
 	// Embedding picks rows: out[t] = table[ids[t]], converted to out's dtype; table (V,H) F, ids (T) int32. An id outside
 	// [0,V) is an ErrIndex.

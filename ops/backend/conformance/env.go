@@ -135,9 +135,9 @@ func (e *env) refuses(call kernel, wanted error, calls ...refusal) error {
 		case wanted != nil && errors.Is(err, backend.ErrUnsupported):
 			return declined(err)
 		case wanted != nil && !errors.Is(err, wanted):
-			return fmt.Errorf("%s: error %q is not %q", c.name, err, wanted)
+			return fmt.Errorf("%s: error %w is not %q", c.name, err, wanted)
 		case !wrapsSentinel(err):
-			return fmt.Errorf("%s: error %q wraps no sentinel of package backend", c.name, err)
+			return fmt.Errorf("%s: an error that wraps no sentinel of package backend: %w", c.name, err)
 		}
 	}
 	return nil
@@ -169,7 +169,7 @@ func (e *env) views(call kernel, out backend.Value, in ...backend.Value) error {
 		got, err := e.once(call, e.poisoned(out, garbageNaN), strided...)
 		if err != nil {
 			if !wrapsSentinel(err) {
-				return fmt.Errorf("source %d is a view: error %q wraps no sentinel of package backend", i, err)
+				return fmt.Errorf("source %d is a view: an error that wraps no sentinel of package backend: %w", i, err)
 			}
 			continue
 		}

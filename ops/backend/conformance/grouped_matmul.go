@@ -23,7 +23,7 @@ func groupedMatMulChecks(s backend.GroupedMatMul) []check {
 		}
 		// Each combination sees one or two of the routings at every size; all together see each routing at each size.
 		routes := 1
-		if c.x.dtype == c.w.dtype && c.x.dtype == c.out {
+		if c.x.dtype == c.w.dtype && c.w.dtype == c.out {
 			routes = 2
 		}
 		for j, size := range []struct{ d, n int }{{1, 1}, {3, 130}, {127, 3}, {130, 65}, {64, 32}, {5, 1}, {0, 3}, {3, 0}} {
