@@ -34,6 +34,9 @@ func (l *Attention) To(d backend.Device) (*Attention, error) {
 
 // NewCache is an empty cache for the layer, on the device of its weights, with room for a number of positions.
 func (l *Attention) NewCache(capacity int) (*backend.KVCache, error) {
+	if l.K == nil || len(l.K.Shape()) != 2 || l.HeadDim < 1 {
+		return nil, fmt.Errorf("attention %q: heads of width %d, want ≥ 1 and a weight K (KVHeads·D,H): %w", l.Name, l.HeadDim, backend.ErrParameter)
+	}
 	return backend.NewKVCache(backend.DeviceOf(l.K), gorgonia.Float32, capacity, l.K.Shape()[0]/l.HeadDim, l.HeadDim)
 }
 

@@ -12,10 +12,10 @@ import (
 //	h = x + Attention(AttentionNorm(x))
 //	y = h + MoE(MoENorm(h))
 type DecoderBlock struct {
-	AttentionNorm RMSNorm
-	Attention     *Attention
-	MoENorm       RMSNorm
-	MoE           *MoE
+	AttentionNorm RMSNorm    // of the attention's input
+	Attention     *Attention // over this and the earlier tokens
+	MoENorm       RMSNorm    // of the experts' input
+	MoE           *MoE       // the experts
 }
 
 // Fwd maps the tokens x (T,H) at positions (T) to (T,H), with the keys and values of earlier ones in the cache, and says

@@ -15,17 +15,44 @@ import (
 )
 
 // Input adds v to the graph as an input node of that name. Gorgonia takes two inputs of one name, type and shape for the
-// same node, so names must be distinct within a graph. A TapeMachine writes its engine into every *tensor.Dense among the
-// inputs; the node therefore gets a header of its own over v's memory, so that many graphs can share it.
+// same node, so names must be distinct within a graph; the same value under the same name is the same node, another value is
+// an error (backend.ErrValue). A TapeMachine writes its engine into every *tensor.Dense among the inputs; the node therefore
+// gets a header of its own over v's memory, so that many graphs can share it.
 func Input(g *gorgonia.ExprGraph, name string, v backend.Value) (*gorgonia.Node, error) {
+	if g == nil {
+		return nil, fmt.Errorf("input %q has no graph: %w", name, backend.ErrValue)
+	}
 	if v == nil {
 		return nil, fmt.Errorf("input %q has no value: %w", name, backend.ErrValue)
 	}
+	own := v
 	if d, ok := v.(*tensor.Dense); ok {
-		v = d.ShallowClone()
+		own = d.ShallowClone()
 	}
-	return gorgonia.NewUniqueNode(gorgonia.In(g), gorgonia.WithType(gorgonia.TypeOf(v)), gorgonia.WithName(name),
-		gorgonia.WithShape(v.Shape()...), gorgonia.WithValue(v)), nil
+	n := gorgonia.NewUniqueNode(gorgonia.In(g), gorgonia.WithType(gorgonia.TypeOf(v)), gorgonia.WithName(name),
+		gorgonia.WithShape(v.Shape()...), gorgonia.WithValue(own))
+	if held := n.Value(); held != own && !sameMemory(held, v) {
+		return nil, fmt.Errorf("input %q: the graph has another input of that name: %w", name, backend.ErrValue)
+	}
+	return n, nil
+}
+
+// sameMemory reports whether a and b, of one type and shape, are one value.
+func sameMemory(a, b backend.Value) bool {
+	if a == b {
+		return true
+	}
+	x, ok := a.(*tensor.Dense)
+	y, same := b.(*tensor.Dense)
+	return ok && same && (backend.Elements(x.Shape()) == 0 || x.Uintptr() == y.Uintptr())
+}
+
+// weight adds the weight v to the graph of x, a node that it is used with.
+func weight(x *gorgonia.Node, name string, v backend.Value) (*gorgonia.Node, error) {
+	if x == nil {
+		return nil, fmt.Errorf("%q is applied to no node: %w", name, backend.ErrValue)
+	}
+	return Input(x.Graph(), name, v)
 }
 
 // move replaces each value by its copy on d; nil values stay nil.

@@ -11,12 +11,12 @@ import (
 	"github.com/gorgonia/moe/ops"
 )
 
-// A layer of two experts, one of which triples and one of which negates what the router sends to it.
+// A layer of two experts: one gives 3x² and one −x² for what the router sends to it.
 func Example() {
 	matrix := func(rows, cols int, data ...float32) *tensor.Dense {
 		return tensor.New(tensor.WithShape(rows, cols), tensor.WithBacking(data))
 	}
-	// silu(50·x)·x/50 is x² for a positive x; w2 gives it a factor.
+	// silu(50·x)·(x/50) is x² for an x well above 0; W2 gives it a factor.
 	experts := []layers.Expert{
 		{W1: matrix(1, 1, 50), W3: matrix(1, 1, 0.02), W2: matrix(1, 1, 3)},
 		{W1: matrix(1, 1, 50), W3: matrix(1, 1, 0.02), W2: matrix(1, 1, -1)},

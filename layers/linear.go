@@ -10,13 +10,13 @@ import (
 
 // Linear is y = x · Weightᵀ, without bias.
 type Linear struct {
-	Name   string
+	Name   string        // of its weight's node; distinct within a graph
 	Weight backend.Value // (N,D)
 }
 
 // Fwd maps x (T,D) to (T,N).
 func (l Linear) Fwd(x *gorgonia.Node) (*gorgonia.Node, error) {
-	w, err := Input(x.Graph(), l.Name, l.Weight)
+	w, err := weight(x, l.Name, l.Weight)
 	if err != nil {
 		return nil, err
 	}
@@ -28,14 +28,14 @@ func (l Linear) To(d backend.Device) (Linear, error) { return l, move(d, &l.Weig
 
 // Embedding turns token ids into rows of a table.
 type Embedding struct {
-	Name  string
+	Name  string        // of its table's node; distinct within a graph
 	Table backend.Value // (V,H)
 	Dtype tensor.Dtype  // of the rows; the zero Dtype: float32
 }
 
 // Fwd maps ids (T) int32 to (T,H).
 func (l Embedding) Fwd(ids *gorgonia.Node) (*gorgonia.Node, error) {
-	table, err := Input(ids.Graph(), l.Name, l.Table)
+	table, err := weight(ids, l.Name, l.Table)
 	if err != nil {
 		return nil, err
 	}

@@ -23,12 +23,12 @@ const (
 
 // MoEConfig are the hyper-parameters of a MoE layer.
 type MoEConfig struct {
-	Name    string // prefix of its nodes' names, "layers.3.moe"; distinct within a graph
-	TopK    int    // K, the experts of a token
-	Gates   backend.GateMode
-	Align   int // A, the alignment of an expert's rows; 0 means 1
-	Fusion  Fusion
-	Experts []int32 // expert map: Experts[e] is the number here of the router's expert e, −1 elsewhere; nil: all are here
+	Name    string           // prefix of its nodes' names, "layers.3.moe"; distinct within a graph
+	TopK    int              // K, the experts of a token
+	Gates   backend.GateMode // how logits become gates; the zero value is Mixtral's
+	Align   int              // A, the alignment of an expert's rows; 0 means 1
+	Fusion  Fusion           // one node or five; the zero value leaves it to the layer
+	Experts []int32          // expert map: Experts[e] is the number here of the router's expert e, −1 elsewhere; nil: all are here
 }
 
 // Expert is the weights of one expert in the layout of the checkpoints: y = W2 · (silu(W1·x) ⊙ (W3·x)).
@@ -92,9 +92,12 @@ func (l *MoE) Fwd(x *gorgonia.Node) (*gorgonia.Node, error) {
 
 // Route chooses the experts of each token of x (T,H) and plans their rows.
 func (l *MoE) Route(x *gorgonia.Node) (r Routing, err error) {
-	router, err := Input(x.Graph(), l.Name+".router", l.Router)
+	router, err := weight(x, l.Name+".router", l.Router)
 	if err != nil {
 		return r, err
+	}
+	if l.W2 == nil || len(l.W2.Shape()) != 3 || len(l.Router.Shape()) != 2 {
+		return r, fmt.Errorf("moe %q: want a router (E,H) and W2 (E,H,F): %w", l.Name, backend.ErrShape)
 	}
 	if r.Logits, err = ops.Linear(x, router); err != nil {
 		return r, fmt.Errorf("moe %q: router: %w", l.Name, err)
@@ -115,11 +118,14 @@ func (l *MoE) Route(x *gorgonia.Node) (r Routing, err error) {
 
 // FwdRouted sends x (T,H) through the experts that the routing names.
 func (l *MoE) FwdRouted(x *gorgonia.Node, r Routing) (*gorgonia.Node, error) {
-	w13, err := Input(x.Graph(), l.Name+".w13", l.W13)
+	if l.Fusion < FusionAuto || l.Fusion > FusionWhole {
+		return nil, fmt.Errorf("moe %q: fusion %d is unknown: %w", l.Name, l.Fusion, backend.ErrParameter)
+	}
+	w13, err := weight(x, l.Name+".w13", l.W13)
 	if err != nil {
 		return nil, err
 	}
-	w2, err := Input(x.Graph(), l.Name+".w2", l.W2)
+	w2, err := weight(x, l.Name+".w2", l.W2)
 	if err != nil {
 		return nil, err
 	}

@@ -198,6 +198,7 @@ func TestBadLayersAreErrors(t *testing.T) {
 		"k = 0":                               {layers.MoEConfig{}, experts, backend.ErrParameter},
 		"k > E":                               {layers.MoEConfig{TopK: 4}, experts, backend.ErrParameter},
 		"gates of an unknown mode":            {layers.MoEConfig{TopK: 1, Gates: ops.SoftmaxRenormalized + 1}, experts, backend.ErrParameter},
+		"an unknown fusion":                   {layers.MoEConfig{TopK: 1, Fusion: layers.FusionWhole + 1}, experts, backend.ErrParameter},
 	} {
 		layer, err := layers.NewMoE(c.config, router, c.experts)
 		if err != nil {

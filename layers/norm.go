@@ -9,14 +9,14 @@ import (
 
 // RMSNorm is y[t] = Weight ⊙ x[t] / √(mean(x[t]²) + Eps).
 type RMSNorm struct {
-	Name   string
-	Eps    float64
+	Name   string        // of its weight's node; distinct within a graph
+	Eps    float64       // added to the mean square
 	Weight backend.Value // (H)
 }
 
 // Fwd normalises x (T,H).
 func (l RMSNorm) Fwd(x *gorgonia.Node) (*gorgonia.Node, error) {
-	w, err := Input(x.Graph(), l.Name, l.Weight)
+	w, err := weight(x, l.Name, l.Weight)
 	if err != nil {
 		return nil, err
 	}

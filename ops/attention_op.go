@@ -10,7 +10,8 @@ import (
 
 // CacheAppend writes the keys and values (T, KVHeads·D) of tokens at positions (T) int32 into the cache and yields the cache.
 // It writes in place, and writing the same again changes nothing, so a graph that is run twice gives the same. A position
-// outside the cache is an error (backend.ErrIndex), and then nothing is written.
+// outside the cache is an error (backend.ErrIndex), and so is an input that shares memory with the cache (backend.ErrValue);
+// then nothing is written.
 func CacheAppend(cache, keys, values, positions *gorgonia.Node) (*gorgonia.Node, error) {
 	return apply(cacheAppend{}, cache, keys, values, positions)
 }
@@ -38,6 +39,11 @@ func (cacheAppend) infer(in []operand) (operand, error) {
 			if d := backend.DeviceOf(x.value); d != backend.Host {
 				return operand{}, fmt.Errorf("cacheappend: the cache is on the host, an input on %v: %w", d, backend.ErrDevice)
 			}
+		}
+	}
+	for _, x := range in[1:] {
+		if c != nil && backend.Overlap(c, x.value) {
+			return operand{}, fmt.Errorf("cacheappend: an input shares memory with the cache: %w", backend.ErrValue)
 		}
 	}
 	for _, x := range []operand{keys, values} {

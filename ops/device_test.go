@@ -183,3 +183,12 @@ func TestCacheOnTheHostIsNotCopiedToADevice(t *testing.T) {
 		t.Errorf("error %v, want ErrDevice", err)
 	}
 }
+
+func TestCacheIsNotAppendedToItself(t *testing.T) {
+	cache := must[*backend.KVCache](t)(backend.NewKVCache(backend.Host, tensor.Float32, 4, 1, 2))
+	own := must[tensor.View](t)(cache.Keys.(*tensor.Dense).Slice(tensor.S(0, 2))).(*tensor.Dense)
+	positions := tensor.New(tensor.WithShape(2), tensor.WithBacking([]int32{1, 2}))
+	if err := ops.EvalCacheAppend(cache, own, matrix(2, 2), positions); !errors.Is(err, backend.ErrValue) {
+		t.Errorf("keys that are rows of the cache: %v, want ErrValue", err)
+	}
+}

@@ -21,6 +21,12 @@
 // code. An op runs on the device that holds any of its inputs, on the CPU if none does. Bad input is an error that names
 // the op, what it got and what it wants, and wraps one of the sentinel errors of package backend; no op panics.
 //
+// Every op is deterministic: on one backend the same inputs give the same bits, whatever the number of cores. No op writes to
+// its inputs, CacheAppend's cache excepted; a host tensor may have any order of memory, only a masked one is refused.
+//
+// The ops are made for Gorgonia's TapeMachine. A LispMachine runs them forward; going backwards is an error. The machines'
+// WithNaNWatch and WithInfWatch know no other values than tensors and panic on a plan.
+//
 // # Counterparts
 //
 // The permute and unpermute of vLLM for DeepGEMM (module deep_gemm_utils), function by function:

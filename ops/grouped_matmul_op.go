@@ -1,7 +1,6 @@
 package ops
 
 import (
-	"errors"
 	"fmt"
 
 	"gorgonia.org/gorgonia"
@@ -16,7 +15,7 @@ import (
 //
 // rows is (R,D), w (E,N,D) in the layout of the checkpoints, out (R,N). rows and w are float32, float64, BFloat16 or Float16
 // (float64 only with float64), or block-scaled FP8 (backend.Quantized). w may be a *tensor.Dense, a backend.ExpertStack or a
-// backend.Packed. out has the dtype of the rows, float32 for quantized rows; sums run in float32 (float64 for float64).
+// backend.Packed (see Pack). out has the dtype of the rows, float32 for quantized rows; sums run in float32 (float64 for float64).
 func GroupedMatMul(rows, w, plan *gorgonia.Node) (*gorgonia.Node, error) {
 	return apply(groupedMatMul{}, rows, w, plan)
 }
@@ -97,30 +96,8 @@ func productDtype(name string, x, w operand, want tensor.Dtype) (tensor.Dtype, e
 }
 
 func (groupedMatMul) run(dev backend.Device, out backend.Value, in []backend.Value) error {
-	return runGroupedMatMul(dev, out, in[0], in[1], in[2].(*backend.Plan))
-}
-
-// runGroupedMatMul dispatches; a packed weight that no backend takes as it is gets unpacked.
-func runGroupedMatMul(dev backend.Device, out, rows, w backend.Value, p *backend.Plan) error {
-	call := func(w backend.Value) error {
+	rows, p := in[0], in[2].(*backend.Plan)
+	return withUnpacked(dev, "groupedmatmul", in[1], func(w backend.Value) error {
 		return backend.Dispatch(dev, "groupedmatmul", func(b backend.GroupedMatMul) error { return b.GroupedMatMul(out, rows, w, p) })
-	}
-	err := call(w)
-	packed, ok := w.(backend.Packed)
-	if !ok || !errors.Is(err, backend.ErrUnsupported) {
-		return err
-	}
-	plain, err := unpack(dev, packed)
-	if err != nil {
-		return fmt.Errorf("groupedmatmul: %w", err)
-	}
-	return call(plain)
-}
-
-func unpack(dev backend.Device, p backend.Packed) (backend.Value, error) {
-	v, err := p.Unpack()
-	if err != nil {
-		return nil, fmt.Errorf("unpack the weight: %w", err)
-	}
-	return backend.To(dev, v)
+	})
 }

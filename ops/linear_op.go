@@ -12,7 +12,7 @@ import (
 //	out[t] = x[t] · wᵀ
 //
 // x is (T,D), w (N,D) in the layout of the checkpoints, out (T,N) of x's dtype; float32, float64, BFloat16 or Float16 (float64
-// only with float64). Sums run in float32 (float64 for float64).
+// only with float64). w may be a *tensor.Dense or a backend.Packed (see Pack). Sums run in float32 (float64 for float64).
 func Linear(x, w *gorgonia.Node) (*gorgonia.Node, error) { return apply(linear{}, x, w) }
 
 // EvalLinear is Linear on values, without a graph.
@@ -44,5 +44,7 @@ func (linear) infer(in []operand) (operand, error) {
 }
 
 func (linear) run(dev backend.Device, out backend.Value, in []backend.Value) error {
-	return backend.Dispatch(dev, "linear", func(b backend.Linear) error { return b.Linear(out, in[0], in[1]) })
+	return withUnpacked(dev, "linear", in[1], func(w backend.Value) error {
+		return backend.Dispatch(dev, "linear", func(b backend.Linear) error { return b.Linear(out, in[0], w) })
+	})
 }

@@ -5,7 +5,6 @@ import (
 	"hash"
 	"hash/fnv"
 	"runtime/debug"
-	"strings"
 
 	"github.com/chewxy/hm"
 	"gorgonia.org/gorgonia"
@@ -64,7 +63,11 @@ func apply(s stage, inputs ...*gorgonia.Node) (*gorgonia.Node, error) {
 	if err != nil {
 		return nil, err
 	}
-	return gorgonia.ApplyOp(&op{stage: s, in: in, out: out}, inputs...)
+	n, err := gorgonia.ApplyOp(&op{stage: s, in: in, out: out}, inputs...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.name(), err)
+	}
+	return n, nil
 }
 
 // eval runs the stage on values, without a graph.
@@ -150,6 +153,11 @@ func (o *op) SymDiff(inputs gorgonia.Nodes, output, grad *gorgonia.Node) (gorgon
 	return nil, fmt.Errorf("%s has no gradient: %w", o.name(), backend.ErrUnsupported)
 }
 
+// DoDiff implements gorgonia.ADOp, so that a LispMachine that goes backwards stops with an error instead of passing the op over.
+func (o *op) DoDiff(gorgonia.ExecutionContext, gorgonia.Nodes, *gorgonia.Node) error {
+	return fmt.Errorf("%s has no gradient on a LispMachine: %w", o.name(), backend.ErrUnsupported)
+}
+
 func describe(s stage) string {
 	if spec := s.spec(); spec != "" {
 		return s.name() + "(" + spec + ")"
@@ -169,8 +177,8 @@ func runStage(s stage, reuse backend.Value, inputs []backend.Value) (out backend
 	in := make([]backend.Value, len(inputs))
 	known := make([]operand, len(inputs))
 	for i, v := range inputs {
-		if v == nil {
-			return nil, fmt.Errorf("%s: input %d has no value: %w", s.name(), i, backend.ErrValue)
+		if err := checkWhole(v); err != nil {
+			return nil, fmt.Errorf("%s: input %d %w", s.name(), i, err)
 		}
 		known[i] = operand{dtype: v.Dtype(), shape: v.Shape(), value: v}
 	}
@@ -187,7 +195,7 @@ func runStage(s stage, reuse backend.Value, inputs []backend.Value) (out backend
 			return nil, fmt.Errorf("%s: input %d: %w", s.name(), i, err)
 		}
 	}
-	if reuse != nil && overlapsAny(reuse, in) {
+	if reuse != nil && (checkWhole(reuse) != nil || overlapsAny(reuse, in)) {
 		reuse = nil
 	}
 	if m, ok := s.(maker); ok {
@@ -264,51 +272,4 @@ func sameShape(a, b tensor.Shape) bool {
 		}
 	}
 	return true
-}
-
-// --- checks that the stages' infer methods share
-
-func wantRank(name, what string, x operand, rank int) error {
-	if len(x.shape) != rank {
-		return fmt.Errorf("%s: %s has shape %v, want %d dimensions: %w", name, what, x.shape, rank, backend.ErrShape)
-	}
-	return nil
-}
-
-func wantShape(name, what string, x operand, dims ...int) error {
-	if !sameShape(x.shape, dims) {
-		return fmt.Errorf("%s: %s has shape %v, want %v: %w", name, what, x.shape, tensor.Shape(dims), backend.ErrShape)
-	}
-	return nil
-}
-
-func wantDtype(name, what string, x operand, of ...tensor.Dtype) error {
-	for _, dt := range of {
-		if x.dtype == dt {
-			return nil
-		}
-	}
-	names := make([]string, len(of))
-	for i, dt := range of {
-		names[i] = dt.Name()
-	}
-	return fmt.Errorf("%s: %s is %v, want %s: %w", name, what, x.dtype, strings.Join(names, " or "), backend.ErrDtype)
-}
-
-// floats are the dtypes called F in package backend.
-var floats = []tensor.Dtype{tensor.Float32, tensor.Float64, backend.BFloat16, backend.Float16}
-
-// planOf gives the plan when the op runs, nil while the graph is built.
-func planOf(name string, x operand) (*backend.Plan, error) {
-	if err := wantDtype(name, "plan", x, backend.PlanDtype); err != nil {
-		return nil, err
-	}
-	if x.value == nil {
-		return nil, nil
-	}
-	p, ok := x.value.(*backend.Plan)
-	if !ok {
-		return nil, fmt.Errorf("%s: plan is a %T: %w", name, x.value, backend.ErrValue)
-	}
-	return p, nil
 }

@@ -82,8 +82,12 @@ func newTensor(dev backend.Device, out operand, reuse backend.Value) (backend.Va
 
 // newQuantized is reuse if it fits, a new value otherwise.
 func newQuantized(dev backend.Device, shape tensor.Shape, blockRows, blockCols int, reuse backend.Value) (backend.Value, error) {
+	scales, err := backend.ScaleShape(shape, blockRows, blockCols)
+	if err != nil {
+		return nil, err
+	}
 	if q, ok := reuse.(*backend.Quantized); ok && q.BlockRows == blockRows && q.BlockCols == blockCols &&
-		sameShape(q.Shape(), shape) && backend.DeviceOf(q) == dev {
+		fits(q.Codes, operand{dtype: backend.Float8E4M3, shape: shape}, dev) && fits(q.Scales, operand{dtype: tensor.Float32, shape: scales}, dev) {
 		return q, nil
 	}
 	return backend.NewQuantized(dev, shape, blockRows, blockCols)

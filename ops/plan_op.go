@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"math"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -61,8 +62,10 @@ func (s plan) spec() string {
 func (s plan) align() int { return max(s.Align, 1) }
 
 func (s plan) infer(in []operand) (operand, error) {
-	if s.Experts < 1 || s.Align < 0 || s.Rows < 0 {
-		return operand{}, fmt.Errorf("plan: E = %d, A = %d, R = %d, want E ≥ 1, A ≥ 0, R ≥ 0: %w", s.Experts, s.Align, s.Rows, backend.ErrParameter)
+	const most = math.MaxInt32 // of rows and experts: the tables hold int32
+	if s.Experts < 1 || s.Experts > most || s.Align < 0 || s.Rows < 0 || s.Rows > most {
+		return operand{}, fmt.Errorf("plan: E = %d, A = %d, R = %d, want 1 ≤ E ≤ %d, A ≥ 0, 0 ≤ R ≤ %[4]d: %w",
+			s.Experts, s.Align, s.Rows, most, backend.ErrParameter)
 	}
 	if err := wantRank("plan", "ids (T,K)", in[0], 2); err != nil {
 		return operand{}, err
@@ -92,7 +95,9 @@ func (s plan) make(dev backend.Device, out operand, in []backend.Value, reuse ba
 	t, k, r := in[0].Shape()[0], in[0].Shape()[1], out.shape[0]
 	if p, ok := reuse.(*backend.Plan); ok && p.Tokens == t && p.Slots == k && p.Experts == s.Experts &&
 		p.Align == s.align() && p.Rows == r && backend.DeviceOf(p) == dev {
-		return p, nil
+		if _, err := planOf("plan", operand{dtype: p.Dtype(), shape: p.Shape(), value: p}); err == nil {
+			return p, nil
+		}
 	}
 	return backend.NewPlan(dev, t, k, s.Experts, s.align(), r)
 }

@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"strings"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -78,13 +79,17 @@ func (s part) name() string {
 func (part) spec() string { return "" }
 
 func (s part) infer(in []operand) (operand, error) {
-	x := in[0]
-	if err := wantDtype("quantized part", "q", x, backend.Float8E4M3); err != nil {
+	x, name := in[0], strings.ToLower(s.name())
+	if err := wantDtype(name, "q", x, backend.Float8E4M3); err != nil {
 		return operand{}, err
 	}
 	if x.value != nil {
-		if q, ok := x.value.(*backend.Quantized); !ok || q.BlockRows != 1 || q.BlockCols != backend.QuantBlock {
-			return operand{}, fmt.Errorf("quantized part: q is %v, want a backend.Quantized in 1×%d blocks: %w", x.value, backend.QuantBlock, backend.ErrValue)
+		q, ok := x.value.(*backend.Quantized)
+		if !ok || q.BlockRows != 1 || q.BlockCols != backend.QuantBlock {
+			return operand{}, fmt.Errorf("%s: q is %v, want a backend.Quantized in 1×%d blocks: %w", name, x.value, backend.QuantBlock, backend.ErrValue)
+		}
+		if _, err := backend.QuantizedOf(q.Codes, q.Scales, q.BlockRows, q.BlockCols); err != nil {
+			return operand{}, fmt.Errorf("%s: q: %w", name, err)
 		}
 	}
 	if s.codes {

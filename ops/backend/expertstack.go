@@ -59,13 +59,7 @@ func StackExperts(blocks [][]Value) (*ExpertStack, error) {
 func (s *ExpertStack) Expert(e int) []Value { return s.blocks[e] }
 
 // Parts implements Composite: expert by expert, block by block.
-func (s *ExpertStack) Parts() []Value {
-	out := make([]Value, 0, len(s.blocks)*len(s.blocks[0]))
-	for _, list := range s.blocks {
-		out = append(out, list...)
-	}
-	return out
-}
+func (s *ExpertStack) Parts() []Value { return slices.Concat(s.blocks...) }
 
 // With implements Composite.
 func (s *ExpertStack) With(parts []Value) (Value, error) {
@@ -103,6 +97,9 @@ func (s *ExpertStack) MemSize() uintptr { return partsSize(s) }
 
 // Clone copies every block. It implements gorgonia.CloneErrorer.
 func (s *ExpertStack) Clone() (interface{}, error) { return cloneParts(s) }
+
+// ZeroValue implements gorgonia.ZeroValuer: it sets every block to zero.
+func (s *ExpertStack) ZeroValue() Value { return zeroParts(s) }
 
 // Format implements fmt.Formatter: a line with dtype and shape.
 func (s *ExpertStack) Format(f fmt.State, _ rune) {

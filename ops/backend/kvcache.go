@@ -14,7 +14,7 @@ import (
 // the query's own.
 type KVCache struct {
 	Capacity int // positions it can hold
-	KVHeads  int
+	KVHeads  int // heads of keys and values, each shared by Heads/KVHeads query heads
 	HeadDim  int // D
 
 	Keys   Value // (Capacity, KVHeads·D) F
@@ -73,6 +73,9 @@ func (c *KVCache) MemSize() uintptr { return partsSize(c) }
 
 // Clone copies keys and values. It implements gorgonia.CloneErrorer.
 func (c *KVCache) Clone() (interface{}, error) { return cloneParts(c) }
+
+// ZeroValue implements gorgonia.ZeroValuer: it sets keys and values to zero.
+func (c *KVCache) ZeroValue() Value { return zeroParts(c) }
 
 // Format implements fmt.Formatter: a line with the sizes.
 func (c *KVCache) Format(s fmt.State, _ rune) {

@@ -10,7 +10,7 @@ import (
 	"gorgonia.org/tensor"
 )
 
-// PlanRow names the dtype of a Plan in the graph: one element for each of the R rows.
+// PlanRow names the dtype of a Plan in the graph: one element for each of the R rows, what RowSlot and RowExpert hold for it.
 type PlanRow struct{ Slot, Expert int32 }
 
 // PlanDtype is the dtype of a plan's node; its shape is (R).
@@ -144,6 +144,10 @@ func (p *Plan) MemSize() uintptr { return partsSize(p) }
 // Clone copies the tables. It implements gorgonia.CloneErrorer.
 func (p *Plan) Clone() (interface{}, error) { return cloneParts(p) }
 
+// ZeroValue implements gorgonia.ZeroValuer: it sets the tables to zero. A LispMachine asks it of the clone that it takes for a
+// derivative, which a plan does not have.
+func (p *Plan) ZeroValue() Value { return zeroParts(p) }
+
 // Format implements fmt.Formatter: a line with the sizes.
 func (p *Plan) Format(s fmt.State, _ rune) {
 	fmt.Fprintf(s, "Plan{T=%d K=%d E=%d A=%d R=%d on %v}", p.Tokens, p.Slots, p.Experts, p.Align, p.Rows, DeviceOf(p))
@@ -181,4 +185,13 @@ func cloneParts(c Composite) (Value, error) {
 		clones[i] = clone
 	}
 	return c.With(clones)
+}
+
+func zeroParts(c Composite) Value {
+	for _, p := range c.Parts() {
+		if Elements(p.Shape()) > 0 {
+			gorgonia.ZeroValue(p)
+		}
+	}
+	return c
 }

@@ -19,7 +19,7 @@ const QuantBlock = 128
 // Activations have BlockRows 1, so that a row and its scales can be moved together; weights have 128×128 blocks. Blocks at
 // the edges may be smaller. It is one value of a graph, a Composite of its two parts.
 type Quantized struct {
-	BlockRows, BlockCols int
+	BlockRows, BlockCols int // rows and columns that share a scale
 
 	Codes  Value // (…,M,D) Float8E4M3
 	Scales Value // (…,⌈M/BlockRows⌉,⌈D/BlockCols⌉) float32
@@ -43,6 +43,9 @@ func NewQuantized(d Device, shape tensor.Shape, blockRows, blockCols int) (*Quan
 
 // QuantizedOf joins codes and scales that exist already; their dtypes and shapes must fit each other.
 func QuantizedOf(codes, scales Value, blockRows, blockCols int) (*Quantized, error) {
+	if codes == nil || scales == nil {
+		return nil, fmt.Errorf("quantized: codes or scales are nil: %w", ErrValue)
+	}
 	want, err := ScaleShape(codes.Shape(), blockRows, blockCols)
 	if err != nil {
 		return nil, err
@@ -117,6 +120,9 @@ func (q *Quantized) MemSize() uintptr { return partsSize(q) }
 
 // Clone copies codes and scales. It implements gorgonia.CloneErrorer.
 func (q *Quantized) Clone() (interface{}, error) { return cloneParts(q) }
+
+// ZeroValue implements gorgonia.ZeroValuer: it sets codes and scales to zero.
+func (q *Quantized) ZeroValue() Value { return zeroParts(q) }
 
 // Format implements fmt.Formatter: a line with shape and blocks.
 func (q *Quantized) Format(s fmt.State, _ rune) {

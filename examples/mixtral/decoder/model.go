@@ -14,10 +14,10 @@ import (
 // Model is a Mixtral decoder. It is not changed by use: any number of sessions may share one.
 type Model struct {
 	Config    checkpoint.Config
-	Embedding layers.Embedding
-	Blocks    []*layers.DecoderBlock
-	Norm      layers.RMSNorm
-	Head      layers.Linear
+	Embedding layers.Embedding       // ids (T) to x (T,H)
+	Blocks    []*layers.DecoderBlock // x (T,H) to x (T,H)
+	Norm      layers.RMSNorm         // before the head
+	Head      layers.Linear          // x (T,H) to logits (T,V)
 }
 
 // Load makes a model of a checkpoint's tensors, which it uses where they lie: src must stay open as long as the model is

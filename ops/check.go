@@ -1,0 +1,102 @@
+package ops
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+
+	"gorgonia.org/tensor"
+
+	"github.com/gorgonia/moe/ops/backend"
+)
+
+// Checks that the stages' infer methods share.
+
+func wantRank(name, what string, x operand, rank int) error {
+	if len(x.shape) != rank {
+		return fmt.Errorf("%s: %s has shape %v, want %d dimensions: %w", name, what, x.shape, rank, backend.ErrShape)
+	}
+	return nil
+}
+
+func wantShape(name, what string, x operand, dims ...int) error {
+	if !sameShape(x.shape, dims) {
+		return fmt.Errorf("%s: %s has shape %v, want %v: %w", name, what, x.shape, tensor.Shape(dims), backend.ErrShape)
+	}
+	return nil
+}
+
+func wantDtype(name, what string, x operand, of ...tensor.Dtype) error {
+	for _, dt := range of {
+		if x.dtype == dt {
+			return nil
+		}
+	}
+	names := make([]string, len(of))
+	for i, dt := range of {
+		names[i] = dt.Name()
+	}
+	return fmt.Errorf("%s: %s is %v, want %s: %w", name, what, x.dtype, strings.Join(names, " or "), backend.ErrDtype)
+}
+
+// floats are the dtypes called F in package backend.
+var floats = []tensor.Dtype{tensor.Float32, tensor.Float64, backend.BFloat16, backend.Float16}
+
+// planOf gives the plan when the op runs, nil while the graph is built. The sizes that a plan states must be those of its tables:
+// stages allocate and index by them.
+func planOf(name string, x operand) (*backend.Plan, error) {
+	if err := wantDtype(name, "plan", x, backend.PlanDtype); err != nil {
+		return nil, err
+	}
+	if err := wantRank(name, "plan (R)", x, 1); err != nil {
+		return nil, err
+	}
+	if x.value == nil {
+		return nil, nil
+	}
+	p, ok := x.value.(*backend.Plan)
+	if !ok {
+		return nil, fmt.Errorf("%s: plan is a %T: %w", name, x.value, backend.ErrValue)
+	}
+	for _, table := range []struct {
+		name  string
+		value backend.Value
+		shape tensor.Shape
+	}{
+		{"the plan's SlotRow", p.SlotRow, tensor.Shape{p.Tokens, p.Slots}},
+		{"the plan's RowSlot", p.RowSlot, tensor.Shape{p.Rows}},
+		{"the plan's RowExpert", p.RowExpert, tensor.Shape{p.Rows}},
+		{"the plan's Offsets", p.Offsets, tensor.Shape{p.Experts + 1}},
+		{"the plan's Counts", p.Counts, tensor.Shape{p.Experts}},
+	} {
+		t := operand{dtype: table.value.Dtype(), shape: table.value.Shape()}
+		if err := wantShape(name, table.name, t, table.shape...); err != nil {
+			return nil, err
+		}
+		if err := wantDtype(name, table.name, t, tensor.Int32); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}
+
+// checkWhole is an error if v or a part of it is nil or has no dtype. The methods of such a value panic.
+func checkWhole(v backend.Value) error {
+	if v == nil {
+		return fmt.Errorf("has no value: %w", backend.ErrValue)
+	}
+	if p := reflect.ValueOf(v); p.Kind() == reflect.Pointer && p.IsNil() {
+		return fmt.Errorf("is a nil %T: %w", v, backend.ErrValue)
+	}
+	if c, ok := v.(backend.Composite); ok {
+		for i, part := range c.Parts() {
+			if err := checkWhole(part); err != nil {
+				return fmt.Errorf("is a %T whose part %d %w", v, i, err)
+			}
+		}
+	}
+	if v.Dtype().Type == nil {
+		return fmt.Errorf("is a %T without a dtype: %w", v, backend.ErrValue)
+	}
+	return nil
+}
