@@ -28,6 +28,7 @@ type options struct {
 	context     int
 	layers      int
 	align       int
+	pack        bool
 	cpus        int
 	budget      time.Duration
 	json        bool
@@ -89,6 +90,7 @@ func newFlags(o *options) *flag.FlagSet {
 	f.IntVar(&o.context, "context", 512, "`positions` in the key/value cache before the tokens")
 	f.IntVar(&o.layers, "layers", 2, "`layers` of a model")
 	f.IntVar(&o.align, "align", 1, "each expert's segment of rows is a multiple of this `number`")
+	f.BoolVar(&o.pack, "pack", false, "pack the weights before the clock starts, in the order of memory that the backend likes; not for peers")
 	f.IntVar(&o.cpus, "cpus", 0, "GOMAXPROCS, a `number`; 0: all")
 	f.DurationVar(&o.budget, "time", time.Second, "time a case; at least 5 samples are taken whatever it says")
 	f.BoolVar(&o.json, "json", false, "print a line of JSON a case, no table")

@@ -17,6 +17,7 @@ type problem struct {
 	context     int // positions in the key/value cache before the tokens
 	layers      int // of a model
 	align       int // of an expert's rows in the plan
+	pack        bool
 	weights     *dtype
 	activations *dtype
 	device      backend.Device

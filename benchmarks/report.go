@@ -15,6 +15,7 @@ type record struct {
 	Shape       string  `json:"shape"`
 	Tokens      int     `json:"tokens"`
 	Dtype       string  `json:"dtype"` // of the weights; "-" for a work without
+	Packed      bool    `json:"packed,omitempty"`
 	Activations string  `json:"activations,omitempty"`
 	Routing     string  `json:"routing,omitempty"`
 	Backend     string  `json:"backend"` // the device
@@ -53,8 +54,12 @@ func newReport(out io.Writer, o *options) *report {
 		return &report{json: json.NewEncoder(out)}
 	}
 	r := &report{out: out, table: tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
-	fmt.Fprintf(out, "%s, %d CPUs, %s; backend %v, activations %s, routing %s\n",
-		cpuName(), runtime.GOMAXPROCS(0), runtime.Version(), o.device, o.activations.name, o.routing.name)
+	packed := ""
+	if o.pack {
+		packed = ", weights packed"
+	}
+	fmt.Fprintf(out, "%s, %d CPUs, %s; backend %v, activations %s, routing %s%s\n",
+		cpuName(), runtime.GOMAXPROCS(0), runtime.Version(), o.device, o.activations.name, o.routing.name, packed)
 	return r
 }
 

@@ -1,15 +1,17 @@
 package main
 
 import (
+	"fmt"
 	"runtime"
 
 	"gorgonia.org/tensor"
 
+	"github.com/gorgonia/moe/ops"
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-// store keeps weights from one case to the next: those of one shape, dtype and device at a time, made when they are first
-// asked for. The experts of Mixtral's shape in f32 are 5.6 GB.
+// store keeps weights from one case to the next: those of one shape, dtype, device and order of memory at a time, made when
+// they are first asked for. The experts of Mixtral's shape in f32 are 5.6 GB.
 type store struct {
 	of     string
 	values map[string]backend.Value
@@ -31,18 +33,37 @@ func (s *store) get(of, name string, make func() (backend.Value, error)) (backen
 	return v, nil
 }
 
-// stored is a weight of the problem from its store.
+// stored is a value of the problem from its store.
 func (p *problem) stored(name string, make func() (backend.Value, error)) backend.Value {
 	if p.err != nil {
 		return nil
 	}
-	return made[backend.Value](p)(p.store.get(p.shape.name+" "+p.weights.name+" "+p.device.String(), name, make))
+	of := fmt.Sprint(p.shape.name, " ", p.weights.name, " ", p.device, " packed: ", p.pack)
+	return made[backend.Value](p)(p.store.get(of, name, make))
 }
 
-// matrix is a weight outside the experts.
-func (p *problem) matrix(name string, dims ...int) backend.Value {
+// factor is a weight that activations are multiplied with, packed if the problem wants that.
+func (p *problem) factor(name string, make func() (backend.Value, error)) backend.Value {
 	return p.stored(name, func() (backend.Value, error) {
+		w, err := make()
+		if err != nil || !p.pack {
+			return w, err
+		}
+		return ops.Pack(w)
+	})
+}
+
+// matrix is a weight of a linear map outside the experts.
+func (p *problem) matrix(name string, dims ...int) backend.Value {
+	return p.factor(name, func() (backend.Value, error) {
 		return newRandom(p.device, p.weights.beside(), weightAmplitude, dims...)
+	})
+}
+
+// table is an embedding's table (V,H).
+func (p *problem) table() backend.Value {
+	return p.stored("table", func() (backend.Value, error) {
+		return newRandom(p.device, p.weights.beside(), weightAmplitude, p.shape.V, p.shape.H)
 	})
 }
 
@@ -63,7 +84,7 @@ func (p *problem) router() backend.Value {
 		return nil
 	}
 	dt, h := p.weights.beside(), p.shape.H
-	return p.stored("router", func() (backend.Value, error) {
+	return p.factor("router", func() (backend.Value, error) {
 		w, err := backend.Host.New(dt.of, tensor.Shape{p.shape.G, h})
 		if err != nil {
 			return nil, err
@@ -83,7 +104,7 @@ func (p *problem) w2() backend.Value  { return p.experts("w2", 1, p.shape.H, p.s
 
 // experts is a weight of every expert, a stack of blocks (rows,cols). FP8 is one tensor for all experts.
 func (p *problem) experts(name string, blocks, rows, cols int) backend.Value {
-	return p.stored(name, func() (backend.Value, error) {
+	return p.factor(name, func() (backend.Value, error) {
 		if p.weights == fp8 {
 			return newFP8(p.device, p.shape.E, blocks*rows, cols)
 		}

@@ -34,7 +34,7 @@ var decoderWorks = []work{
 				ids[t] = int32(t * 7919 % p.shape.V)
 			}
 			pick := func(table, ids *node) (*node, error) { return ops.Embedding(p.activations.of, table, ids) }
-			return p.op(binary(pick), p.matrix("table", p.shape.V, p.shape.H), p.ints(ids, len(ids)))
+			return p.op(binary(pick), p.table(), p.ints(ids, len(ids)))
 		},
 	},
 	{

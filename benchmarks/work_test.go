@@ -24,8 +24,8 @@ func TestEveryWorkRuns(t *testing.T) {
 				for _, dt := range weights {
 					cached := &store{}
 					for _, activations := range w.activations {
-						for _, tokens := range []int{1, 5} {
-							o := &options{routing: routings[1], device: backend.Host, activations: activations, context: 3, layers: 2, align: 4}
+						for n, tokens := range []int{1, 5} {
+							o := &options{routing: routings[1], device: backend.Host, activations: activations, context: 3, layers: 2, align: 4, pack: n > 0}
 							b := benchmark{work: w, shape: s, tokens: tokens, dtype: dt, store: cached}
 							_, run, err := b.prepare(o)
 							for n := 0; n < 2 && err == nil; n++ {
@@ -105,6 +105,10 @@ func TestWeightsAreKeptForTheNextCase(t *testing.T) {
 	}
 	if p.weights = bf16; p.w13() == a {
 		t.Error("the weights of the dtype before last are still kept")
+	}
+	plain := p.w2()
+	if p.pack = true; p.w2() == plain {
+		t.Error("a plain weight is taken for a packed one")
 	}
 	if p.err != nil {
 		t.Fatal(p.err)

@@ -12,9 +12,17 @@ type job struct {
 	n    int64
 	next atomic.Int64
 	left sync.WaitGroup // helpers that have not returned yet
+
+	panicked atomic.Pointer[any] // what the first iteration that panicked did so with
 }
 
 func (j *job) work() {
+	defer func() {
+		if r := recover(); r != nil {
+			j.panicked.CompareAndSwap(nil, &r)
+			j.next.Store(j.n) // no more iterations
+		}
+	}()
 	for {
 		i := j.next.Add(1) - 1
 		if i >= j.n {
@@ -23,6 +31,9 @@ func (j *job) work() {
 		j.body(int(i))
 	}
 }
+
+// jobs keeps jobs for later loops, so that these need no memory of their own.
+var jobs = sync.Pool{New: func() any { return new(job) }}
 
 // pool is the process's one set of worker goroutines. Workers are started when a loop could use more than there are, up to
 // GOMAXPROCS−1 (the caller of a loop is the last one), and then live as long as the process, asleep between loops.
@@ -42,7 +53,8 @@ func worker() {
 
 // parallel calls body(0) … body(n−1), each once, and returns when all are done. Iterations are handed out one by one in
 // ascending order, so they should be of some tens of microseconds. Loops may run at the same time from several goroutines,
-// and a body may itself call parallel: whoever finds no idle worker does its loop alone.
+// and a body may itself call parallel: whoever finds no idle worker does its loop alone. A panic of a body, which in a worker
+// would end the process, stops the loop and is the caller's.
 func parallel(n int, body func(i int)) {
 	workers := min(n, runtime.GOMAXPROCS(0)) - 1
 	if workers < 1 {
@@ -56,7 +68,10 @@ func parallel(n int, body func(i int)) {
 			go worker()
 		}
 	}
-	j := &job{body: body, n: int64(n)}
+	j := jobs.Get().(*job)
+	defer jobs.Put(j)
+	j.body, j.n = body, int64(n)
+	j.next.Store(0)
 	j.left.Add(workers)
 	for range workers {
 		select {
@@ -67,6 +82,10 @@ func parallel(n int, body func(i int)) {
 	}
 	j.work()
 	j.left.Wait()
+	j.body = nil
+	if r := j.panicked.Swap(nil); r != nil {
+		panic(*r)
+	}
 }
 
 // split cuts [0,n) into pieces of at least grain elements, enough to share out evenly, and calls body(lo, hi) for each.

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -48,6 +49,28 @@ func TestSplitCoversRange(t *testing.T) {
 					t.Fatalf("n=%d grain=%d: index %d was visited %d times", n, grain, i, seen[i].Load())
 				}
 			}
+		}
+	}
+}
+
+func TestPanicOfAWorkerIsTheCallers(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	for range 100 {
+		got := func() (r any) {
+			defer func() { r = recover() }()
+			parallel(8, func(int) {
+				runtime.Gosched() // lets workers take part
+				panic("broken")
+			})
+			return nil
+		}()
+		if got != "broken" {
+			t.Fatalf("the caller's panic is %v", got)
+		}
+		var sum atomic.Int64 // the pool goes on
+		parallel(100, func(i int) { sum.Add(int64(i)) })
+		if sum.Load() != 4950 {
+			t.Fatalf("the loop after it: sum %d, want 4950", sum.Load())
 		}
 	}
 }

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// widen writes the conversion from bfloat16 to float32.
+func (g *gen) widen() {
+	g.function("widen", "func(to *float32, from *uint16, n int)",
+		fmt.Sprintf("widen%s converts n elements of bfloat16, a multiple of %d, to float32.", g.suffix, g.lanes))
+	to, from, n := reg.RAX, reg.RBX, reg.RCX
+	g.load("to", to)
+	g.load("from", from)
+	g.load("n", n)
+	g.loop("loop", n, g.lanes, func() {
+		g.VPMOVZXWD(mem{Base: from}, g.vecs[0])
+		g.VPSLLD(operand.U8(16), g.vecs[0], g.vecs[0])
+		g.VMOVUPS(g.vecs[0], mem{Base: to})
+		g.ADDQ(operand.I32(2*g.lanes), from)
+		g.ADDQ(operand.I32(4*g.lanes), to)
+	})
+	g.end()
+}
+
+// narrow writes the conversion from float32 to bfloat16: to the nearest, ties to even; a NaN keeps its sign and upper bits and
+// becomes quiet.
+func (g *gen) narrow() {
+	g.function("narrow", "func(to *uint16, from *float32, n int)",
+		fmt.Sprintf("narrow%s rounds n elements of float32, a multiple of %d, to the nearest bfloat16, ties to even.", g.suffix, g.lanes))
+	to, from, n := reg.RAX, reg.RBX, reg.RCX
+	one, half, quiet := g.vecs[1], g.vecs[2], g.vecs[3] // 1, just below half a unit, the quiet bit
+	x, rounded, nan, mask := g.vecs[0], g.vecs[4], g.vecs[5], g.vecs[6]
+	g.ones(one)
+	g.VPSRLD(operand.U8(17), one, half)
+	g.VPSRLD(operand.U8(31), one, one)
+	g.VPSLLD(operand.U8(6), one, quiet)
+	g.load("to", to)
+	g.load("from", from)
+	g.load("n", n)
+	g.loop("loop", n, g.lanes, func() {
+		const unordered = 3
+		g.VMOVUPS(mem{Base: from}, x)
+		g.VPSRLD(operand.U8(16), x, nan)
+		g.and(nan, one, rounded)
+		g.VPADDD(half, rounded, rounded)
+		g.VPADDD(x, rounded, rounded)
+		g.VPSRLD(operand.U8(16), rounded, rounded)
+		g.or(quiet, nan, nan)
+		if g.wide() {
+			g.VCMPPS(operand.U8(unordered), x, x, reg.K1)
+			g.VPBLENDMD(nan, rounded, reg.K1, rounded)
+			g.VPMOVDW(rounded, mem{Base: to})
+		} else {
+			g.VCMPPS(operand.U8(unordered), x, x, mask)
+			g.VBLENDVPS(mask, nan, rounded, rounded)
+			g.VPACKUSDW(rounded, rounded, rounded)
+			g.VPERMQ(operand.U8(0x08), rounded, rounded)
+			g.VMOVDQU(reg.X4, mem{Base: to})
+		}
+		g.ADDQ(operand.I32(4*g.lanes), from)
+		g.ADDQ(operand.I32(2*g.lanes), to)
+	})
+	g.end()
+}
+
+// widenPanel writes the conversion of a panel of pairs of bfloat16 to one of float32.
+func (g *gen) widenPanel() {
+	g.function("widenPanel", "func(to, from *uint32, steps int)",
+		fmt.Sprintf("widenPanel%s converts a panel (steps, 32, 2) of bfloat16 to one of float32, (2·steps, 32).", g.suffix))
+	to, from, steps := reg.RAX, reg.RBX, reg.RCX
+	mask := g.vecs[8]
+	g.upperMask(mask)
+	g.load("to", to)
+	g.load("from", from)
+	g.load("steps", steps)
+	g.loop("loop", steps, 1, func() {
+		for j := range panelBytes / g.bytes() {
+			at := j * g.bytes()
+			g.lowerHalves(mem{Base: from, Disp: at}, g.vecs[j])
+			g.VMOVUPS(g.vecs[j], mem{Base: to, Disp: at})
+			g.and(mem{Base: from, Disp: at}, mask, g.vecs[j])
+			g.VMOVUPS(g.vecs[j], mem{Base: to, Disp: panelBytes + at})
+		}
+		g.ADDQ(operand.I32(panelBytes), from)
+		g.ADDQ(operand.I32(2*panelBytes), to)
+	})
+	g.end()
+}

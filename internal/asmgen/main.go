@@ -1,0 +1,71 @@
+// Command asmgen writes the assembly of package ops/cpu and the Go declarations that go with it; go generate ./ops/cpu runs it.
+//
+// It is a module of its own, so that its dependencies are none of the module's users'. What it writes depends on nothing but
+// its source.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"log"
+	"os"
+	"path/filepath"
+
+	"github.com/mmcloughlin/avo/ir"
+	"github.com/mmcloughlin/avo/pass"
+	"github.com/mmcloughlin/avo/printer"
+)
+
+func main() {
+	log.SetFlags(0)
+	log.SetPrefix("asmgen: ")
+	dir := flag.String("o", ".", "the `folder` to write to")
+	flag.Parse()
+
+	narrow, wide, bf16 := newGen("AVX2", 8), newGen("AVX512", 16), newGen("AVX512BF16", 16)
+	narrow.numbers()
+	narrow.common()
+	wide.common()
+	bf16.tile(dotBF16)
+	for name, g := range map[string]*gen{"avx2": narrow, "avx512": wide, "avx512bf16": bf16} {
+		if err := g.save(filepath.Join(*dir, name+"_amd64")); err != nil {
+			log.Fatal(err)
+		}
+	}
+}
+
+// common are the kernels that every level has.
+func (g *gen) common() {
+	g.tile(f32)
+	g.tile(widened)
+	g.dots(false)
+	g.dots(true)
+	g.transpose()
+	g.widen()
+	g.widenPanel()
+	g.narrow()
+}
+
+// save writes path.s and path.go.
+func (g *gen) save(path string) error {
+	out, err := g.Result()
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := pass.Compile.Execute(out); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	cfg := printer.Config{Name: "internal/asmgen", Pkg: "cpu"}
+	if err := write(path+".s", printer.NewGoAsm(cfg), out); err != nil {
+		return err
+	}
+	return write(path+".go", printer.NewStubs(cfg), out)
+}
+
+func write(path string, p printer.Printer, f *ir.File) error {
+	text, err := p.Print(f)
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return os.WriteFile(path, text, 0o644)
+}

@@ -1,0 +1,224 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// mode says what the elements of a tile's operands are.
+type mode struct {
+	name, doc string
+	aStep     int // bytes of a row of a for a step
+	pairs     bool
+	dot       bool
+}
+
+var (
+	f32     = mode{name: "tileF32", aStep: 4, doc: "A step is one element of float32: a is (rows, steps), b (steps, 32)."}
+	widened = mode{name: "tileWidened", aStep: 8, pairs: true, doc: "A step is two elements: a is (rows, 2·steps) of float32, b (steps, 32, 2) of bfloat16, widened."}
+	dotBF16 = mode{name: "tileDot", aStep: 4, dot: true, doc: "A step is two elements: a is (rows, 2·steps) of bfloat16, b (steps, 32, 2) of bfloat16. Denormals count as zero."}
+)
+
+// panelBytes is what a step of b takes: 32 elements of 32 bits.
+const panelBytes = 128
+
+// Registers of a tile's loop.
+var (
+	tileA, tileB, tileSteps, tileNext, tileAhead = reg.RAX, reg.RBX, reg.RCX, reg.RDX, reg.RSI
+	// multiples holds multiples of a's distance between rows that, with the scales of an address, reach all rows.
+	multiples = map[int]reg.GPPhysical{1: reg.RDI, 3: reg.R8, 5: reg.R9, 7: reg.R10, 9: reg.R11, 11: reg.R12, 13: reg.R13}
+)
+
+// aRow is the address of the element at offset of row r of a.
+func aRow(r, offset int) mem {
+	if r == 0 {
+		return mem{Base: tileA, Disp: offset}
+	}
+	scale := 1
+	for r%2 == 0 {
+		r, scale = r/2, scale*2
+	}
+	return mem{Base: tileA, Index: multiples[r], Scale: uint8(scale), Disp: offset}
+}
+
+// shape is how a tile of some rows uses the vector registers.
+type shape struct {
+	rows, across int // vectors of sums: rows·across
+}
+
+// tileShapes lists the tiles of a mode: 1 to 14 rows of 32 columns with 32 registers; 1 or 2 rows of 32 columns and 3 to 6 rows of
+// 16 columns with 16.
+func (g *gen) tileShapes() []shape {
+	var list []shape
+	if g.wide() {
+		for rows := 1; rows <= 14; rows++ {
+			list = append(list, shape{rows, 2})
+		}
+		return list
+	}
+	return append(list, shape{1, 4}, shape{2, 4}, shape{3, 2}, shape{4, 2}, shape{5, 2}, shape{6, 2})
+}
+
+func (s shape) sum(g *gen, row, j int) vec { return g.vecs[len(g.vecs)-1-(row*s.across+j)] }
+
+// tile writes the kernel of a mode: a compare for each number of rows and, for each, its loop and its stores.
+func (g *gen) tile(m mode) {
+	widest := "32 columns"
+	if !g.wide() {
+		widest = "32 columns for one or two rows, 16 for more"
+	}
+	g.function(m.name, "func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, ahead int)",
+		m.name+g.suffix+" computes c (rows, cols) = a·b, or adds to c if add is not 0.",
+		m.doc,
+		fmt.Sprintf("cols is at most what the kernel has, %s; rows is in [1,%d].", widest, g.tileShapes()[len(g.tileShapes())-1].rows),
+		"Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.",
+		"Rows of a and c are lda and ldc bytes apart. At every step the cache line at next is prefetched, which then moves by ahead bytes.")
+	g.load("rows", reg.RCX)
+	for _, s := range g.tileShapes() {
+		g.CMPQ(reg.RCX, operand.I32(s.rows))
+		g.JE(operand.LabelRef(fmt.Sprintf("rows%d", s.rows)))
+	}
+	g.RET()
+	for _, s := range g.tileShapes() {
+		g.Label(fmt.Sprintf("rows%d", s.rows))
+		g.tileLoop(m, s)
+		g.tileStore(s)
+	}
+}
+
+func (g *gen) tileLoop(m mode, s shape) {
+	g.load("a", tileA)
+	g.load("b", tileB)
+	g.load("steps", tileSteps)
+	g.load("next", tileNext)
+	g.load("ahead", tileAhead)
+	g.load("lda", multiples[1])
+	for k := 3; k < s.rows; k += 2 {
+		g.LEAQ(mem{Base: multiples[k-2], Index: multiples[1], Scale: 2}, multiples[k])
+	}
+	for r := range s.rows {
+		for j := range s.across {
+			g.zero(s.sum(g, r, j))
+		}
+	}
+	if m.pairs {
+		g.upperMask(g.vecs[s.across+1])
+	}
+	label := fmt.Sprintf("loop%d", s.rows)
+	const unroll = 2
+	g.loop(label, tileSteps, unroll, func() { g.tileSteps(m, s, unroll) })
+	g.loop(label+"_rest", tileSteps, 1, func() { g.tileSteps(m, s, 1) })
+}
+
+// tileSteps is n steps one after the other.
+func (g *gen) tileSteps(m mode, s shape, n int) {
+	for i := range n {
+		g.PREFETCHT1(mem{Base: tileNext})
+		g.ADDQ(tileAhead, tileNext)
+		b := func(j int) mem { return mem{Base: tileB, Disp: i*panelBytes + j*g.bytes()} }
+		if !m.pairs {
+			for j := range s.across {
+				g.VMOVUPS(b(j), g.vecs[j])
+			}
+			g.tileProducts(m, s, i*m.aStep)
+			continue
+		}
+		for j := range s.across {
+			g.lowerHalves(b(j), g.vecs[j])
+		}
+		g.tileProducts(m, s, i*m.aStep)
+		for j := range s.across {
+			g.and(b(j), g.vecs[s.across+1], g.vecs[j])
+		}
+		g.tileProducts(m, s, i*m.aStep+4)
+	}
+	g.ADDQ(operand.I32(n*panelBytes), tileB)
+	g.ADDQ(operand.I32(n*m.aStep), tileA)
+}
+
+// tileProducts adds the products of the 32-bit elements of a at an offset with the vectors of b in the first registers.
+func (g *gen) tileProducts(m mode, s shape, offset int) {
+	element := g.vecs[s.across]
+	for r := range s.rows {
+		g.VBROADCASTSS(aRow(r, offset), element)
+		for j := range s.across {
+			if m.dot {
+				g.dotPairs(element, g.vecs[j], s.sum(g, r, j))
+			} else {
+				g.VFMADD231PS(element, g.vecs[j], s.sum(g, r, j))
+			}
+		}
+	}
+}
+
+// tileStore stores the sums, or adds them to c, the columns below cols only.
+func (g *gen) tileStore(s shape) {
+	c, ldc := reg.RAX, reg.RBX
+	g.load("ldc", ldc)
+	masked := g.columnMasks(s)
+	pass := func(label string, row func(r, j int, at mem)) {
+		g.Label(fmt.Sprintf("%s%d", label, s.rows))
+		g.load("c", c)
+		for r := range s.rows {
+			for j := range s.across {
+				row(r, j, mem{Base: c, Disp: j * g.bytes()})
+			}
+			g.ADDQ(ldc, c)
+		}
+	}
+	g.load("add", reg.RCX)
+	g.TESTQ(reg.RCX, reg.RCX)
+	g.JE(operand.LabelRef(fmt.Sprintf("store%d", s.rows)))
+	pass("add", func(r, j int, at mem) {
+		masked.load(at, j, g.vecs[0])
+		g.VADDPS(g.vecs[0], s.sum(g, r, j), s.sum(g, r, j))
+	})
+	pass("store", func(r, j int, at mem) { masked.store(s.sum(g, r, j), j, at) })
+	g.end()
+}
+
+// masks reads and writes the vector j of a row, leaving the memory beyond the last column alone.
+type masks struct {
+	load  func(from mem, j int, to vec)
+	store func(from vec, j int, to mem)
+}
+
+// columnMasks makes masks of the parameter cols.
+func (g *gen) columnMasks(s shape) masks {
+	if g.wide() {
+		g.load("cols", reg.RCX)
+		g.MOVQ(operand.U32(1), reg.RDX)
+		g.SHLQ(reg.CL, reg.RDX)
+		g.DECQ(reg.RDX)
+		g.KMOVW(reg.EDX, reg.K1)
+		g.SHRQ(operand.U8(16), reg.RDX)
+		g.KMOVW(reg.EDX, reg.K2)
+		k := []reg.OpmaskPhysical{reg.K1, reg.K2}
+		return masks{
+			load:  func(from mem, j int, to vec) { g.VMOVUPS_Z(from, k[j], to) },
+			store: func(from vec, j int, to mem) { g.VMOVUPS(from, k[j], to) },
+		}
+	}
+	count, mask := ymm[2], ymm[1]
+	g.load("cols", reg.RCX)
+	g.VMOVD(reg.ECX, reg.X2)
+	g.VPBROADCASTD(reg.X2, count)
+	below := func(j int) {
+		g.VPCMPGTD(mem{Symbol: operand.Symbol{Name: "numbers", Static: true}, Base: reg.StaticBase, Disp: j * g.bytes()}, count, mask)
+	}
+	return masks{
+		load:  func(from mem, j int, to vec) { below(j); g.VMASKMOVPS(from, mask, to) },
+		store: func(from vec, j int, to mem) { below(j); g.VMASKMOVPS(from, mask, to) },
+	}
+}
+
+// numbers is a table of 0 to 31.
+func (g *gen) numbers() {
+	g.StaticGlobal("numbers")
+	g.DataAttributes(8 | 16) // RODATA | NOPTR
+	for i := range 32 {
+		g.AddDatum(4*i, operand.U32(i))
+	}
+}

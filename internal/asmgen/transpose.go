@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// transpose writes the kernel that turns rows of 32-bit elements into columns of a panel, a square of registers at a time.
+func (g *gen) transpose() {
+	g.function("transpose", "func(to, from *uint32, ld, steps int)",
+		fmt.Sprintf("transpose%s sets to[32k+i] = from[i,k] for %d rows i, ld bytes apart, and k below steps, a multiple of %d.", g.suffix, g.lanes, g.lanes))
+	to, from, ld, steps, low, high := reg.RAX, reg.RBX, reg.RCX, reg.RDX, reg.RSI, reg.RDI
+	g.load("to", to)
+	g.load("from", from)
+	g.load("ld", ld)
+	g.load("steps", steps)
+	g.loop("loop", steps, g.lanes, func() {
+		g.MOVQ(from, low)
+		for i := range g.lanes {
+			g.VMOVUPS(mem{Base: low}, g.vecs[i])
+			g.ADDQ(ld, low)
+		}
+		g.MOVQ(to, high)
+		if g.wide() {
+			g.transpose16(high)
+		} else {
+			g.transpose8(high)
+		}
+		g.ADDQ(operand.I32(4*g.lanes), from)
+		g.ADDQ(operand.I32(panelBytes*g.lanes), to)
+	})
+	g.end()
+}
+
+// interleave4 transposes, within each group of 128 bits, the 4 registers from v[0] on, with 4 more for its use: result c holds
+// element c of each of the four in every group. The results are where the four were.
+func (g *gen) interleave4(v []vec, free []vec) {
+	g.VUNPCKLPS(v[1], v[0], free[0])
+	g.VUNPCKHPS(v[1], v[0], free[1])
+	g.VUNPCKLPS(v[3], v[2], free[2])
+	g.VUNPCKHPS(v[3], v[2], free[3])
+	g.VUNPCKLPD(free[2], free[0], v[0])
+	g.VUNPCKHPD(free[2], free[0], v[1])
+	g.VUNPCKLPD(free[3], free[1], v[2])
+	g.VUNPCKHPD(free[3], free[1], v[3])
+}
+
+// transpose16 transposes 16 registers of 16 elements and stores them as the columns of 16 steps.
+func (g *gen) transpose16(to reg.GPPhysical) {
+	v := g.vecs
+	for i := 0; i < 16; i += 4 {
+		g.interleave4(v[i:i+4], v[16:20])
+	}
+	// Even and odd groups of two registers, then of four.
+	pick := func(imm int, a, b, out vec) { g.VSHUFF32X4(operand.U8(imm), b, a, out) }
+	for c := range 4 {
+		pick(0x88, v[c], v[4+c], v[20])
+		pick(0xdd, v[c], v[4+c], v[21])
+		pick(0x88, v[8+c], v[12+c], v[22])
+		pick(0xdd, v[8+c], v[12+c], v[23])
+		pick(0x88, v[20], v[22], v[24])
+		pick(0x88, v[21], v[23], v[25])
+		pick(0xdd, v[20], v[22], v[26])
+		pick(0xdd, v[21], v[23], v[27])
+		for group := range 4 {
+			g.VMOVUPS(v[24+group], mem{Base: to, Disp: (4*group + c) * panelBytes})
+		}
+	}
+}
+
+// transpose8 transposes 8 registers of 8 elements and stores them as the columns of 8 steps.
+func (g *gen) transpose8(to reg.GPPhysical) {
+	v := g.vecs
+	g.interleave4(v[:4], v[8:12])
+	g.interleave4(v[4:8], v[8:12])
+	for c := range 4 {
+		g.VPERM2F128(operand.U8(0x20), v[4+c], v[c], v[8])
+		g.VPERM2F128(operand.U8(0x31), v[4+c], v[c], v[9])
+		g.VMOVUPS(v[8], mem{Base: to, Disp: c * panelBytes})
+		g.VMOVUPS(v[9], mem{Base: to, Disp: (4 + c) * panelBytes})
+	}
+}

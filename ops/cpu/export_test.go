@@ -1,0 +1,34 @@
+package cpu
+
+import "github.com/gorgonia/moe/ops/backend"
+
+// packing is a backend that packs each weight before it multiplies with it.
+type packing struct{ simd }
+
+func (p packing) Linear(out, x, w backend.Value) error {
+	packed, err := p.PackWeight(w)
+	if err != nil {
+		return err
+	}
+	return p.simd.Linear(out, x, packed)
+}
+
+func (p packing) GroupedMatMul(out, rows, w backend.Value, plan *backend.Plan) error {
+	packed, err := p.PackWeight(w)
+	if err != nil {
+		return err
+	}
+	return p.simd.GroupedMatMul(out, rows, packed, plan)
+}
+
+// VectorBackends are the variants on vector instructions that the machine has, products on kernels in plain Go with and without
+// a dot of bfloat16, and all of these with weights that are packed first.
+func VectorBackends() []backend.Backend {
+	noDot := goKernels
+	noDot.tileDot = nil
+	var list []backend.Backend
+	for _, s := range append(machineVariants(), simd{"cpu/kernels in go", &goKernels, 0}, simd{"cpu/kernels in go without dot", &noDot, 0}) {
+		list = append(list, s, packing{simd{s.name + " packed", s.k, 0}})
+	}
+	return list
+}

@@ -1,0 +1,104 @@
+package cpu
+
+import (
+	"math"
+	"unsafe"
+
+	"github.com/gorgonia/moe/ops/backend"
+)
+
+// goKernels are the kernels in plain Go, word by word what the type kernels says of each: the specification of those in assembly,
+// and a way to test on any GOARCH how products are cut.
+var goKernels = kernels{
+	lanes: 4, rows: 5, full: 3,
+	tileF32:     goTile(func(a, b uint32) float32 { return math.Float32frombits(a) * math.Float32frombits(b) }),
+	tileDot:     goTile(func(a, b uint32) float32 { return lower(a)*lower(b) + upper(a)*upper(b) }),
+	tileWidened: goTileWidened,
+	dotF32: func(out, x *float32, ldx int, w *float32, ldw, n, rows int) {
+		goDots(out, x, ldx, n, rows, func(j, k int) float32 { return *at(w, j*ldw+4*k) })
+	},
+	dotWidened: func(out, x *float32, ldx int, w *uint16, ldw, n, rows int) {
+		goDots(out, x, ldx, n, rows, func(j, k int) float32 { return lower(uint32(*at(w, j*ldw+2*k))) })
+	},
+	dotRows: 3,
+	transpose: func(to, from *uint32, ld, steps int) {
+		for i := range 4 {
+			for k := range steps {
+				*at(to, 4*(panelCols*k+i)) = *at(from, i*ld+4*k)
+			}
+		}
+	},
+	widen: func(to *float32, from *uint16, n int) {
+		for i := range n {
+			*at(to, 4*i) = lower(uint32(*at(from, 2*i)))
+		}
+	},
+	narrow: func(to *uint16, from *float32, n int) {
+		for i := range n {
+			*at(to, 2*i) = uint16(backend.ToBF16(*at(from, 4*i)))
+		}
+	},
+	widenPanel: func(to, from *uint32, steps int) {
+		for k := range steps {
+			for j := range panelCols {
+				pair := *at(from, 4*(panelCols*k+j))
+				*at(to, 4*(panelCols*2*k+j)) = math.Float32bits(lower(pair))
+				*at(to, 4*(panelCols*(2*k+1)+j)) = math.Float32bits(upper(pair))
+			}
+		}
+	},
+}
+
+// lower and upper are the two bfloat16 of a word.
+func lower(w uint32) float32 { return math.Float32frombits(w << 16) }
+func upper(w uint32) float32 { return math.Float32frombits(w &^ 0xffff) }
+
+// at is the element some bytes behind p.
+func at[E any](p *E, bytes int) *E { return (*E)(unsafe.Add(unsafe.Pointer(p), bytes)) }
+
+// goTile is a tile kernel whose steps are of one word, given the product of two words.
+func goTile(product func(a, b uint32) float32) tileKernel {
+	return func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, _ *uint32, _ int) {
+		goSums(c, ldc, rows, cols, add, func(i, j int) (sum float32) {
+			for k := range steps {
+				sum += product(*at(a, i*lda+4*k), *at(b, 4*(panelCols*k+j)))
+			}
+			return sum
+		})
+	}
+}
+
+func goTileWidened(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, _ *uint32, _ int) {
+	goSums(c, ldc, rows, cols, add, func(i, j int) (sum float32) {
+		for k := range steps {
+			pair := *at(b, 4*(panelCols*k+j))
+			sum += math.Float32frombits(*at(a, i*lda+8*k)) * lower(pair)
+			sum += math.Float32frombits(*at(a, i*lda+8*k+4)) * upper(pair)
+		}
+		return sum
+	})
+}
+
+func goSums(c *float32, ldc, rows, cols, add int, sum func(i, j int) float32) {
+	for i := range rows {
+		for j := range cols {
+			to := at(c, i*ldc+4*j)
+			if add == 0 {
+				*to = 0
+			}
+			*to += sum(i, j)
+		}
+	}
+}
+
+func goDots(out, x *float32, ldx, n, rows int, w func(j, k int) float32) {
+	for i := range rows {
+		for j := range 4 {
+			var sum float32
+			for k := range n {
+				sum += *at(x, i*ldx+4*k) * w(j, k)
+			}
+			*at(out, 4*(4*i+j)) = sum
+		}
+	}
+}

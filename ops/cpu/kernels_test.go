@@ -1,0 +1,170 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"unsafe"
+
+	"github.com/gorgonia/moe/ops/backend"
+)
+
+// forKernels runs a test for the kernels of every variant that the machine has, with operands that end at a page that cannot be
+// touched and with operands that begin behind one.
+func forKernels(t *testing.T, test func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool)) {
+	for _, v := range machineVariants() {
+		for _, atEnd := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/end=%v", v.name, atEnd), func(t *testing.T) {
+				test(t, v.k, rand.New(rand.NewPCG(1, 2)), atEnd)
+			})
+		}
+	}
+}
+
+// small is a small whole number: sums of products of such are exact, in whatever order.
+func small(r *rand.Rand) float32 { return float32(r.IntN(17) - 8) }
+
+func smallWord(r *rand.Rand) uint32 { return math.Float32bits(small(r)) }
+
+func smallPair(r *rand.Rand) uint32 {
+	return uint32(backend.ToBF16(small(r))) | uint32(backend.ToBF16(small(r)))<<16
+}
+
+// fill draws every element.
+func fill[E any](to []E, draw func() E) []E {
+	for i := range to {
+		to[i] = draw()
+	}
+	return to
+}
+
+func TestTileKernels(t *testing.T) {
+	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+		for _, kind := range []struct {
+			name      string
+			got, want tileKernel
+			words     int // of a for a step
+			a, b      func(*rand.Rand) uint32
+		}{
+			{"f32", k.tileF32, goKernels.tileF32, 1, smallWord, smallWord},
+			{"widened", k.tileWidened, goKernels.tileWidened, 2, smallWord, smallPair},
+			{"dot", k.tileDot, goKernels.tileDot, 1, smallPair, smallPair},
+		} {
+			if kind.got == nil {
+				continue
+			}
+			for rows := 1; rows <= k.rows; rows++ {
+				for _, steps := range []int{0, 1, 2, 3, 4, 7, 8, 33} {
+					cols := 1 + r.IntN(k.cols(rows))
+					if steps == 33 {
+						cols = k.cols(rows)
+					}
+					lda, ldc := steps*kind.words+r.IntN(3), cols+r.IntN(3)
+					a := fill(guarded[uint32](t, max((rows-1)*lda+steps*kind.words, 1), atEnd), func() uint32 { return kind.a(r) })
+					b := fill(guarded[uint32](t, max(steps*panelCols, 1), atEnd), func() uint32 { return kind.b(r) })
+					c := fill(guarded[float32](t, (rows-1)*ldc+cols, atEnd), func() float32 { return small(r) })
+					for add := range 2 {
+						want := slices.Clone(c)
+						kind.want(&a[0], 4*lda, &b[0], &want[0], 4*ldc, steps, rows, cols, add, &b[0], 64)
+						kind.got(&a[0], 4*lda, &b[0], &c[0], 4*ldc, steps, rows, cols, add, &b[0], 64)
+						if !slices.Equal(c, want) {
+							t.Fatalf("%s, %d rows, %d columns, %d steps, add %d: got %v, want %v", kind.name, rows, cols, steps, add, c, want)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestDotKernels(t *testing.T) {
+	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+		for rows := 1; rows <= k.dotRows; rows++ {
+			for _, vectors := range []int{0, 1, 2, 5} {
+				n := vectors * k.lanes
+				ldx := n + r.IntN(3)
+				x := fill(guarded[float32](t, max((rows-1)*ldx+n, 1), atEnd), func() float32 { return small(r) })
+				wide := fill(guarded[float32](t, max(4*n, 1), atEnd), func() float32 { return small(r) })
+				narrow := fill(guarded[uint16](t, max(4*n, 1), atEnd), func() uint16 { return uint16(backend.ToBF16(small(r))) })
+				got, want := guarded[float32](t, 4*rows, atEnd), make([]float32, 4*rows)
+				for _, ldw := range []int{n, 0} { // 0: the same row four times
+					k.dotF32(&got[0], &x[0], 4*ldx, &wide[0], 4*ldw, n, rows)
+					goKernels.dotF32(&want[0], &x[0], 4*ldx, &wide[0], 4*ldw, n, rows)
+					if !slices.Equal(got, want) {
+						t.Fatalf("float32, %d rows of %d, w's rows %d apart: got %v, want %v", rows, n, ldw, got, want)
+					}
+					k.dotWidened(&got[0], &x[0], 4*ldx, &narrow[0], 2*ldw, n, rows)
+					goKernels.dotWidened(&want[0], &x[0], 4*ldx, &narrow[0], 2*ldw, n, rows)
+					if !slices.Equal(got, want) {
+						t.Fatalf("bfloat16, %d rows of %d, w's rows %d apart: got %v, want %v", rows, n, ldw, got, want)
+					}
+				}
+			}
+		}
+	})
+}
+
+func TestTransposeKernels(t *testing.T) {
+	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+		for _, vectors := range []int{0, 1, 3} {
+			steps := vectors * k.lanes
+			ld := steps + 5
+			from := fill(guarded[uint32](t, max((k.lanes-1)*ld+steps, 1), atEnd), r.Uint32)
+			to := fill(guarded[uint32](t, max(steps*panelCols-(panelCols-k.lanes), 1), atEnd), r.Uint32)
+			want := slices.Clone(to)
+			for i := range k.lanes {
+				for s := range steps {
+					want[s*panelCols+i] = from[i*ld+s]
+				}
+			}
+			k.transpose(&to[0], &from[0], 4*ld, steps)
+			if !slices.Equal(to, want) {
+				t.Fatalf("%d steps: got %x, want %x", steps, to, want)
+			}
+		}
+	})
+}
+
+func TestWidenKernels(t *testing.T) {
+	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+		from := guarded[uint16](t, 1<<16, atEnd) // every number there is
+		for i := range from {
+			from[i] = uint16(i)
+		}
+		to := guarded[uint32](t, len(from), atEnd)
+		k.widen((*float32)(unsafe.Pointer(&to[0])), &from[0], len(from))
+		for i, x := range to {
+			if x != uint32(i)<<16 {
+				t.Fatalf("bfloat16 %#04x became %#08x", i, x)
+			}
+		}
+		for _, steps := range []int{0, 1, 5} {
+			pairs := fill(guarded[uint32](t, max(steps*panelCols, 1), atEnd), r.Uint32)
+			got, want := guarded[uint32](t, max(2*steps*panelCols, 1), atEnd), make([]uint32, max(2*steps*panelCols, 1))
+			k.widenPanel(&got[0], &pairs[0], steps)
+			goKernels.widenPanel(&want[0], &pairs[0], steps)
+			if !slices.Equal(got, want) {
+				t.Fatalf("a panel of %d steps: got %x, want %x", steps, got, want)
+			}
+		}
+	})
+}
+
+func TestNarrowKernels(t *testing.T) {
+	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+		from, to := guarded[uint32](t, 1<<16, atEnd), guarded[uint16](t, 1<<16, atEnd)
+		for _, low := range []uint32{0, 1, 0x7fff, 0x8000, 0x8001, 0xffff, r.Uint32N(1 << 16)} {
+			for i := range from {
+				from[i] = uint32(i)<<16 | low
+			}
+			k.narrow(&to[0], (*float32)(unsafe.Pointer(&from[0])), len(from))
+			for i, x := range to {
+				if want := uint16(backend.ToBF16(math.Float32frombits(from[i]))); x != want {
+					t.Fatalf("float32 %#08x became %#04x, want %#04x", from[i], x, want)
+				}
+			}
+		}
+	})
+}

@@ -1,0 +1,183 @@
+package cpu
+
+import (
+	"math"
+	"sync"
+	"unsafe"
+
+	"github.com/gorgonia/moe/ops/backend"
+)
+
+// workspace is the memory of a task.
+type workspace struct {
+	a, panel, wide []uint32
+	c              []float32
+	dots           [4 * 4]float32
+}
+
+var workspaces sync.Pool
+
+func getWorkspace() *workspace {
+	if s, ok := workspaces.Get().(*workspace); ok {
+		return s
+	}
+	return &workspace{}
+}
+
+// grown is a slice of n elements of undefined contents, buf if it is long enough.
+func grown[E any](buf []E, n int) []E {
+	if cap(buf) < n {
+		return make([]E, n)
+	}
+	return buf[:n]
+}
+
+func (g *gemm) compute(t task) {
+	if t.e == padding {
+		g.clear(t)
+		return
+	}
+	s := getWorkspace()
+	defer workspaces.Put(s)
+	c, ldc := g.sums(t, s)
+	switch {
+	case g.w.packed == nil && t.rows <= dotStrip:
+		g.dots(t, s, c, ldc)
+	default:
+		g.tiles(t, s, c, ldc)
+	}
+	if g.outBF16 {
+		for i := range t.rows {
+			g.narrow(g.out[2*((t.row+i)*g.w.n+t.col):][:2*t.cols], c[i*ldc:])
+		}
+	}
+}
+
+func (g *gemm) clear(t task) {
+	size := 4
+	if g.outBF16 {
+		size = 2
+	}
+	for i := range t.rows {
+		clear(g.out[size*((t.row+i)*g.w.n+t.col):][:size*t.cols])
+	}
+}
+
+// sums is where the task's sums go, with the distance between rows: out itself or a buffer.
+func (g *gemm) sums(t task, s *workspace) (c []float32, ldc int) {
+	if !g.outBF16 {
+		at := g.out[4*(t.row*g.w.n+t.col) : 4*((t.row+t.rows-1)*g.w.n+t.col+t.cols)]
+		return unsafe.Slice((*float32)(unsafe.Pointer(&at[0])), len(at)/4), g.w.n
+	}
+	ldc = (t.cols+panelCols-1)/panelCols*panelCols + padWords
+	s.c = grown(s.c, t.rows*ldc)
+	return s.c, ldc
+}
+
+// narrow rounds elements of from to bfloat16, as many as fit.
+func (g *gemm) narrow(to []byte, from []float32) {
+	n := len(to) / 2
+	out := unsafe.Slice((*backend.BF16)(unsafe.Pointer(&to[0])), n)
+	done := n / g.k.lanes * g.k.lanes
+	if done > 0 {
+		g.k.narrow((*uint16)(unsafe.Pointer(&to[0])), &from[0], done)
+	}
+	for i := done; i < n; i++ {
+		out[i] = backend.ToBF16(from[i])
+	}
+}
+
+// widened writes elements of a row of x, n from one on, to a buffer as float32. An element beyond the row is zero.
+func (g *gemm) widened(to []uint32, row, from, n int) {
+	have := min(n, g.w.d-from)
+	clear(to[have:n])
+	at := row*g.w.d + from
+	if !g.xIsBF16 {
+		copy(to, unsafe.Slice((*uint32)(unsafe.Pointer(&g.x[4*at])), have))
+		return
+	}
+	x := unsafe.Slice((*uint16)(unsafe.Pointer(&g.x[2*at])), have)
+	done := have / g.k.lanes * g.k.lanes
+	if done > 0 {
+		g.k.widen((*float32)(unsafe.Pointer(&to[0])), &x[0], done)
+	}
+	for i := done; i < have; i++ {
+		to[i] = uint32(x[i]) << 16
+	}
+}
+
+// pairs writes elements of a row of x of bfloat16 to a buffer, two to a word. An element beyond the row is zero.
+func (g *gemm) pairs(to []uint32, row, from, words int) {
+	buf := unsafe.Slice((*byte)(unsafe.Pointer(&to[0])), 4*words)
+	have := min(4*words, 2*(g.w.d-from))
+	copy(buf, g.x[2*(row*g.w.d+from):][:have])
+	clear(buf[have:])
+}
+
+// rowsOf gives the rows of a strip as float32, the distance between them in bytes: x itself or a copy.
+func (g *gemm) floats(t task, s *workspace) (*float32, int) {
+	if !g.xIsBF16 {
+		return (*float32)(unsafe.Pointer(&g.x[4*t.row*g.w.d])), 4 * g.w.d
+	}
+	ld := g.w.d + padWords
+	s.a = grown(s.a, t.rows*ld)
+	for i := range t.rows {
+		g.widened(s.a[i*ld:], t.row+i, 0, g.w.d)
+	}
+	return (*float32)(unsafe.Pointer(&s.a[0])), 4 * ld
+}
+
+// dots computes a task of a weight that lies as it is, four of its rows at a time.
+func (g *gemm) dots(t task, s *workspace, c []float32, ldc int) {
+	x, ldx := g.floats(t, s)
+	for j := 0; j < t.cols; {
+		b := g.w.block(t.e, t.col+j)
+		for end := min(b.end-t.col, t.cols); j < end; {
+			n := 4
+			if end-j < n {
+				n = 1
+			}
+			g.dotGroup(s, x, ldx, b.data[(t.col+j-b.start)*g.w.d*g.w.size:][:n*g.w.d*g.w.size], t.rows, c[j:], ldc)
+			j += n
+		}
+	}
+}
+
+// dotGroup computes the columns of four rows of w, or of one.
+func (g *gemm) dotGroup(s *workspace, x *float32, ldx int, w []byte, rows int, c []float32, ldc int) {
+	d, size := g.w.d, g.w.size
+	n := len(w) / (d * size)
+	ldw := d * size
+	if n == 1 {
+		ldw = 0 // the kernel takes the one row four times
+	}
+	whole := d / g.k.lanes * g.k.lanes
+	for i := 0; i < rows; i += g.k.dotRows {
+		here := min(g.k.dotRows, rows-i)
+		at := (*float32)(unsafe.Add(unsafe.Pointer(x), i*ldx))
+		switch {
+		case size == 4:
+			g.k.dotF32(&s.dots[0], at, ldx, (*float32)(unsafe.Pointer(&w[0])), ldw, whole, here)
+		default:
+			g.k.dotWidened(&s.dots[0], at, ldx, (*uint16)(unsafe.Pointer(&w[0])), ldw, whole, here)
+		}
+		for r := range here {
+			row := unsafe.Slice((*float32)(unsafe.Add(unsafe.Pointer(at), r*ldx)), d)
+			for j := range n {
+				c[(i+r)*ldc+j] = s.dots[4*r+j] + g.dotRest(row, w[j*d*size:][:d*size], whole)
+			}
+		}
+	}
+}
+
+// dotRest is the dot of the elements from one on.
+func (g *gemm) dotRest(x []float32, w []byte, from int) (sum float32) {
+	for k := from; k < len(x); k++ {
+		if g.w.size == 4 {
+			sum += x[k] * *(*float32)(unsafe.Pointer(&w[4*k]))
+		} else {
+			sum += x[k] * math.Float32frombits(uint32(*(*uint16)(unsafe.Pointer(&w[2*k])))<<16)
+		}
+	}
+	return sum
+}

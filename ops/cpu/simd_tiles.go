@@ -1,0 +1,140 @@
+package cpu
+
+import "unsafe"
+
+// layout says how a task's tiles read their operands.
+type layout struct {
+	kernel     tileKernel
+	words      int  // 32-bit elements of a row of x for a step of a panel
+	dot        bool // x stays bfloat16
+	widenFirst bool // a panel becomes float32 before tiles read it
+	steps      int  // of a part of a panel, at most
+}
+
+func (g *gemm) layout(t task) layout {
+	l := layout{kernel: g.k.tileF32, words: 1}
+	switch {
+	case g.w.size == 4:
+	case g.xIsBF16 && g.k.tileDot != nil:
+		l.kernel, l.dot = g.k.tileDot, true
+	case g.tileCount(t) >= widenTiles:
+		l.words, l.widenFirst = 2, true
+	default:
+		l.kernel, l.words = g.k.tileWidened, 2
+	}
+	l.steps = blockWords / l.words
+	return l
+}
+
+// tileCount is the number of tiles of a strip.
+func (g *gemm) tileCount(t task) int { return (t.rows + g.k.rows - 1) / g.k.rows }
+
+// tiles computes a task on tiles.
+func (g *gemm) tiles(t task, s *workspace, c []float32, ldc int) {
+	l := g.layout(t)
+	if t.rows <= streamRows {
+		a, lda := g.stripPart(t, s, l, 0, g.w.steps)
+		for col := 0; col < t.cols; col += panelCols {
+			for from := 0; from < g.w.steps; from += l.steps {
+				at := (*uint32)(unsafe.Add(unsafe.Pointer(a), 4*l.words*from))
+				g.panelTiles(t, s, l, from, col, at, lda, c, ldc)
+			}
+		}
+		return
+	}
+	for from := 0; from < g.w.steps; from += l.steps {
+		a, lda := g.stripPart(t, s, l, from, min(l.steps, g.w.steps-from))
+		for col := 0; col < t.cols; col += panelCols {
+			g.panelTiles(t, s, l, from, col, a, lda, c, ldc)
+		}
+	}
+}
+
+// stripPart is the strip's rows of x for the steps from one on: x itself if a few rows lie as the kernel wants them, or a copy.
+func (g *gemm) stripPart(t task, s *workspace, l layout, from, steps int) (a *uint32, lda int) {
+	words := l.words * steps
+	size, perWord := 4, 1
+	if g.xIsBF16 {
+		size, perWord = 2, 2
+	}
+	asItIs := l.dot || !g.xIsBF16
+	if asItIs && t.rows <= streamRows && words*perWord == g.w.d {
+		return (*uint32)(unsafe.Pointer(&g.x[t.row*g.w.d*size])), g.w.d * size
+	}
+	ld := words + padWords
+	s.a = grown(s.a, t.rows*ld)
+	for i := range t.rows {
+		if l.dot {
+			g.pairs(s.a[i*ld:], t.row+i, 2*from, words)
+		} else {
+			g.widened(s.a[i*ld:], t.row+i, l.words*from, words)
+		}
+	}
+	return &s.a[0], 4 * ld
+}
+
+// panelPart is the steps of a panel from one on.
+func (g *gemm) panelPart(t task, s *workspace, col, from, steps int) []uint32 {
+	if g.w.packed != nil {
+		return g.w.packed.data[t.e][col*g.w.steps+from*panelCols:][:steps*panelCols]
+	}
+	s.panel = grown(s.panel, steps*panelCols)
+	g.w.panel(g.k, s.panel, t.e, col, from)
+	return s.panel
+}
+
+// nextPart is what is read from memory after a part of a panel; nothing if that is not known.
+func (g *gemm) nextPart(t task, l layout, col, from int) []uint32 {
+	if g.w.packed == nil {
+		return nil
+	}
+	data := g.w.packed.data[t.e]
+	if t.rows <= streamRows {
+		const distance = 4 << 10 / 4
+		at := min(col*g.w.steps+from*panelCols+distance, len(data))
+		return data[at:min(at+l.steps*panelCols, len(data))]
+	}
+	if col += panelCols; col >= t.col+t.cols {
+		col, from = t.col, from+l.steps
+	}
+	if from >= g.w.steps {
+		return nil
+	}
+	at := col*g.w.steps + from*panelCols
+	return data[at : at+min(l.steps, g.w.steps-from)*panelCols]
+}
+
+// panelTiles multiplies the tiles of a strip with a part of a panel: the steps from one on of the panel at col, counted from the
+// task's first column. Together they prefetch the next part, each a share.
+func (g *gemm) panelTiles(t task, s *workspace, l layout, from, col int, a *uint32, lda int, c []float32, ldc int) {
+	steps := min(l.steps, g.w.steps-from)
+	cols := min(panelCols, t.cols-col)
+	b := g.panelPart(t, s, t.col+col, from, steps)
+	next := g.nextPart(t, l, t.col+col, from)
+	if l.widenFirst {
+		s.wide = grown(s.wide, 2*panelCols*steps)
+		g.k.widenPanel(&s.wide[0], &b[0], steps)
+		b, steps = s.wide, 2*steps
+	}
+	add := 1
+	if from == 0 {
+		add = 0
+	}
+	count := g.tileCount(t)
+	width := g.k.cols((t.rows + count - 1) / count)
+	calls := count * ((cols + width - 1) / width)
+	ahead := 4 * len(next) / (calls * steps)
+	call := 0
+	for i := range count {
+		lo, hi := i*t.rows/count, (i+1)*t.rows/count
+		row := (*uint32)(unsafe.Add(unsafe.Pointer(a), lo*lda))
+		for j := 0; j < cols; j += width {
+			prefetched := &b[0]
+			if len(next) > 0 {
+				prefetched = &next[call*len(next)/calls]
+			}
+			l.kernel(row, lda, &b[j], &c[lo*ldc+col+j], 4*ldc, steps, hi-lo, min(width, cols-j), add, prefetched, ahead)
+			call++
+		}
+	}
+}

@@ -1,0 +1,52 @@
+package cpu
+
+import "golang.org/x/sys/cpu"
+
+//go:generate env GOWORK=off go -C ../../internal/asmgen run . -o ../../ops/cpu
+
+var (
+	avx2 = kernels{
+		lanes: 8, rows: 6, full: 2,
+		tileF32: tileF32AVX2, tileWidened: tileWidenedAVX2,
+		dotF32: dotF32AVX2, dotWidened: dotWidenedAVX2, dotRows: 2,
+		transpose: transposeAVX2, widen: widenAVX2, narrow: narrowAVX2, widenPanel: widenPanelAVX2,
+	}
+	avx512 = kernels{
+		lanes: 16, rows: 14, full: 14,
+		tileF32: tileF32AVX512, tileWidened: tileWidenedAVX512,
+		dotF32: dotF32AVX512, dotWidened: dotWidenedAVX512, dotRows: 4,
+		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512, widenPanel: widenPanelAVX512,
+	}
+	avx512bf16 = withDot(avx512, tileDotAVX512BF16)
+)
+
+func withDot(k kernels, dot tileKernel) kernels {
+	k.tileDot = dot
+	return k
+}
+
+// machineVariants are the levels of vector instructions that the CPU has and the operating system lets it use, least first.
+func machineVariants() []simd {
+	has := cpu.X86
+	if !has.HasAVX2 || !has.HasFMA {
+		return nil
+	}
+	list := []simd{{"cpu/avx2", &avx2, 10}}
+	if has.HasAVX512F {
+		list = append(list, simd{"cpu/avx512", &avx512, 20})
+		if has.HasAVX512BF16 {
+			list = append(list, simd{"cpu/avx512bf16", &avx512bf16, dotPriority(has.HasAMXBF16)})
+		}
+	}
+	return list
+}
+
+// dotPriority is the priority of the variant that multiplies bfloat16 by VDPBF16PS. An instruction does two products where a
+// fused multiply-add does one, and on some CPUs (Zen 4) runs as often. Those that leave such work to matrix units run it half as
+// often or less: there widening is as fast, or faster, and more exact.
+func dotPriority(matrixUnits bool) int {
+	if matrixUnits {
+		return 15
+	}
+	return 30
+}
