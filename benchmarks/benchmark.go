@@ -51,17 +51,27 @@ func (b *benchmark) measure(o *options) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
-	runtime.GC() // of what setups left
-	t, err := measure(run, p.device.Sync, o.budget)
-	if err != nil {
-		return nil, err
-	}
 	q := p.quantities()
 	flops, err := b.work.flops.of(q)
 	if err != nil {
 		return nil, err
 	}
 	bytes, err := b.work.bytes.of(q)
+	if err != nil {
+		return nil, err
+	}
+	runs := []func() error{run}
+	if !b.work.host {
+		for range o.backend.sets(bytes) - 1 {
+			_, run, err := b.prepare(o)
+			if err != nil {
+				return nil, err
+			}
+			runs = append(runs, run)
+		}
+	}
+	runtime.GC() // of what setups left
+	t, err := timingOn(p.device, runs, o.budget)
 	if err != nil {
 		return nil, err
 	}

@@ -35,16 +35,6 @@ type options struct {
 	ceilings    bool
 }
 
-// place is a kind of device that -backend names.
-type place struct {
-	kind string
-	open func() (backend.Device, error)
-}
-
-var places = []place{
-	{"cpu", func() (backend.Device, error) { return backend.Host, nil }},
-}
-
 // newFlags are the flags of o. Those that are lists or names write into o as they are parsed.
 func newFlags(o *options) *flag.FlagSet {
 	f := flag.NewFlagSet("benchmarks", flag.ContinueOnError)

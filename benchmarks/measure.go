@@ -17,10 +17,19 @@ type timing struct {
 	samples          int
 }
 
-// measure times run: once to warm up, then at least minSamples samples, and more until the budget is spent. sync waits for
-// a device; each sample ends with it.
+// over is the timing of one of n equal parts.
+func (t timing) over(n int) timing {
+	f := float64(n)
+	t.median, t.min, t.max, t.cpu = t.median/f, t.min/f, t.max/f, t.cpu/f
+	return t
+}
+
+// sampler runs a case a number of times and tells how long that took.
+type sampler func(runs int) (time.Duration, error)
+
+// measure times run by the host's clock. sync waits for a device; each sample ends with it.
 func measure(run, sync func() error, budget time.Duration) (timing, error) {
-	sample := func(runs int) (time.Duration, error) {
+	return take(func(runs int) (time.Duration, error) {
 		start := time.Now()
 		for range runs {
 			if err := run(); err != nil {
@@ -29,7 +38,11 @@ func measure(run, sync func() error, budget time.Duration) (timing, error) {
 		}
 		err := sync()
 		return time.Since(start), err
-	}
+	}, budget)
+}
+
+// take runs once to warm up, then takes at least minSamples samples, and more until the budget is spent.
+func take(sample sampler, budget time.Duration) (timing, error) {
 	// The first run may allocate and meet cold pages; what it does not take is not known before the second.
 	once, err := sample(1)
 	if err == nil && once < 10*minSample {

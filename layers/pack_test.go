@@ -1,6 +1,7 @@
 package layers_test
 
 import (
+	"errors"
 	"math/rand/v2"
 	"testing"
 
@@ -50,6 +51,12 @@ func TestPackedBlockEqualsUnpacked(t *testing.T) {
 		if d := got[i] - want[i]; !(d*d <= 1e-8*(1+want[i]*want[i])) {
 			t.Fatalf("element %d is %v packed, %v unpacked", i, got[i], want[i])
 		}
+	}
+}
+
+func TestPackOfAnIncompleteBlockIsAnError(t *testing.T) {
+	if _, err := (&layers.DecoderBlock{}).Pack(); !errors.Is(err, backend.ErrValue) {
+		t.Fatalf("error %v, want %v", err, backend.ErrValue)
 	}
 }
 

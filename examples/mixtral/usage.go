@@ -14,7 +14,7 @@ A TEXT or list of ids that is - comes from standard input; -prompt - drops one l
 Model
   -model DIR        folder with config.json, model.safetensors (or model.safetensors.index.json and its shards) and
                     tokenizer.json; without it the embedded model. -tokenize and -detokenize read tokenizer.json alone.
-  -device NAME      auto (default) or cpu
+  -device NAME      auto (default) or cpu; in a program built with -tags cu also cuda, and auto takes a GPU if there is one
 
 Generation
   -n N              new tokens, 64 by default; 0 runs the prompt only. -prompt stops earlier at an end-of-text token of

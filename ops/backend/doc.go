@@ -37,7 +37,7 @@
 // Fusion is a stage: [Experts] is defined as Permute, GroupedMatMul, SwiGLU, GroupedMatMul, Unpermute in a row. A backend
 // that can gather rows in its loads and reduce in its epilogue implements Experts; for the others the op runs the stages.
 //
-// A packed weight is a Value that keeps its logical dtype and shape and implements [Packed]. The backend that packed it
+// A packed weight, made by [PackWeight], is a Value that keeps its logical dtype and shape and implements [Packed]. Its backend
 // recognises its own type, the others decline it; if nobody takes it, the op unpacks it and asks again.
 //
 // Gradients are stages again. With g the gradient of the output: Permute's is Unpermute of g with unit gates; Unpermute's

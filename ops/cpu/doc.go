@@ -11,7 +11,7 @@
 //
 // All stages are deterministic: the same operands give the same bits, whatever GOMAXPROCS is. Sums run in float32, in float64 for
 // float64 operands; two variants may differ by the order of their sums. A row of a product with a packed weight has the same bits
-// whatever other rows there are; with a weight that is not packed up to 8 rows are summed in another order than more are.
+// whatever other rows there are; with a weight that is not packed up to 16 rows are summed in another order than more are.
 //
 // float32 numbers meet bfloat16 ones by widening the latter, which loses nothing. cpu/avx512bf16 multiplies two bfloat16 operands
 // with the CPU's own instruction for that, which takes denormals for zero and rounds the sum of each two products.

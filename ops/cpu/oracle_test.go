@@ -81,13 +81,10 @@ func copyBytes(t testing.TB, dst backend.Value, src []byte) {
 }
 
 // wantFewAllocations fails if a call allocates more than a call and the pieces of its loop may, for a number of rows far
-// greater. With the race detector on there is nothing to count: a sync.Pool then loses much of what it is given.
+// greater.
 func wantFewAllocations(t *testing.T, what any, call func() error) {
 	t.Helper()
-	info, ok := debug.ReadBuildInfo()
-	if ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
-		t.Skip("the race detector makes sync.Pool drop scratch memory at random")
-	}
+	skipWherePoolsForget(t)
 	allocs := testing.AllocsPerRun(5, func() {
 		if err := call(); err != nil {
 			t.Error(err)
@@ -95,5 +92,15 @@ func wantFewAllocations(t *testing.T, what any, call func() error) {
 	})
 	if allocs > 40 {
 		t.Errorf("%v: %v allocations, want at most 40", what, allocs)
+	}
+}
+
+// skipWherePoolsForget skips a test that counts allocations if the race detector is on: a sync.Pool then loses much of what it
+// is given.
+func skipWherePoolsForget(t *testing.T) {
+	t.Helper()
+	info, ok := debug.ReadBuildInfo()
+	if ok && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"}) {
+		t.Skip("the race detector makes sync.Pool drop scratch memory at random")
 	}
 }

@@ -30,7 +30,7 @@ const (
 	blockWords = 384 // 32-bit elements of a row of x at a time: 14 rows are 21 KiB, a panel is 48 KiB
 	padWords   = 16  // between the rows of the buffer, so that their distance is an odd number of cache lines
 	streamRows = 4   // strips of up to so many rows read a panel from its beginning to its end
-	dotStrip   = 8   // strips of up to so many rows read an unpacked weight as it lies
+	dotStrip   = 16  // strips of up to so many rows read an unpacked weight as it lies
 	stripTiles = 10  // tiles of a strip at most
 	cColumns   = 512 // columns of a task at most if its sums need a buffer
 	widenTiles = 3   // strips of so many tiles or more widen a panel once

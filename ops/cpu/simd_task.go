@@ -40,10 +40,9 @@ func (g *gemm) compute(t task) {
 	s := getWorkspace()
 	defer workspaces.Put(s)
 	c, ldc := g.sums(t, s)
-	switch {
-	case g.w.packed == nil && t.rows <= dotStrip:
+	if g.w.packed == nil && t.rows <= dotStrip {
 		g.dots(t, s, c, ldc)
-	default:
+	} else {
 		g.tiles(t, s, c, ldc)
 	}
 	if g.outBF16 {
@@ -114,7 +113,7 @@ func (g *gemm) pairs(to []uint32, row, from, words int) {
 	clear(buf[have:])
 }
 
-// rowsOf gives the rows of a strip as float32, the distance between them in bytes: x itself or a copy.
+// floats gives the rows of a strip as float32, the distance between them in bytes: x itself or a copy.
 func (g *gemm) floats(t task, s *workspace) (*float32, int) {
 	if !g.xIsBF16 {
 		return (*float32)(unsafe.Pointer(&g.x[4*t.row*g.w.d])), 4 * g.w.d
@@ -155,10 +154,9 @@ func (g *gemm) dotGroup(s *workspace, x *float32, ldx int, w []byte, rows int, c
 	for i := 0; i < rows; i += g.k.dotRows {
 		here := min(g.k.dotRows, rows-i)
 		at := (*float32)(unsafe.Add(unsafe.Pointer(x), i*ldx))
-		switch {
-		case size == 4:
+		if size == 4 {
 			g.k.dotF32(&s.dots[0], at, ldx, (*float32)(unsafe.Pointer(&w[0])), ldw, whole, here)
-		default:
+		} else {
 			g.k.dotWidened(&s.dots[0], at, ldx, (*uint16)(unsafe.Pointer(&w[0])), ldw, whole, here)
 		}
 		for r := range here {

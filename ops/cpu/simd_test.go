@@ -35,6 +35,9 @@ func TestVectorProducts(t *testing.T) {
 			{backend.BFloat16, backend.BFloat16, tensor.Float32},
 			{backend.BFloat16, backend.BFloat16, backend.BFloat16},
 		} {
+			if testing.Short() && size.rows*size.d*size.n > 1<<20 {
+				continue
+			}
 			r := rand.New(rand.NewPCG(3, 4))
 			x, w := guardedTensor(t, r, dts.x, size.rows, size.d), guardedTensor(t, r, dts.w, size.n, size.d)
 			want := tensor.New(tensor.Of(dts.out), tensor.WithShape(size.rows, size.n))
@@ -154,9 +157,7 @@ func TestVectorProductsDecline(t *testing.T) {
 
 // TestVectorProductsAllocateNothing counts allocations once the pools are warm.
 func TestVectorProductsAllocateNothing(t *testing.T) {
-	if raceDetector {
-		t.Skip("under the race detector a sync.Pool drops some of what it is given")
-	}
+	skipWherePoolsForget(t)
 	plan := planOfCounts([]int{1, 0, 20, 3}, 1, 24)
 	for _, dt := range []tensor.Dtype{tensor.Float32, backend.BFloat16} {
 		x, out := filled(dt, 24, 64), filled(dt, 24, 96)

@@ -83,7 +83,7 @@ func (g *gemm) panelPart(t task, s *workspace, col, from, steps int) []uint32 {
 	return s.panel
 }
 
-// nextPart is what is read from memory after a part of a panel; nothing if that is not known.
+// nextPart is what is read from panels after the steps from one on of the panel at col; nothing if that is not known.
 func (g *gemm) nextPart(t task, l layout, col, from int) []uint32 {
 	if g.w.packed == nil {
 		return nil

@@ -180,6 +180,7 @@ var stages = []stage{
 	stageOf("CacheAppend", cacheAppendChecks),
 	stageOf("Attention", attentionChecks),
 	stageOf("Linear", linearChecks),
+	stageOf("PackWeight", packWeightChecks),
 	stageOf("Embedding", embeddingChecks),
 	stageOf("Add", addChecks),
 }

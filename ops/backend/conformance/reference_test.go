@@ -10,8 +10,43 @@ import (
 	"github.com/gorgonia/moe/ops/cpu"
 )
 
-// reference is a backend that keeps every promise: plain Go, with Experts as the stages that define it.
+// reference is a backend that keeps every promise: plain Go, with Experts as the stages that define it, and weights that are
+// packed by copying them.
 type reference struct{ cpu.Go }
+
+// packedCopy is a weight packed by reference.
+type packedCopy struct {
+	backend.Value
+	plain backend.Value
+}
+
+func (p *packedCopy) Unpack() (backend.Value, error) { return p.plain, nil }
+
+func (r reference) PackWeight(w backend.Value) (backend.Packed, error) {
+	if w == nil || len(w.Shape()) != 2 && len(w.Shape()) != 3 || !isFloat(w.Dtype()) {
+		return nil, fmt.Errorf("pack: %v is no weight: %w", w, backend.ErrValue)
+	}
+	plain := template(w.Dtype(), w.Shape()...)
+	at := must(backend.Bytes(plain))
+	for _, part := range snapshot(w) {
+		at = at[copy(at, part):]
+	}
+	return &packedCopy{plain, plain}, nil
+}
+
+// unpacked is w, or what it was packed from.
+func unpacked(w backend.Value) backend.Value {
+	if p, ok := w.(*packedCopy); ok {
+		return p.plain
+	}
+	return w
+}
+
+func (r reference) Linear(out, x, w backend.Value) error { return r.Go.Linear(out, x, unpacked(w)) }
+
+func (r reference) GroupedMatMul(out, rows, w backend.Value, p *backend.Plan) error {
+	return r.Go.GroupedMatMul(out, rows, unpacked(w), p)
+}
 
 func (r reference) Experts(y, x, gates backend.Value, p *backend.Plan, w13, w2 backend.Value) error {
 	if x.Shape().Dims() != 2 || w2.Shape().Dims() != 3 {

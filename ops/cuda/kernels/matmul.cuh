@@ -1,0 +1,101 @@
+// What all matrix products share: operands, the tile a block works on, the store of results.
+//
+// A product is out[r] = x[r] · w[e]ᵀ for the rows r of each expert e and zero for padding rows; a linear layer has one expert
+// with all rows. The rows of an expert's segment are cut into tiles of M rows, the columns into tiles of N. Blocks are
+// numbered expert by expert, in an expert by groups of up to 16 tiles of rows, in a group column by column: blocks that run at
+// the same time share weights and rows in the L2.
+#pragma once
+#include "common.cuh"
+
+namespace matmul {
+
+struct Params {
+  void* out; const void* x; const void* w;
+  i64 rows, width, depth, experts;  // R, N, D, E
+  const i32 *offsets, *counts;      // null for a linear layer
+  // The weight as a stack of blocks: blocks[e·blockCount+b] holds the rows blockRows[b] … blockRows[b+1]−1 of expert e.
+  const void* const* blocks;
+  const i64* blockRows;
+  i64 blockCount;  // 0 if w is one array (E,N,D)
+  i64 xDtype, wDtype, outDtype;
+  // Scales of e4m3 codes, null without: x has blocks of xBlockRows×xBlockCols, w of wBlockRows×wBlockCols within an expert.
+  const float *xScales, *wScales;
+  i64 xBlockRows, xBlockCols, wBlockRows, wBlockCols;
+  Fault* fault;
+};
+
+// Tile is a block's share: rows row … row+count−1 of an expert, of which the first valid hold data and the rest are padding.
+struct Tile { i64 expert, row, column; int count, valid; };
+
+// find_tile gives the tile of this block, false if there is none. All threads call it.
+__device__ inline bool find_tile(const Params& p, int M, int N, Tile& tile) {
+  const i64 columns = ceil_div(p.width, N);
+  i64 expert = 0, begin = 0, length = p.rows, count = p.rows, first = 0;
+  if (p.offsets != nullptr) {
+    const i64 wanted = blockIdx.x / u32(columns);
+    i64 tilesBefore = 0;
+    bool found = false;
+    for (i64 base = 0; base <= p.experts && !found; base += 32) {
+      const i64 e = base + lane_id();
+      i64 from = 0, len = 0, n = 0;
+      if (e <= p.experts) {
+        from = p.offsets[e];
+        len = (e < p.experts ? p.offsets[e + 1] : p.rows) - from;
+        n = e < p.experts ? p.counts[e] : 0;
+        if (from < 0 || len < 0 || from + len > p.rows || n < 0 || n > len) {
+          report(p.fault, kGroupedMatMul, kBadTable, e, 0, from, p.rows);
+          len = n = 0;
+        }
+      }
+      const i64 tiles = i64(u32(len + M - 1) / u32(M));
+      i64 sum = tiles;
+#pragma unroll
+      for (int d = 1; d < 32; d *= 2) {
+        const i64 y = __shfl_up_sync(~0u, sum, d);
+        if (lane_id() >= d) sum += y;
+      }
+      const u32 over = __ballot_sync(~0u, tilesBefore + sum > wanted);
+      if (over != 0) {
+        const int l = __ffs(over) - 1;
+        found = true;
+        expert = base + l;
+        first = __shfl_sync(~0u, tilesBefore + sum - tiles, l);
+        begin = __shfl_sync(~0u, from, l), length = __shfl_sync(~0u, len, l), count = __shfl_sync(~0u, n, l);
+      } else {
+        tilesBefore += __shfl_sync(~0u, sum, 31);
+      }
+    }
+    if (!found) return false;
+  }
+  const i64 tiles = ceil_div(length, M), groups = ceil_div(tiles, 16), size = groups == 0 ? 1 : ceil_div(tiles, groups), local = blockIdx.x - first * columns;
+  const i64 group = local / (size * columns), inGroup = local % (size * columns);
+  const i64 high = min(size, tiles - group * size);
+  if (high <= 0) return false;
+  const i64 m = (group * size + inGroup % high) * M;
+  tile = {expert, begin + m, inGroup / high * N, int(min(i64(M), length - m)), int(max(0ll, min(i64(M), count - m)))};
+  return true;
+}
+
+__device__ __forceinline__ i64 size_of(i64 dtype) { return dtype == kF64 ? 8 : dtype == kF32 ? 4 : dtype == kE4M3 ? 1 : 2; }
+
+// weight_row is the address of row n of expert e.
+__device__ inline const void* weight_row(const Params& p, i64 e, i64 n, i64 size) {
+  if (p.blockCount == 0) return static_cast<const u8*>(p.w) + (e * p.width + n) * p.depth * size;
+  i64 b = 0;
+  while (n >= p.blockRows[b + 1]) b++;
+  return static_cast<const u8*>(p.blocks[e * p.blockCount + b]) + (n - p.blockRows[b]) * p.depth * size;
+}
+
+// store_pair stores two neighbours of a row, as one access where both exist and are aligned.
+template <class A> __device__ __forceinline__ void store_pair(const Params& p, i64 row, i64 column, A a, A b) {
+  const i64 at = row * p.width + column;
+  if (p.outDtype != kF64 && (at & 1) == 0 && column + 1 < p.width) {
+    if (p.outDtype == kBF16) static_cast<u32*>(p.out)[at / 2] = pair<bf16>(float(a), float(b));
+    else if (p.outDtype == kF16) static_cast<u32*>(p.out)[at / 2] = pair<f16>(float(a), float(b));
+    else static_cast<float2*>(p.out)[at / 2] = make_float2(float(a), float(b));
+    return;
+  }
+  if (column < p.width) store_any<A>(p.out, p.outDtype, at, a);
+  if (column + 1 < p.width) store_any<A>(p.out, p.outDtype, at + 1, b);
+}
+}  // namespace matmul

@@ -1,0 +1,32 @@
+//go:build cu && linux && cgo
+
+package cuda
+
+import (
+	"gorgonia.org/tensor"
+
+	"github.com/gorgonia/moe/ops/backend"
+)
+
+var unpermuteKernels = newFamily("unpermute", "")
+
+// Unpermute implements backend.Unpermute, for rows and y of one dtype.
+func (Portable) Unpermute(y, rows, gates backend.Value, p *backend.Plan) error {
+	c := call{stage: "unpermute"}
+	defer c.done()
+	if c.wantPlan(p); c.err != nil {
+		return c.err
+	}
+	slotRow := c.slotRow(p)
+	from := c.operand("rows (R,H)", rows, 2)
+	h := from.shape[1]
+	c.wantShape(from, p.Rows, h)
+	weights := c.tensor("gates (T,K)", gates, tensor.Float32, p.Tokens, p.Slots)
+	out := c.tensor("y (T,H)", y, from.dtype, p.Tokens, h)
+	kernel := unpermuteKernels[c.float(from)]
+	if c.err != nil || p.Tokens*h == 0 {
+		return c.err
+	}
+	return c.begin().pointers(out, from, weights, slotRow).ints(p.Tokens, p.Slots, p.Rows, h).faults().
+		launch(kernel, chunked(p.Tokens, h*from.elementSize(), 4))
+}
