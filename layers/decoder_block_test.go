@@ -54,16 +54,7 @@ func runBlock(t *testing.T, l *layers.DecoderBlock, cache *backend.KVCache, x *t
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := gorgonia.NewTapeMachine(g)
-	defer m.Close()
-	if err := m.RunAll(); err != nil {
-		t.Fatal(err)
-	}
-	got, err := backend.Slice[float32](y.Value())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return got
+	return run(t, y)
 }
 
 // attend is the attention of the block's own tokens, one after the other in float64: y = x + O·attention(norm(x)).

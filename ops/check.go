@@ -3,6 +3,7 @@ package ops
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"gorgonia.org/tensor"
@@ -20,7 +21,7 @@ func wantRank(name, what string, x operand, rank int) error {
 }
 
 func wantShape(name, what string, x operand, dims ...int) error {
-	if !sameShape(x.shape, dims) {
+	if !slices.Equal(x.shape, dims) {
 		return fmt.Errorf("%s: %s has shape %v, want %v: %w", name, what, x.shape, tensor.Shape(dims), backend.ErrShape)
 	}
 	return nil
@@ -58,24 +59,8 @@ func planOf(name string, x operand) (*backend.Plan, error) {
 	if !ok {
 		return nil, fmt.Errorf("%s: plan is a %T: %w", name, x.value, backend.ErrValue)
 	}
-	for _, table := range []struct {
-		name  string
-		value backend.Value
-		shape tensor.Shape
-	}{
-		{"the plan's SlotRow", p.SlotRow, tensor.Shape{p.Tokens, p.Slots}},
-		{"the plan's RowSlot", p.RowSlot, tensor.Shape{p.Rows}},
-		{"the plan's RowExpert", p.RowExpert, tensor.Shape{p.Rows}},
-		{"the plan's Offsets", p.Offsets, tensor.Shape{p.Experts + 1}},
-		{"the plan's Counts", p.Counts, tensor.Shape{p.Experts}},
-	} {
-		t := operand{dtype: table.value.Dtype(), shape: table.value.Shape()}
-		if err := wantShape(name, table.name, t, table.shape...); err != nil {
-			return nil, err
-		}
-		if err := wantDtype(name, table.name, t, tensor.Int32); err != nil {
-			return nil, err
-		}
+	if err := p.Check(); err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return p, nil
 }

@@ -5,6 +5,7 @@ import (
 	"hash"
 	"hash/fnv"
 	"runtime/debug"
+	"slices"
 
 	"github.com/chewxy/hm"
 	"gorgonia.org/gorgonia"
@@ -241,17 +242,12 @@ func local(dev backend.Device, v backend.Value) (backend.Value, error) {
 }
 
 func overlapsAny(v backend.Value, in []backend.Value) bool {
-	for _, x := range in {
-		if backend.Overlap(v, x) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(in, func(x backend.Value) bool { return backend.Overlap(v, x) })
 }
 
 // fits reports whether v, an ordinary tensor, can be written as the output want on dev.
 func fits(v backend.Value, want operand, dev backend.Device) bool {
-	if v.Dtype() != want.dtype || !sameShape(v.Shape(), want.shape) || backend.DeviceOf(v) != dev {
+	if v.Dtype() != want.dtype || !slices.Equal(v.Shape(), want.shape) || backend.DeviceOf(v) != dev {
 		return false
 	}
 	if dev != backend.Host {
@@ -260,16 +256,4 @@ func fits(v backend.Value, want operand, dev backend.Device) bool {
 	}
 	_, err := backend.Bytes(v) // a contiguous Dense
 	return err == nil
-}
-
-func sameShape(a, b tensor.Shape) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }

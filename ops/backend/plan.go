@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 
 	"github.com/chewxy/hm"
 	"gorgonia.org/gorgonia"
@@ -42,23 +43,47 @@ type Plan struct {
 // NewPlan allocates the tables of a plan on d; a Planner fills them.
 func NewPlan(d Device, tokens, slots, experts, align, rows int) (*Plan, error) {
 	p := &Plan{Tokens: tokens, Slots: slots, Experts: experts, Align: align, Rows: rows}
-	for _, part := range []struct {
-		v     *Value
-		shape tensor.Shape
-	}{
-		{&p.SlotRow, tensor.Shape{tokens, slots}},
-		{&p.RowSlot, tensor.Shape{rows}},
-		{&p.RowExpert, tensor.Shape{rows}},
-		{&p.Offsets, tensor.Shape{experts + 1}},
-		{&p.Counts, tensor.Shape{experts}},
-	} {
-		v, err := d.New(tensor.Int32, part.shape)
+	for _, t := range p.tables() {
+		v, err := d.New(tensor.Int32, t.shape)
 		if err != nil {
 			return nil, fmt.Errorf("plan: %w", err)
 		}
-		*part.v = v
+		*t.value = v
 	}
 	return p, nil
+}
+
+// Check holds the tables of the plan, none of which may be nil, to the sizes that it states: stages allocate and index by them. A
+// table of another shape is an ErrShape, of another dtype than int32 an ErrDtype. What the tables hold is not looked at.
+func (p *Plan) Check() error {
+	for _, t := range p.tables() {
+		v := *t.value
+		if !slices.Equal(v.Shape(), t.shape) {
+			return fmt.Errorf("the plan's %s has shape %v, want %v: %w", t.name, v.Shape(), t.shape, ErrShape)
+		}
+		if v.Dtype() != tensor.Int32 {
+			return fmt.Errorf("the plan's %s is %v, want int32: %w", t.name, v.Dtype(), ErrDtype)
+		}
+	}
+	return nil
+}
+
+// planTable is a table of a plan and the shape that the plan's sizes give it.
+type planTable struct {
+	name  string
+	value *Value
+	shape tensor.Shape
+}
+
+// tables lists the tables in the order of Parts.
+func (p *Plan) tables() [5]planTable {
+	return [...]planTable{
+		{"SlotRow", &p.SlotRow, tensor.Shape{p.Tokens, p.Slots}},
+		{"RowSlot", &p.RowSlot, tensor.Shape{p.Rows}},
+		{"RowExpert", &p.RowExpert, tensor.Shape{p.Rows}},
+		{"Offsets", &p.Offsets, tensor.Shape{p.Experts + 1}},
+		{"Counts", &p.Counts, tensor.Shape{p.Experts}},
+	}
 }
 
 // RowBound is the least R that holds any routing of tokens·slots slots to experts, each expert's segment a multiple of
