@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/ir"
 	"github.com/mmcloughlin/avo/pass"
 	"github.com/mmcloughlin/avo/printer"
@@ -32,6 +33,11 @@ func main() {
 			log.Fatal(err)
 		}
 	}
+	arm := newNEON()
+	arm.common()
+	if err := arm.save(filepath.Join(*dir, "neon_arm64")); err != nil {
+		log.Fatal(err)
+	}
 }
 
 // common are the kernels that every level has.
@@ -47,12 +53,14 @@ func (g *gen) common() {
 }
 
 // save writes path.s and path.go.
-func (g *gen) save(path string) error {
-	out, err := g.Result()
+func (g *gen) save(path string) error { return save(g.Context, pass.Compile, path) }
+
+func save(c *build.Context, compile pass.Interface, path string) error {
+	out, err := c.Result()
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	if err := pass.Compile.Execute(out); err != nil {
+	if err := compile.Execute(out); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	cfg := printer.Config{Name: "internal/asmgen", Pkg: "cpu"}

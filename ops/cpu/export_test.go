@@ -2,6 +2,9 @@ package cpu
 
 import "github.com/gorgonia/moe/ops/backend"
 
+// Levels are the values of MOE_CPU on this architecture.
+var Levels = levels
+
 // packing is a backend that packs each weight before it multiplies with it.
 type packing struct{ simd }
 

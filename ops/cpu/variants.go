@@ -9,11 +9,9 @@ import (
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-// levelVariable is the environment variable that forces a variant.
+// levelVariable is the environment variable that forces a variant. Its values are the levels of the architecture, each of which
+// needs more of the CPU than the one before.
 const levelVariable = "MOE_CPU"
-
-// levels are the values of levelVariable. Each variant needs more of the CPU than the one before.
-var levels = []string{"go", "avx2", "avx512", "avx512bf16"}
 
 // Variants lists the backends that this machine can run, best first, whatever MOE_CPU says.
 func Variants() []backend.Backend {

@@ -4,6 +4,9 @@ import "golang.org/x/sys/cpu"
 
 //go:generate env GOWORK=off go -C ../../internal/asmgen run . -o ../../ops/cpu
 
+// levels are the values of levelVariable.
+var levels = []string{"go", "avx2", "avx512", "avx512bf16"}
+
 var (
 	avx2 = kernels{
 		lanes: 8, rows: 6, full: 2,

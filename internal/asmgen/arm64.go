@@ -1,0 +1,154 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/mmcloughlin/avo/build"
+	"github.com/mmcloughlin/avo/ir"
+	"github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/pass"
+)
+
+// neon writes the kernels for the vectors of arm64, four elements of 32 bits each. Files, signatures and printing are avo's, which
+// knows no instruction of arm64.
+type neon struct{ *build.Context }
+
+func newNEON() *neon { return &neon{build.NewContext()} }
+
+// general is a general register, R0 to R17 being free for use.
+type general int
+
+func (r general) String() string { return fmt.Sprintf("R%d", int(r)) }
+
+// vector is a vector register.
+type vector int
+
+// of is the register as elements: "S4" for four of 32 bits, "S[1]" for the second of those.
+func (v vector) of(elements string) string { return fmt.Sprintf("V%d.%s", int(v), elements) }
+
+// scalar is the name by which loads, stores and scalar instructions know the register.
+func (v vector) scalar() string { return fmt.Sprintf("F%d", int(v)) }
+
+// pair is two registers as the operand of a load or store.
+func pair(a, b vector) string { return fmt.Sprintf("(%s, %s)", a.scalar(), b.scalar()) }
+
+// at is the memory some bytes behind a register.
+func at(base general, bytes int) string { return fmt.Sprintf("%d(%v)", bytes, base) }
+
+// text is an operand or a part of one, as it is printed.
+type text string
+
+// Asm implements operand.Op.
+func (t text) Asm() string { return string(t) }
+
+// do writes an instruction in the notation of Go's assembler. An operand is a register, the name of a label, a string as it is
+// printed, or a number.
+func (g *neon) do(opcode string, operands ...any) {
+	list := make([]operand.Op, len(operands))
+	for i, o := range operands {
+		if n, ok := o.(int); ok {
+			o = fmt.Sprintf("$%d", n)
+		}
+		list[i] = text(fmt.Sprint(o))
+	}
+	g.Instruction(&ir.Instruction{Opcode: opcode, Operands: list})
+}
+
+// common are the kernels that every level has.
+func (g *neon) common() {
+	g.tile(f32)
+	g.tile(widened)
+	g.dots(false)
+	g.dots(true)
+	g.transpose()
+	g.widen()
+	g.widenPanel()
+	g.narrow()
+}
+
+// function begins a kernel.
+func (g *neon) function(name, signature string, doc ...string) {
+	g.Function(name + "NEON")
+	g.Attributes(4) // NOSPLIT
+	g.Doc(doc...)
+	g.Pragma("noescape")
+	g.SignatureExpr(signature)
+}
+
+// load reads the parameter name into a register.
+func (g *neon) load(name string, to general) {
+	b, err := g.Param(name).Resolve()
+	if err != nil {
+		panic(err) // the generator names a parameter that it did not declare
+	}
+	g.do("MOVD", b.Addr.Asm(), to)
+}
+
+// loop runs body as often as the counter, which is not negative, counts down by step; what is left stays in the counter.
+func (g *neon) loop(label string, counter general, step int, body func()) {
+	g.do("SUBS", step, counter, counter)
+	g.do("BLT", label+"_done")
+	g.Label(label)
+	body()
+	g.do("SUBS", step, counter, counter)
+	g.do("BGE", label)
+	g.Label(label + "_done")
+	g.do("ADD", step, counter, counter)
+}
+
+// rows makes pointers to rows of one that is there, ld bytes apart.
+func (g *neon) rows(first general, n int, ld general) {
+	for r := first; r < first+general(n)-1; r++ {
+		g.do("ADD", ld, r, r+1)
+	}
+}
+
+func (g *neon) zero(v vector) { g.do("VMOVI", 0, v.of("B16")) }
+
+// save writes path.s and path.go.
+func (g *neon) save(path string) error {
+	return save(g.Context, pass.Func(pass.IncludeTextFlagHeader), path)
+}
+
+// encoded is an instruction that Go's assembler does not know, in the notation of the architecture's manual.
+type encoded struct {
+	code uint32
+	text string
+}
+
+func (g *neon) encoded(e encoded) { g.do("WORD", fmt.Sprintf("$%#08x // %s", e.code, e.text)) }
+
+// three encodes an instruction on three vectors.
+func three(code uint32, name string, to, a, b vector) encoded {
+	return encoded{code | uint32(b)<<16 | uint32(a)<<5 | uint32(to), fmt.Sprintf("%s v%d.4s, v%d.4s, v%d.4s", name, to, a, b)}
+}
+
+// fadd is to = a + b.
+func fadd(to, a, b vector) encoded { return three(0x4e20d400, "fadd", to, a, b) }
+
+// faddp is to = the sums of each two neighbours in a, then of those in b.
+func faddp(to, a, b vector) encoded { return three(0x6e20d400, "faddp", to, a, b) }
+
+// fcmeq sets all bits of an element of to where a = b, none where not.
+func fcmeq(to, a, b vector) encoded { return three(0x4e20e400, "fcmeq", to, a, b) }
+
+// fmlaLane is to += a · b[lane], rounded once.
+func fmlaLane(to, a, b vector, lane int) encoded {
+	e := three(0x4f801000, "fmla", to, a, b)
+	l := uint32(lane)
+	return encoded{e.code | l&1<<21 | l>>1<<11, fmt.Sprintf("fmla v%d.4s, v%d.4s, v%d.s[%d]", to, a, b, lane)}
+}
+
+// shll is to[i] = from[i]·2¹⁶ for the four elements of 16 bits in the lower half of from, in the upper one if that is set.
+func shll(to, from vector, upper bool) encoded {
+	code := 0x2e613800 | uint32(from)<<5 | uint32(to)
+	if upper {
+		return encoded{code | 1<<30, fmt.Sprintf("shll2 v%d.4s, v%d.8h, #16", to, from)}
+	}
+	return encoded{code, fmt.Sprintf("shll v%d.4s, v%d.4h, #16", to, from)}
+}
+
+// bic clears a byte of each element of 32 bits, the lowest if byte is 0, the one above if it is 1.
+func bic(v vector, byte int) encoded {
+	return encoded{0x6f0717e0 | uint32(byte)<<13 | uint32(v), fmt.Sprintf("bic v%d.4s, #0xff, lsl #%d", v, 8*byte)}
+}

@@ -1,0 +1,116 @@
+package main
+
+// upperMask makes a mask of the upper halves of 32-bit elements, which are bfloat16 in the place of their float32.
+func (g *neon) upperMask(to vector) {
+	g.do("VMOVI", 255, to.of("B16"))
+	g.do("VSHL", 16, to.of("S4"), to.of("S4"))
+}
+
+// widen writes the conversion from bfloat16 to float32.
+func (g *neon) widen() {
+	const (
+		to, from, n general = 0, 1, 2
+		x           vector  = 0
+	)
+	g.function("widen", "func(to *float32, from *uint16, n int)",
+		"widenNEON converts n elements of bfloat16, a multiple of 4, to float32.")
+	g.load("to", to)
+	g.load("from", from)
+	g.load("n", n)
+	g.loop("loop", n, 4, func() {
+		g.do("FMOVD.P", at(from, 8), x.scalar())
+		g.encoded(shll(x, x, false))
+		g.do("FMOVQ.P", x.scalar(), at(to, 16))
+	})
+	g.do("RET")
+}
+
+// narrow writes the conversion from float32 to bfloat16: to the nearest, ties to even; a NaN keeps its sign and upper bits and
+// becomes quiet.
+func (g *neon) narrow() {
+	const (
+		to, from, n, number  general = 0, 1, 2, 3
+		x, rounded, isNumber vector  = 0, 1, 2
+		one, half, quiet     vector  = 3, 4, 5 // 1, just below half a unit, the quiet bit
+	)
+	g.function("narrow", "func(to *uint16, from *float32, n int)",
+		"narrowNEON rounds n elements of float32, a multiple of 4, to the nearest bfloat16, ties to even.")
+	for i, bits := range []int{1, 1<<15 - 1, 1 << 22} {
+		g.do("MOVD", bits, number)
+		g.do("VDUP", number, (one + vector(i)).of("S4"))
+	}
+	g.load("to", to)
+	g.load("from", from)
+	g.load("n", n)
+	g.loop("loop", n, 4, func() {
+		g.do("FMOVQ.P", at(from, 16), x.scalar())
+		g.do("VUSHR", 16, x.of("S4"), rounded.of("S4"))
+		g.do("VAND", one.of("B16"), rounded.of("B16"), rounded.of("B16"))
+		g.do("VADD", half.of("S4"), rounded.of("S4"), rounded.of("S4"))
+		g.do("VADD", x.of("S4"), rounded.of("S4"), rounded.of("S4"))
+		g.encoded(fcmeq(isNumber, x, x))
+		g.do("VORR", quiet.of("B16"), x.of("B16"), x.of("B16"))
+		g.do("VBIT", isNumber.of("B16"), rounded.of("B16"), x.of("B16"))
+		g.do("VUZP2", x.of("H8"), x.of("H8"), x.of("H8"))
+		g.do("FMOVD.P", x.scalar(), at(to, 8))
+	})
+	g.do("RET")
+}
+
+// widenPanel writes the conversion of a panel of pairs of bfloat16 to one of float32.
+func (g *neon) widenPanel() {
+	const (
+		to, from, steps general = 0, 1, 2
+		mask            vector  = 4
+	)
+	g.function("widenPanel", "func(to, from *uint32, steps int)",
+		"widenPanelNEON converts a panel (steps, 32, 2) of bfloat16 to one of float32, (2·steps, 32).")
+	g.upperMask(mask)
+	g.load("to", to)
+	g.load("from", from)
+	g.load("steps", steps)
+	g.loop("loop", steps, 1, func() {
+		for offset := 0; offset < panelBytes; offset += 32 {
+			g.do("FLDPQ", at(from, offset), pair(0, 1))
+			for v := range vector(2) {
+				g.do("VSHL", 16, v.of("S4"), (v + 2).of("S4"))
+				g.do("VAND", mask.of("B16"), v.of("B16"), v.of("B16"))
+			}
+			g.do("FSTPQ", pair(2, 3), at(to, offset))
+			g.do("FSTPQ", pair(0, 1), at(to, panelBytes+offset))
+		}
+		g.do("ADD", panelBytes, from, from)
+		g.do("ADD", 2*panelBytes, to, to)
+	})
+	g.do("RET")
+}
+
+// transpose writes the kernel that turns rows of 32-bit elements into columns of a panel, a square of registers at a time.
+func (g *neon) transpose() {
+	const to, from, ld, steps general = 4, 0, 5, 6
+	g.function("transpose", "func(to, from *uint32, ld, steps int)",
+		"transposeNEON sets to[32k+i] = from[i,k] for 4 rows i, ld bytes apart, and k below steps, a multiple of 4.")
+	g.load("to", to)
+	g.load("from", from)
+	g.load("ld", ld)
+	g.load("steps", steps)
+	g.rows(from, 4, ld)
+	// interleave gives the lower halves of a and b, element by element, and the upper ones.
+	interleave := func(elements string, a, b, low, high vector) {
+		g.do("VZIP1", b.of(elements), a.of(elements), low.of(elements))
+		g.do("VZIP2", b.of(elements), a.of(elements), high.of(elements))
+	}
+	g.loop("loop", steps, 4, func() {
+		for i := range 4 {
+			g.do("FMOVQ.P", at(from+general(i), 16), vector(i).scalar())
+		}
+		interleave("S4", 0, 1, 4, 5)
+		interleave("S4", 2, 3, 6, 7)
+		interleave("D2", 4, 6, 0, 1)
+		interleave("D2", 5, 7, 2, 3)
+		for i := range 4 {
+			g.do("FMOVQ.P", vector(i).scalar(), at(to, panelBytes))
+		}
+	})
+	g.do("RET")
+}
