@@ -148,7 +148,7 @@ func shll(to, from vector, upper bool) encoded {
 	return encoded{code, fmt.Sprintf("shll v%d.4s, v%d.4h, #16", to, from)}
 }
 
-// bic clears a byte of each element of 32 bits, the lowest if byte is 0, the one above if it is 1.
-func bic(v vector, byte int) encoded {
-	return encoded{0x6f0717e0 | uint32(byte)<<13 | uint32(v), fmt.Sprintf("bic v%d.4s, #0xff, lsl #%d", v, 8*byte)}
+// bic clears the n-th byte of each element of 32 bits: the lowest for 0, the one above for 1.
+func bic(v vector, n int) encoded {
+	return encoded{0x6f0717e0 | uint32(n)<<13 | uint32(v), fmt.Sprintf("bic v%d.4s, #0xff, lsl #%d", v, 8*n)}
 }

@@ -5,9 +5,9 @@ import "fmt"
 // neonDotRows is the rows of x that a dot kernel takes at most. With two vectors of sums for each row of x and of w, one for even
 // and one for odd vectors of elements, they leave room for two vectors of each row of x and of one row of w.
 //
-// Eight elements of dotF32 are, for one row, 8 fused multiply-adds and 5 loads of two vectors; each sum waits for itself once. With
-// a latency of four cycles 128 bytes of w take four cycles, 32 a cycle, of dotWidened 16 a cycle: more than a core reads from
-// memory. For three rows it is 24 multiply-adds and 7 loads. This is a count: it is not measured on hardware.
+// Eight elements of one row of x and four of w are 8 fused multiply-adds, each to a sum of its own, and 5 loads, in dotWidened with
+// 8 shifts besides. With a latency of four cycles the expected bound is 32 bytes of w a cycle, 16 of bfloat16. Of three rows of x
+// they are 24 multiply-adds and 7 loads. This is a count, not a measurement: no hardware was at hand.
 const neonDotRows = 3
 
 func neonDotSum(i, j, odd int) vector { return vector(8 + 8*i + 2*j + odd) }
@@ -19,8 +19,8 @@ func (g *neon) dots(narrow bool) {
 		name, element, wSize = "dotWidened", "*uint16", 2
 	}
 	g.function(name, fmt.Sprintf("func(out *float32, x *float32, ldx int, w %s, ldw, n, rows int)", element),
-		fmt.Sprintf("%sNEON computes out[4i+j] = Σ x[i,k]·w[j,k] for k below n, a multiple of 4, and four rows j of w and rows i of x, in [1,%d].",
-			name, neonDotRows),
+		fmt.Sprintf("%sNEON computes out[4i+j] = Σ x[i,k]·w[j,k] for k below n, a multiple of 4,", name),
+		fmt.Sprintf("and four rows j of w and rows i of x, in [1,%d].", neonDotRows),
 		"Rows are ldx and ldw bytes apart. w is bfloat16, widened, where it is 16 bits wide.")
 	g.forRows(neonDotRows, func(rows int) {
 		g.dotLoop(rows, wSize)

@@ -5,11 +5,11 @@ import "fmt"
 // neonShapes are the tiles: 24 vectors of sums at most, next to a vector of a for each row and two of b.
 //
 // In the loop of the largest, 6 rows by 16 columns, four steps of tileF32 are 96 fused multiply-adds by element, 8 loads of two
-// vectors of b and 6 loads of a vector of a, 4 prefetches and 7 instructions of integers: 0.15 load instructions and 0.26
-// instructions of all other kinds for each multiply-add. A core that issues four multiply-adds a cycle needs 24 cycles for them, in
-// which 22 vectors are loaded and 121 instructions issued: its multipliers are the bound, 32 operations a cycle, and with two of
-// them 16. tileWidened adds 24 instructions on vectors (shift, clear twice) to 96 multiply-adds, hence at best 80% of that; a strip
-// of more than two tiles widens first. This is a count: it is not measured on hardware.
+// vectors of b, 6 loads of a vector of a, 4 prefetches and 7 instructions on integers: for each multiply-add 0.26 other
+// instructions, of which 0.15 are loads. The expected bound is the multiply-adds: 24 cycles on a core that issues four a cycle
+// (32 operations a cycle; it loads 22 vectors and issues 121 instructions meanwhile), 48 on a core that issues two.
+// tileWidened adds 24 instructions on vectors, a shift and two that clear, to 96 multiply-adds: at best 80% of that. This is a
+// count, not a measurement: no hardware was at hand.
 var neonShapes = []shape{{1, 8}, {2, 8}, {3, 8}, {4, 4}, {5, 4}, {6, 4}}
 
 // Registers of a tile. The rows of a, or of c, are at R0 to R5, their vectors in V0 to V5.

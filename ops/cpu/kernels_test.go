@@ -3,6 +3,7 @@ package cpu
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -74,6 +75,47 @@ func TestTileKernels(t *testing.T) {
 						}
 					}
 				}
+			}
+		}
+	})
+}
+
+// TestTilesRoundOncePerProduct holds tiles, on numbers whose sums are not exact, to one order of sums: ascending, with one rounding
+// for each product, whatever the size of the tile.
+func TestTilesRoundOncePerProduct(t *testing.T) {
+	const elements = 38
+	fused := func(a, b, c float32) float32 {
+		exact := func(x float32) *big.Float { return new(big.Float).SetPrec(1 << 9).SetFloat64(float64(x)) }
+		sum, _ := exact(0).Add(exact(0).Mul(exact(a), exact(b)), exact(c)).Float32()
+		return sum
+	}
+	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+		normal := func() float32 { return float32(r.NormFloat64()) }
+		for rows := 1; rows <= k.rows; rows++ {
+			cols := k.cols(rows)
+			a := fill(guarded[float32](t, rows*elements, atEnd), normal)
+			b := fill(make([]float32, elements*panelCols), func() float32 { return backend.ToBF16(normal()).Float32() })
+			pairs := guarded[uint32](t, elements/2*panelCols, atEnd)
+			for i := range pairs {
+				at := i/panelCols*2*panelCols + i%panelCols
+				pairs[i] = uint32(backend.ToBF16(b[at])) | uint32(backend.ToBF16(b[at+panelCols]))<<16
+			}
+			want := make([]float32, rows*cols)
+			for i := range want {
+				for s := range elements {
+					want[i] = fused(a[i/cols*elements+s], b[s*panelCols+i%cols], want[i])
+				}
+			}
+			wide, x := (*uint32)(unsafe.Pointer(&b[0])), (*uint32)(unsafe.Pointer(&a[0]))
+			got := guarded[float32](t, len(want), atEnd)
+			k.tileF32(x, 4*elements, wide, &got[0], 4*cols, elements, rows, cols, 0, wide, 64)
+			if !slices.Equal(got, want) {
+				t.Fatalf("float32, %d rows: got %v, want %v", rows, got, want)
+			}
+			clear(got)
+			k.tileWidened(x, 4*elements, &pairs[0], &got[0], 4*cols, elements/2, rows, cols, 0, wide, 64)
+			if !slices.Equal(got, want) {
+				t.Fatalf("bfloat16, %d rows: got %v, want %v", rows, got, want)
 			}
 		}
 	})

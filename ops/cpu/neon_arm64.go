@@ -20,13 +20,15 @@ func tileF32NEON(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, 
 //go:noescape
 func tileWidenedNEON(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
 
-// dotF32NEON computes out[4i+j] = Σ x[i,k]·w[j,k] for k below n, a multiple of 4, and four rows j of w and rows i of x, in [1,3].
+// dotF32NEON computes out[4i+j] = Σ x[i,k]·w[j,k] for k below n, a multiple of 4,
+// and four rows j of w and rows i of x, in [1,3].
 // Rows are ldx and ldw bytes apart. w is bfloat16, widened, where it is 16 bits wide.
 //
 //go:noescape
 func dotF32NEON(out *float32, x *float32, ldx int, w *float32, ldw int, n int, rows int)
 
-// dotWidenedNEON computes out[4i+j] = Σ x[i,k]·w[j,k] for k below n, a multiple of 4, and four rows j of w and rows i of x, in [1,3].
+// dotWidenedNEON computes out[4i+j] = Σ x[i,k]·w[j,k] for k below n, a multiple of 4,
+// and four rows j of w and rows i of x, in [1,3].
 // Rows are ldx and ldw bytes apart. w is bfloat16, widened, where it is 16 bits wide.
 //
 //go:noescape
