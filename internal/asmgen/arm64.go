@@ -9,8 +9,8 @@ import (
 	"github.com/mmcloughlin/avo/pass"
 )
 
-// neon writes the kernels for the vectors of arm64, four elements of 32 bits each. Files, signatures and printing are avo's, which
-// knows no instruction of arm64.
+// neon writes the kernels for the vectors of arm64, four elements of 32 bits each. Files, signatures and printing are avo's,
+// which knows no instruction of arm64.
 type neon struct{ *build.Context }
 
 func newNEON() *neon { return &neon{build.NewContext()} }

@@ -5,9 +5,9 @@ import "fmt"
 // neonDotRows is the rows of x that a dot kernel takes at most. With two vectors of sums for each row of x and of w, one for even
 // and one for odd vectors of elements, they leave room for two vectors of each row of x and of one row of w.
 //
-// Eight elements of one row of x and four of w are 8 fused multiply-adds, each to a sum of its own, and 5 loads, in dotWidened with
-// 8 shifts besides. With a latency of four cycles the expected bound is 32 bytes of w a cycle, 16 of bfloat16. Of three rows of x
-// they are 24 multiply-adds and 7 loads. This is a count, not a measurement: no hardware was at hand.
+// Eight elements of one row of x and four of w are 8 fused multiply-adds, each to a sum of its own, and 5 loads, in dotWidened
+// with 8 shifts besides. With a latency of four cycles the expected bound is 32 bytes of w a cycle, 16 of bfloat16. Of three
+// rows of x they are 24 multiply-adds and 7 loads. This is a count, not a measurement: no hardware was at hand.
 const neonDotRows = 3
 
 func neonDotSum(i, j, odd int) vector { return vector(8 + 8*i + 2*j + odd) }

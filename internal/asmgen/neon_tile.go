@@ -12,12 +12,14 @@ import "fmt"
 // count, not a measurement: no hardware was at hand.
 var neonShapes = []shape{{1, 8}, {2, 8}, {3, 8}, {4, 4}, {5, 4}, {6, 4}}
 
-// Registers of a tile. The rows of a, or of c, are at R0 to R5, their vectors in V0 to V5.
+// Registers of a tile, of its loop and of its stores. The rows of a, or of c, are at R0 to R5, their vectors in V0 to V5.
 const (
-	neonB, neonSteps, neonNext, neonAhead general = 6, 7, 8, 9    // of the loop
-	neonLd, neonCols, neonAdd             general = 6, 7, 8       // of the stores
-	neonB0, neonB1, neonMask, neonSums    vector  = 6, 7, 5, 8    // neonMask is row 5's vector: tiles of six rows have none
-	neonMaskRows                                  = int(neonMask) // rows of a tile with a mask at most
+	neonB, neonSteps, neonNext, neonAhead general = 6, 7, 8, 9
+	neonLd, neonCols, neonAdd             general = 6, 7, 8
+	neonB0, neonB1, neonSums              vector  = 6, 7, 8
+
+	neonMask     vector = 5             // the last row's, if there are six
+	neonMaskRows        = int(neonMask) // rows of a tile that has a mask, at most
 )
 
 func neonSum(s shape, row, j int) vector { return neonSums + vector(row*s.across+j) }
@@ -29,7 +31,8 @@ func (g *neon) tile(m mode) {
 		m.doc,
 		"cols is at most what the kernel has, 32 columns for one to three rows, 16 for more; rows is in [1,6].",
 		"Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.",
-		"Rows of a and c are lda and ldc bytes apart. At every step the cache line at next is prefetched, which then moves by ahead bytes.")
+		"Rows of a and c are lda and ldc bytes apart.",
+		"At every step the cache line at next is prefetched, which then moves by ahead bytes.")
 	g.forRows(len(neonShapes), func(rows int) {
 		s := neonShapes[rows-1]
 		g.tileLoop(m, s)

@@ -80,8 +80,8 @@ func TestTileKernels(t *testing.T) {
 	})
 }
 
-// TestTilesRoundOncePerProduct holds tiles, on numbers whose sums are not exact, to one order of sums: ascending, with one rounding
-// for each product, whatever the size of the tile.
+// TestTilesRoundOncePerProduct holds tiles, on numbers whose sums are not exact, to one order of sums: ascending, with one
+// rounding for each product, whatever the size of the tile.
 func TestTilesRoundOncePerProduct(t *testing.T) {
 	const elements = 38
 	fused := func(a, b, c float32) float32 {
