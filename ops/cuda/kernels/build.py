@@ -8,6 +8,7 @@
 The compiler is NVRTC in a pinned version from PyPI, installed into a virtual environment below the user's cache folder
 (XDG_CACHE_HOME). It needs no GPU, no driver and no CUDA toolkit. The same sources give the same bytes.
 """
+import concurrent.futures
 import ctypes
 import glob
 import gzip
@@ -107,12 +108,17 @@ def file_of(target):
     return os.path.join(BIN, target + (".ptx.gz" if target.startswith("compute_") else ".cubin.gz"))
 
 
+def built(target, files):
+    return packed(NVRTC(compiler()).compile(files, target))
+
+
 def main(args):
     check = "--check" in args
     targets = [a for a in args if a != "--check"] or TARGETS
     files = sources()
-    nvrtc = NVRTC(compiler())
-    made = {file_of(t): packed(nvrtc.compile(files, t)) for t in targets}
+    compiler()  # installed once, before the processes look for it
+    with concurrent.futures.ProcessPoolExecutor(min(len(targets), os.cpu_count())) as pool:
+        made = dict(zip(map(file_of, targets), pool.map(built, targets, [files] * len(targets))))
     if targets == TARGETS:
         made[os.path.join(BIN, "sources.sha256")] = digest(files).encode()
     if check:
