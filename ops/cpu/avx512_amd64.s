@@ -45,10 +45,10 @@ rows1:
 	MOVQ   lda+8(FP), DI
 	VPXORD Z31, Z31, Z31
 	VPXORD Z30, Z30, Z30
+	SUBQ   $+2, CX
+	JL     loop1_done
 
 loop1:
-	CMPQ         CX, $+2
-	JL           loop1_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -56,8 +56,6 @@ loop1:
 	VBROADCASTSS (AX), Z2
 	VFMADD231PS  Z2, Z0, Z31
 	VFMADD231PS  Z2, Z1, Z30
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -66,12 +64,14 @@ loop1:
 	ADDQ         $+256, BX
 	ADDQ         $+8, AX
 	SUBQ         $+2, CX
-	JMP          loop1
+	JGE          loop1
 
 loop1_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop1_rest_done
+
 loop1_rest:
-	CMPQ         CX, $+1
-	JL           loop1_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -82,10 +82,36 @@ loop1_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop1_rest
+	JGE          loop1_rest
 
 loop1_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part1
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store1
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store1:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part1:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -93,18 +119,22 @@ loop1_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store1
-	MOVQ      c+24(FP), AX
+	JE        part_store1
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store1:
-	MOVQ    c+24(FP), AX
+part_store1:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -122,10 +152,10 @@ rows2:
 	VPXORD Z30, Z30, Z30
 	VPXORD Z29, Z29, Z29
 	VPXORD Z28, Z28, Z28
+	SUBQ   $+2, CX
+	JL     loop2_done
 
 loop2:
-	CMPQ         CX, $+2
-	JL           loop2_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -136,8 +166,6 @@ loop2:
 	VBROADCASTSS (AX)(DI*1), Z2
 	VFMADD231PS  Z2, Z0, Z29
 	VFMADD231PS  Z2, Z1, Z28
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -149,12 +177,14 @@ loop2:
 	ADDQ         $+256, BX
 	ADDQ         $+8, AX
 	SUBQ         $+2, CX
-	JMP          loop2
+	JGE          loop2
 
 loop2_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop2_rest_done
+
 loop2_rest:
-	CMPQ         CX, $+1
-	JL           loop2_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -168,10 +198,46 @@ loop2_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop2_rest
+	JGE          loop2_rest
 
 loop2_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part2
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store2
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store2:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part2:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -179,23 +245,29 @@ loop2_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store2
-	MOVQ      c+24(FP), AX
+	JE        part_store2
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store2:
-	MOVQ    c+24(FP), AX
+part_store2:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -218,10 +290,10 @@ rows3:
 	VPXORD Z28, Z28, Z28
 	VPXORD Z27, Z27, Z27
 	VPXORD Z26, Z26, Z26
+	SUBQ   $+2, CX
+	JL     loop3_done
 
 loop3:
-	CMPQ         CX, $+2
-	JL           loop3_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -235,8 +307,6 @@ loop3:
 	VBROADCASTSS (AX)(DI*2), Z2
 	VFMADD231PS  Z2, Z0, Z27
 	VFMADD231PS  Z2, Z1, Z26
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -251,12 +321,14 @@ loop3:
 	ADDQ         $+256, BX
 	ADDQ         $+8, AX
 	SUBQ         $+2, CX
-	JMP          loop3
+	JGE          loop3
 
 loop3_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop3_rest_done
+
 loop3_rest:
-	CMPQ         CX, $+1
-	JL           loop3_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -273,10 +345,56 @@ loop3_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop3_rest
+	JGE          loop3_rest
 
 loop3_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part3
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store3
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store3:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part3:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -284,28 +402,36 @@ loop3_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store3
-	MOVQ      c+24(FP), AX
+	JE        part_store3
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store3:
-	MOVQ    c+24(FP), AX
+part_store3:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -334,10 +460,10 @@ rows4:
 	VPXORD Z26, Z26, Z26
 	VPXORD Z25, Z25, Z25
 	VPXORD Z24, Z24, Z24
+	SUBQ   $+2, CX
+	JL     loop4_done
 
 loop4:
-	CMPQ         CX, $+2
-	JL           loop4_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -354,8 +480,6 @@ loop4:
 	VBROADCASTSS (AX)(R8*1), Z2
 	VFMADD231PS  Z2, Z0, Z25
 	VFMADD231PS  Z2, Z1, Z24
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -373,12 +497,14 @@ loop4:
 	ADDQ         $+256, BX
 	ADDQ         $+8, AX
 	SUBQ         $+2, CX
-	JMP          loop4
+	JGE          loop4
 
 loop4_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop4_rest_done
+
 loop4_rest:
-	CMPQ         CX, $+1
-	JL           loop4_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -398,10 +524,66 @@ loop4_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop4_rest
+	JGE          loop4_rest
 
 loop4_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part4
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store4
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store4:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part4:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -409,33 +591,43 @@ loop4_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store4
-	MOVQ      c+24(FP), AX
+	JE        part_store4
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store4:
-	MOVQ    c+24(FP), AX
+part_store4:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -469,10 +661,10 @@ rows5:
 	VPXORD Z24, Z24, Z24
 	VPXORD Z23, Z23, Z23
 	VPXORD Z22, Z22, Z22
+	SUBQ   $+2, CX
+	JL     loop5_done
 
 loop5:
-	CMPQ         CX, $+2
-	JL           loop5_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -492,8 +684,6 @@ loop5:
 	VBROADCASTSS (AX)(DI*4), Z2
 	VFMADD231PS  Z2, Z0, Z23
 	VFMADD231PS  Z2, Z1, Z22
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -514,12 +704,14 @@ loop5:
 	ADDQ         $+256, BX
 	ADDQ         $+8, AX
 	SUBQ         $+2, CX
-	JMP          loop5
+	JGE          loop5
 
 loop5_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop5_rest_done
+
 loop5_rest:
-	CMPQ         CX, $+1
-	JL           loop5_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -542,10 +734,76 @@ loop5_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop5_rest
+	JGE          loop5_rest
 
 loop5_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part5
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store5
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store5:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part5:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -553,38 +811,50 @@ loop5_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store5
-	MOVQ      c+24(FP), AX
+	JE        part_store5
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store5:
-	MOVQ    c+24(FP), AX
+part_store5:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -624,10 +894,10 @@ rows6:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z21, Z21, Z21
 	VPXORD Z20, Z20, Z20
+	SUBQ   $+2, CX
+	JL     loop6_done
 
 loop6:
-	CMPQ         CX, $+2
-	JL           loop6_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -650,8 +920,6 @@ loop6:
 	VBROADCASTSS (AX)(R9*1), Z2
 	VFMADD231PS  Z2, Z0, Z21
 	VFMADD231PS  Z2, Z1, Z20
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -675,12 +943,14 @@ loop6:
 	ADDQ         $+256, BX
 	ADDQ         $+8, AX
 	SUBQ         $+2, CX
-	JMP          loop6
+	JGE          loop6
 
 loop6_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop6_rest_done
+
 loop6_rest:
-	CMPQ         CX, $+1
-	JL           loop6_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -706,10 +976,86 @@ loop6_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop6_rest
+	JGE          loop6_rest
 
 loop6_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part6
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store6
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store6:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part6:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -717,43 +1063,57 @@ loop6_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store6
-	MOVQ      c+24(FP), AX
+	JE        part_store6
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store6:
-	MOVQ    c+24(FP), AX
+part_store6:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -798,10 +1158,10 @@ rows7:
 	VPXORD Z20, Z20, Z20
 	VPXORD Z19, Z19, Z19
 	VPXORD Z18, Z18, Z18
+	SUBQ   $+2, CX
+	JL     loop7_done
 
 loop7:
-	CMPQ         CX, $+2
-	JL           loop7_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -827,8 +1187,6 @@ loop7:
 	VBROADCASTSS (AX)(R8*2), Z2
 	VFMADD231PS  Z2, Z0, Z19
 	VFMADD231PS  Z2, Z1, Z18
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -855,12 +1213,14 @@ loop7:
 	ADDQ         $+256, BX
 	ADDQ         $+8, AX
 	SUBQ         $+2, CX
-	JMP          loop7
+	JGE          loop7
 
 loop7_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop7_rest_done
+
 loop7_rest:
-	CMPQ         CX, $+1
-	JL           loop7_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -889,10 +1249,96 @@ loop7_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop7_rest
+	JGE          loop7_rest
 
 loop7_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part7
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store7
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store7:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part7:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -900,48 +1346,64 @@ loop7_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store7
-	MOVQ      c+24(FP), AX
+	JE        part_store7
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store7:
-	MOVQ    c+24(FP), AX
+part_store7:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -992,10 +1454,10 @@ rows8:
 	VPXORD Z18, Z18, Z18
 	VPXORD Z17, Z17, Z17
 	VPXORD Z16, Z16, Z16
+	SUBQ   $+2, CX
+	JL     loop8_done
 
 loop8:
-	CMPQ         CX, $+2
-	JL           loop8_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -1024,8 +1486,6 @@ loop8:
 	VBROADCASTSS (AX)(R10*1), Z2
 	VFMADD231PS  Z2, Z0, Z17
 	VFMADD231PS  Z2, Z1, Z16
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -1055,12 +1515,14 @@ loop8:
 	ADDQ         $+256, BX
 	ADDQ         $+8, AX
 	SUBQ         $+2, CX
-	JMP          loop8
+	JGE          loop8
 
 loop8_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop8_rest_done
+
 loop8_rest:
-	CMPQ         CX, $+1
-	JL           loop8_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -1092,10 +1554,106 @@ loop8_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop8_rest
+	JGE          loop8_rest
 
 loop8_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part8
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store8
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store8:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part8:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -1103,53 +1661,71 @@ loop8_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store8
-	MOVQ      c+24(FP), AX
+	JE        part_store8
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store8:
-	MOVQ    c+24(FP), AX
+part_store8:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -1205,10 +1781,10 @@ rows9:
 	VPXORD Z16, Z16, Z16
 	VPXORD Z15, Z15, Z15
 	VPXORD Z14, Z14, Z14
+	SUBQ   $+2, CX
+	JL     loop9_done
 
 loop9:
-	CMPQ         CX, $+2
-	JL           loop9_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -1240,8 +1816,6 @@ loop9:
 	VBROADCASTSS (AX)(DI*8), Z2
 	VFMADD231PS  Z2, Z0, Z15
 	VFMADD231PS  Z2, Z1, Z14
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -1274,12 +1848,14 @@ loop9:
 	ADDQ         $+256, BX
 	ADDQ         $+8, AX
 	SUBQ         $+2, CX
-	JMP          loop9
+	JGE          loop9
 
 loop9_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop9_rest_done
+
 loop9_rest:
-	CMPQ         CX, $+1
-	JL           loop9_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -1314,10 +1890,116 @@ loop9_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop9_rest
+	JGE          loop9_rest
 
 loop9_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part9
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store9
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store9:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part9:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -1325,58 +2007,78 @@ loop9_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store9
-	MOVQ      c+24(FP), AX
+	JE        part_store9
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store9:
-	MOVQ    c+24(FP), AX
+part_store9:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -1438,10 +2140,10 @@ rows10:
 	VPXORD Z14, Z14, Z14
 	VPXORD Z13, Z13, Z13
 	VPXORD Z12, Z12, Z12
+	SUBQ   $+2, CX
+	JL     loop10_done
 
 loop10:
-	CMPQ         CX, $+2
-	JL           loop10_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -1476,8 +2178,6 @@ loop10:
 	VBROADCASTSS (AX)(R11*1), Z2
 	VFMADD231PS  Z2, Z0, Z13
 	VFMADD231PS  Z2, Z1, Z12
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -1513,12 +2213,14 @@ loop10:
 	ADDQ         $+256, BX
 	ADDQ         $+8, AX
 	SUBQ         $+2, CX
-	JMP          loop10
+	JGE          loop10
 
 loop10_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop10_rest_done
+
 loop10_rest:
-	CMPQ         CX, $+1
-	JL           loop10_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -1556,10 +2258,126 @@ loop10_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop10_rest
+	JGE          loop10_rest
 
 loop10_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part10
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store10
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store10:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part10:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -1567,63 +2385,85 @@ loop10_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store10
-	MOVQ      c+24(FP), AX
+	JE        part_store10
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z13, Z13
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z12, Z12
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store10:
-	MOVQ    c+24(FP), AX
+part_store10:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -1690,10 +2530,10 @@ rows11:
 	VPXORD Z12, Z12, Z12
 	VPXORD Z11, Z11, Z11
 	VPXORD Z10, Z10, Z10
+	SUBQ   $+2, CX
+	JL     loop11_done
 
 loop11:
-	CMPQ         CX, $+2
-	JL           loop11_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -1731,8 +2571,6 @@ loop11:
 	VBROADCASTSS (AX)(R9*2), Z2
 	VFMADD231PS  Z2, Z0, Z11
 	VFMADD231PS  Z2, Z1, Z10
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -1771,12 +2609,14 @@ loop11:
 	ADDQ         $+256, BX
 	ADDQ         $+8, AX
 	SUBQ         $+2, CX
-	JMP          loop11
+	JGE          loop11
 
 loop11_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop11_rest_done
+
 loop11_rest:
-	CMPQ         CX, $+1
-	JL           loop11_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -1817,10 +2657,136 @@ loop11_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop11_rest
+	JGE          loop11_rest
 
 loop11_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part11
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store11
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z11, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z10, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store11:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, (AX)
+	VMOVUPS Z10, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part11:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -1828,68 +2794,92 @@ loop11_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store11
-	MOVQ      c+24(FP), AX
+	JE        part_store11
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z13, Z13
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z12, Z12
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z11, Z11
+	VADDPS    Z0, Z11, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z10, Z10
+	VADDPS    Z0, Z10, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store11:
-	MOVQ    c+24(FP), AX
+part_store11:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -1962,10 +2952,10 @@ rows12:
 	VPXORD Z10, Z10, Z10
 	VPXORD Z9, Z9, Z9
 	VPXORD Z8, Z8, Z8
+	SUBQ   $+2, CX
+	JL     loop12_done
 
 loop12:
-	CMPQ         CX, $+2
-	JL           loop12_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -2006,8 +2996,6 @@ loop12:
 	VBROADCASTSS (AX)(R12*1), Z2
 	VFMADD231PS  Z2, Z0, Z9
 	VFMADD231PS  Z2, Z1, Z8
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -2049,12 +3037,14 @@ loop12:
 	ADDQ         $+256, BX
 	ADDQ         $+8, AX
 	SUBQ         $+2, CX
-	JMP          loop12
+	JGE          loop12
 
 loop12_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop12_rest_done
+
 loop12_rest:
-	CMPQ         CX, $+1
-	JL           loop12_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -2098,10 +3088,146 @@ loop12_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop12_rest
+	JGE          loop12_rest
 
 loop12_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part12
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store12
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z11, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z10, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z9, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z8, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store12:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, (AX)
+	VMOVUPS Z10, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, (AX)
+	VMOVUPS Z8, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part12:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -2109,73 +3235,99 @@ loop12_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store12
-	MOVQ      c+24(FP), AX
+	JE        part_store12
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z13, Z13
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z12, Z12
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z11, Z11
+	VADDPS    Z0, Z11, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z10, Z10
+	VADDPS    Z0, Z10, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z9, Z9
+	VADDPS    Z0, Z9, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z8, Z8
+	VADDPS    Z0, Z8, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store12:
-	MOVQ    c+24(FP), AX
+part_store12:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -2253,10 +3405,10 @@ rows13:
 	VPXORD Z8, Z8, Z8
 	VPXORD Z7, Z7, Z7
 	VPXORD Z6, Z6, Z6
+	SUBQ   $+2, CX
+	JL     loop13_done
 
 loop13:
-	CMPQ         CX, $+2
-	JL           loop13_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -2300,8 +3452,6 @@ loop13:
 	VBROADCASTSS (AX)(R8*4), Z2
 	VFMADD231PS  Z2, Z0, Z7
 	VFMADD231PS  Z2, Z1, Z6
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -2346,12 +3496,14 @@ loop13:
 	ADDQ         $+256, BX
 	ADDQ         $+8, AX
 	SUBQ         $+2, CX
-	JMP          loop13
+	JGE          loop13
 
 loop13_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop13_rest_done
+
 loop13_rest:
-	CMPQ         CX, $+1
-	JL           loop13_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -2398,10 +3550,156 @@ loop13_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop13_rest
+	JGE          loop13_rest
 
 loop13_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part13
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store13
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z11, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z10, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z9, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z8, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z7, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z6, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store13:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, (AX)
+	VMOVUPS Z10, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, (AX)
+	VMOVUPS Z8, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, (AX)
+	VMOVUPS Z6, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part13:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -2409,78 +3707,106 @@ loop13_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store13
-	MOVQ      c+24(FP), AX
+	JE        part_store13
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z13, Z13
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z12, Z12
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z11, Z11
+	VADDPS    Z0, Z11, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z10, Z10
+	VADDPS    Z0, Z10, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z9, Z9
+	VADDPS    Z0, Z9, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z8, Z8
+	VADDPS    Z0, Z8, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z7, Z7
+	VADDPS    Z0, Z7, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z6, Z6
+	VADDPS    Z0, Z6, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store13:
-	MOVQ    c+24(FP), AX
+part_store13:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -2564,10 +3890,10 @@ rows14:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z5, Z5, Z5
 	VPXORD Z4, Z4, Z4
+	SUBQ   $+2, CX
+	JL     loop14_done
 
 loop14:
-	CMPQ         CX, $+2
-	JL           loop14_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -2614,8 +3940,6 @@ loop14:
 	VBROADCASTSS (AX)(R13*1), Z2
 	VFMADD231PS  Z2, Z0, Z5
 	VFMADD231PS  Z2, Z1, Z4
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -2663,12 +3987,14 @@ loop14:
 	ADDQ         $+256, BX
 	ADDQ         $+8, AX
 	SUBQ         $+2, CX
-	JMP          loop14
+	JGE          loop14
 
 loop14_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop14_rest_done
+
 loop14_rest:
-	CMPQ         CX, $+1
-	JL           loop14_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
@@ -2718,10 +4044,166 @@ loop14_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop14_rest
+	JGE          loop14_rest
 
 loop14_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part14
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store14
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z11, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z10, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z9, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z8, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z7, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z6, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z5, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z4, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store14:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, (AX)
+	VMOVUPS Z10, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, (AX)
+	VMOVUPS Z8, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, (AX)
+	VMOVUPS Z6, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z5, (AX)
+	VMOVUPS Z4, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part14:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -2729,83 +4211,113 @@ loop14_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store14
-	MOVQ      c+24(FP), AX
+	JE        part_store14
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z13, Z13
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z12, Z12
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z11, Z11
+	VADDPS    Z0, Z11, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z10, Z10
+	VADDPS    Z0, Z10, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z9, Z9
+	VADDPS    Z0, Z9, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z8, Z8
+	VADDPS    Z0, Z8, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z7, Z7
+	VADDPS    Z0, Z7, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z6, Z6
+	VADDPS    Z0, Z6, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z5, Z5
+	VADDPS    Z0, Z5, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z4, Z4
+	VADDPS    Z0, Z4, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store14:
-	MOVQ    c+24(FP), AX
+part_store14:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -2896,10 +4408,10 @@ rows1:
 	VPXORD     Z30, Z30, Z30
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+2, CX
+	JL         loop1_done
 
 loop1:
-	CMPQ         CX, $+2
-	JL           loop1_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -2912,8 +4424,6 @@ loop1:
 	VBROADCASTSS 4(AX), Z2
 	VFMADD231PS  Z2, Z0, Z31
 	VFMADD231PS  Z2, Z1, Z30
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -2927,12 +4437,14 @@ loop1:
 	ADDQ         $+256, BX
 	ADDQ         $+16, AX
 	SUBQ         $+2, CX
-	JMP          loop1
+	JGE          loop1
 
 loop1_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop1_rest_done
+
 loop1_rest:
-	CMPQ         CX, $+1
-	JL           loop1_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -2948,10 +4460,36 @@ loop1_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop1_rest
+	JGE          loop1_rest
 
 loop1_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part1
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store1
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store1:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part1:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -2959,18 +4497,22 @@ loop1_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store1
-	MOVQ      c+24(FP), AX
+	JE        part_store1
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store1:
-	MOVQ    c+24(FP), AX
+part_store1:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -2990,10 +4532,10 @@ rows2:
 	VPXORD     Z28, Z28, Z28
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+2, CX
+	JL         loop2_done
 
 loop2:
-	CMPQ         CX, $+2
-	JL           loop2_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -3012,8 +4554,6 @@ loop2:
 	VBROADCASTSS 4(AX)(DI*1), Z2
 	VFMADD231PS  Z2, Z0, Z29
 	VFMADD231PS  Z2, Z1, Z28
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -3033,12 +4573,14 @@ loop2:
 	ADDQ         $+256, BX
 	ADDQ         $+16, AX
 	SUBQ         $+2, CX
-	JMP          loop2
+	JGE          loop2
 
 loop2_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop2_rest_done
+
 loop2_rest:
-	CMPQ         CX, $+1
-	JL           loop2_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -3060,10 +4602,46 @@ loop2_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop2_rest
+	JGE          loop2_rest
 
 loop2_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part2
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store2
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store2:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part2:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -3071,23 +4649,29 @@ loop2_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store2
-	MOVQ      c+24(FP), AX
+	JE        part_store2
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store2:
-	MOVQ    c+24(FP), AX
+part_store2:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -3112,10 +4696,10 @@ rows3:
 	VPXORD     Z26, Z26, Z26
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+2, CX
+	JL         loop3_done
 
 loop3:
-	CMPQ         CX, $+2
-	JL           loop3_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -3140,8 +4724,6 @@ loop3:
 	VBROADCASTSS 4(AX)(DI*2), Z2
 	VFMADD231PS  Z2, Z0, Z27
 	VFMADD231PS  Z2, Z1, Z26
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -3167,12 +4749,14 @@ loop3:
 	ADDQ         $+256, BX
 	ADDQ         $+16, AX
 	SUBQ         $+2, CX
-	JMP          loop3
+	JGE          loop3
 
 loop3_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop3_rest_done
+
 loop3_rest:
-	CMPQ         CX, $+1
-	JL           loop3_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -3200,10 +4784,56 @@ loop3_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop3_rest
+	JGE          loop3_rest
 
 loop3_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part3
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store3
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store3:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part3:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -3211,28 +4841,36 @@ loop3_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store3
-	MOVQ      c+24(FP), AX
+	JE        part_store3
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store3:
-	MOVQ    c+24(FP), AX
+part_store3:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -3263,10 +4901,10 @@ rows4:
 	VPXORD     Z24, Z24, Z24
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+2, CX
+	JL         loop4_done
 
 loop4:
-	CMPQ         CX, $+2
-	JL           loop4_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -3297,8 +4935,6 @@ loop4:
 	VBROADCASTSS 4(AX)(R8*1), Z2
 	VFMADD231PS  Z2, Z0, Z25
 	VFMADD231PS  Z2, Z1, Z24
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -3330,12 +4966,14 @@ loop4:
 	ADDQ         $+256, BX
 	ADDQ         $+16, AX
 	SUBQ         $+2, CX
-	JMP          loop4
+	JGE          loop4
 
 loop4_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop4_rest_done
+
 loop4_rest:
-	CMPQ         CX, $+1
-	JL           loop4_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -3369,10 +5007,66 @@ loop4_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop4_rest
+	JGE          loop4_rest
 
 loop4_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part4
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store4
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store4:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part4:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -3380,33 +5074,43 @@ loop4_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store4
-	MOVQ      c+24(FP), AX
+	JE        part_store4
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store4:
-	MOVQ    c+24(FP), AX
+part_store4:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -3442,10 +5146,10 @@ rows5:
 	VPXORD     Z22, Z22, Z22
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+2, CX
+	JL         loop5_done
 
 loop5:
-	CMPQ         CX, $+2
-	JL           loop5_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -3482,8 +5186,6 @@ loop5:
 	VBROADCASTSS 4(AX)(DI*4), Z2
 	VFMADD231PS  Z2, Z0, Z23
 	VFMADD231PS  Z2, Z1, Z22
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -3521,12 +5223,14 @@ loop5:
 	ADDQ         $+256, BX
 	ADDQ         $+16, AX
 	SUBQ         $+2, CX
-	JMP          loop5
+	JGE          loop5
 
 loop5_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop5_rest_done
+
 loop5_rest:
-	CMPQ         CX, $+1
-	JL           loop5_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -3566,10 +5270,76 @@ loop5_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop5_rest
+	JGE          loop5_rest
 
 loop5_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part5
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store5
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store5:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part5:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -3577,38 +5347,50 @@ loop5_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store5
-	MOVQ      c+24(FP), AX
+	JE        part_store5
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store5:
-	MOVQ    c+24(FP), AX
+part_store5:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -3650,10 +5432,10 @@ rows6:
 	VPXORD     Z20, Z20, Z20
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+2, CX
+	JL         loop6_done
 
 loop6:
-	CMPQ         CX, $+2
-	JL           loop6_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -3696,8 +5478,6 @@ loop6:
 	VBROADCASTSS 4(AX)(R9*1), Z2
 	VFMADD231PS  Z2, Z0, Z21
 	VFMADD231PS  Z2, Z1, Z20
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -3741,12 +5521,14 @@ loop6:
 	ADDQ         $+256, BX
 	ADDQ         $+16, AX
 	SUBQ         $+2, CX
-	JMP          loop6
+	JGE          loop6
 
 loop6_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop6_rest_done
+
 loop6_rest:
-	CMPQ         CX, $+1
-	JL           loop6_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -3792,10 +5574,86 @@ loop6_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop6_rest
+	JGE          loop6_rest
 
 loop6_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part6
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store6
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store6:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part6:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -3803,43 +5661,57 @@ loop6_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store6
-	MOVQ      c+24(FP), AX
+	JE        part_store6
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store6:
-	MOVQ    c+24(FP), AX
+part_store6:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -3886,10 +5758,10 @@ rows7:
 	VPXORD     Z18, Z18, Z18
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+2, CX
+	JL         loop7_done
 
 loop7:
-	CMPQ         CX, $+2
-	JL           loop7_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -3938,8 +5810,6 @@ loop7:
 	VBROADCASTSS 4(AX)(R8*2), Z2
 	VFMADD231PS  Z2, Z0, Z19
 	VFMADD231PS  Z2, Z1, Z18
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -3989,12 +5859,14 @@ loop7:
 	ADDQ         $+256, BX
 	ADDQ         $+16, AX
 	SUBQ         $+2, CX
-	JMP          loop7
+	JGE          loop7
 
 loop7_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop7_rest_done
+
 loop7_rest:
-	CMPQ         CX, $+1
-	JL           loop7_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -4046,10 +5918,96 @@ loop7_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop7_rest
+	JGE          loop7_rest
 
 loop7_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part7
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store7
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store7:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part7:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -4057,48 +6015,64 @@ loop7_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store7
-	MOVQ      c+24(FP), AX
+	JE        part_store7
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store7:
-	MOVQ    c+24(FP), AX
+part_store7:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -4151,10 +6125,10 @@ rows8:
 	VPXORD     Z16, Z16, Z16
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+2, CX
+	JL         loop8_done
 
 loop8:
-	CMPQ         CX, $+2
-	JL           loop8_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -4209,8 +6183,6 @@ loop8:
 	VBROADCASTSS 4(AX)(R10*1), Z2
 	VFMADD231PS  Z2, Z0, Z17
 	VFMADD231PS  Z2, Z1, Z16
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -4266,12 +6238,14 @@ loop8:
 	ADDQ         $+256, BX
 	ADDQ         $+16, AX
 	SUBQ         $+2, CX
-	JMP          loop8
+	JGE          loop8
 
 loop8_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop8_rest_done
+
 loop8_rest:
-	CMPQ         CX, $+1
-	JL           loop8_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -4329,10 +6303,106 @@ loop8_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop8_rest
+	JGE          loop8_rest
 
 loop8_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part8
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store8
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store8:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part8:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -4340,53 +6410,71 @@ loop8_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store8
-	MOVQ      c+24(FP), AX
+	JE        part_store8
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store8:
-	MOVQ    c+24(FP), AX
+part_store8:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -4444,10 +6532,10 @@ rows9:
 	VPXORD     Z14, Z14, Z14
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+2, CX
+	JL         loop9_done
 
 loop9:
-	CMPQ         CX, $+2
-	JL           loop9_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -4508,8 +6596,6 @@ loop9:
 	VBROADCASTSS 4(AX)(DI*8), Z2
 	VFMADD231PS  Z2, Z0, Z15
 	VFMADD231PS  Z2, Z1, Z14
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -4571,12 +6657,14 @@ loop9:
 	ADDQ         $+256, BX
 	ADDQ         $+16, AX
 	SUBQ         $+2, CX
-	JMP          loop9
+	JGE          loop9
 
 loop9_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop9_rest_done
+
 loop9_rest:
-	CMPQ         CX, $+1
-	JL           loop9_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -4640,10 +6728,116 @@ loop9_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop9_rest
+	JGE          loop9_rest
 
 loop9_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part9
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store9
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store9:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part9:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -4651,58 +6845,78 @@ loop9_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store9
-	MOVQ      c+24(FP), AX
+	JE        part_store9
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store9:
-	MOVQ    c+24(FP), AX
+part_store9:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -4766,10 +6980,10 @@ rows10:
 	VPXORD     Z12, Z12, Z12
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+2, CX
+	JL         loop10_done
 
 loop10:
-	CMPQ         CX, $+2
-	JL           loop10_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -4836,8 +7050,6 @@ loop10:
 	VBROADCASTSS 4(AX)(R11*1), Z2
 	VFMADD231PS  Z2, Z0, Z13
 	VFMADD231PS  Z2, Z1, Z12
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -4905,12 +7117,14 @@ loop10:
 	ADDQ         $+256, BX
 	ADDQ         $+16, AX
 	SUBQ         $+2, CX
-	JMP          loop10
+	JGE          loop10
 
 loop10_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop10_rest_done
+
 loop10_rest:
-	CMPQ         CX, $+1
-	JL           loop10_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -4980,10 +7194,126 @@ loop10_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop10_rest
+	JGE          loop10_rest
 
 loop10_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part10
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store10
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store10:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part10:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -4991,63 +7321,85 @@ loop10_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store10
-	MOVQ      c+24(FP), AX
+	JE        part_store10
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z13, Z13
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z12, Z12
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store10:
-	MOVQ    c+24(FP), AX
+part_store10:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -5116,10 +7468,10 @@ rows11:
 	VPXORD     Z10, Z10, Z10
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+2, CX
+	JL         loop11_done
 
 loop11:
-	CMPQ         CX, $+2
-	JL           loop11_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -5192,8 +7544,6 @@ loop11:
 	VBROADCASTSS 4(AX)(R9*2), Z2
 	VFMADD231PS  Z2, Z0, Z11
 	VFMADD231PS  Z2, Z1, Z10
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -5267,12 +7617,14 @@ loop11:
 	ADDQ         $+256, BX
 	ADDQ         $+16, AX
 	SUBQ         $+2, CX
-	JMP          loop11
+	JGE          loop11
 
 loop11_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop11_rest_done
+
 loop11_rest:
-	CMPQ         CX, $+1
-	JL           loop11_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -5348,10 +7700,136 @@ loop11_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop11_rest
+	JGE          loop11_rest
 
 loop11_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part11
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store11
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z11, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z10, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store11:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, (AX)
+	VMOVUPS Z10, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part11:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -5359,68 +7837,92 @@ loop11_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store11
-	MOVQ      c+24(FP), AX
+	JE        part_store11
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z13, Z13
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z12, Z12
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z11, Z11
+	VADDPS    Z0, Z11, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z10, Z10
+	VADDPS    Z0, Z10, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store11:
-	MOVQ    c+24(FP), AX
+part_store11:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -5495,10 +7997,10 @@ rows12:
 	VPXORD     Z8, Z8, Z8
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+2, CX
+	JL         loop12_done
 
 loop12:
-	CMPQ         CX, $+2
-	JL           loop12_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -5577,8 +8079,6 @@ loop12:
 	VBROADCASTSS 4(AX)(R12*1), Z2
 	VFMADD231PS  Z2, Z0, Z9
 	VFMADD231PS  Z2, Z1, Z8
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -5658,12 +8158,14 @@ loop12:
 	ADDQ         $+256, BX
 	ADDQ         $+16, AX
 	SUBQ         $+2, CX
-	JMP          loop12
+	JGE          loop12
 
 loop12_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop12_rest_done
+
 loop12_rest:
-	CMPQ         CX, $+1
-	JL           loop12_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -5745,10 +8247,146 @@ loop12_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop12_rest
+	JGE          loop12_rest
 
 loop12_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part12
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store12
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z11, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z10, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z9, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z8, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store12:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, (AX)
+	VMOVUPS Z10, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, (AX)
+	VMOVUPS Z8, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part12:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -5756,73 +8394,99 @@ loop12_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store12
-	MOVQ      c+24(FP), AX
+	JE        part_store12
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z13, Z13
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z12, Z12
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z11, Z11
+	VADDPS    Z0, Z11, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z10, Z10
+	VADDPS    Z0, Z10, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z9, Z9
+	VADDPS    Z0, Z9, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z8, Z8
+	VADDPS    Z0, Z8, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store12:
-	MOVQ    c+24(FP), AX
+part_store12:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -5902,10 +8566,10 @@ rows13:
 	VPXORD     Z6, Z6, Z6
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+2, CX
+	JL         loop13_done
 
 loop13:
-	CMPQ         CX, $+2
-	JL           loop13_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -5990,8 +8654,6 @@ loop13:
 	VBROADCASTSS 4(AX)(R8*4), Z2
 	VFMADD231PS  Z2, Z0, Z7
 	VFMADD231PS  Z2, Z1, Z6
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -6077,12 +8739,14 @@ loop13:
 	ADDQ         $+256, BX
 	ADDQ         $+16, AX
 	SUBQ         $+2, CX
-	JMP          loop13
+	JGE          loop13
 
 loop13_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop13_rest_done
+
 loop13_rest:
-	CMPQ         CX, $+1
-	JL           loop13_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -6170,10 +8834,156 @@ loop13_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop13_rest
+	JGE          loop13_rest
 
 loop13_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part13
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store13
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z11, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z10, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z9, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z8, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z7, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z6, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store13:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, (AX)
+	VMOVUPS Z10, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, (AX)
+	VMOVUPS Z8, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, (AX)
+	VMOVUPS Z6, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part13:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -6181,78 +8991,106 @@ loop13_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store13
-	MOVQ      c+24(FP), AX
+	JE        part_store13
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z13, Z13
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z12, Z12
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z11, Z11
+	VADDPS    Z0, Z11, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z10, Z10
+	VADDPS    Z0, Z10, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z9, Z9
+	VADDPS    Z0, Z9, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z8, Z8
+	VADDPS    Z0, Z8, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z7, Z7
+	VADDPS    Z0, Z7, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z6, Z6
+	VADDPS    Z0, Z6, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store13:
-	MOVQ    c+24(FP), AX
+part_store13:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -6338,10 +9176,10 @@ rows14:
 	VPXORD     Z4, Z4, Z4
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+2, CX
+	JL         loop14_done
 
 loop14:
-	CMPQ         CX, $+2
-	JL           loop14_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -6432,8 +9270,6 @@ loop14:
 	VBROADCASTSS 4(AX)(R13*1), Z2
 	VFMADD231PS  Z2, Z0, Z5
 	VFMADD231PS  Z2, Z1, Z4
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -6525,12 +9361,14 @@ loop14:
 	ADDQ         $+256, BX
 	ADDQ         $+16, AX
 	SUBQ         $+2, CX
-	JMP          loop14
+	JGE          loop14
 
 loop14_done:
+	ADDQ $+2, CX
+	SUBQ $+1, CX
+	JL   loop14_rest_done
+
 loop14_rest:
-	CMPQ         CX, $+1
-	JL           loop14_rest_done
 	PREFETCHT1   (DX)
 	ADDQ         SI, DX
 	VPSLLD       $0x10, (BX), Z0
@@ -6624,10 +9462,166 @@ loop14_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop14_rest
+	JGE          loop14_rest
 
 loop14_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part14
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store14
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z11, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z10, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z9, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z8, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z7, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z6, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z5, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z4, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store14:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, (AX)
+	VMOVUPS Z10, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, (AX)
+	VMOVUPS Z8, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, (AX)
+	VMOVUPS Z6, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z5, (AX)
+	VMOVUPS Z4, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part14:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -6635,83 +9629,113 @@ loop14_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store14
-	MOVQ      c+24(FP), AX
+	JE        part_store14
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z13, Z13
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z12, Z12
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z11, Z11
+	VADDPS    Z0, Z11, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z10, Z10
+	VADDPS    Z0, Z10, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z9, Z9
+	VADDPS    Z0, Z9, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z8, Z8
+	VADDPS    Z0, Z8, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z7, Z7
+	VADDPS    Z0, Z7, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z6, Z6
+	VADDPS    Z0, Z6, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z5, Z5
+	VADDPS    Z0, Z5, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z4, Z4
+	VADDPS    Z0, Z4, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store14:
-	MOVQ    c+24(FP), AX
+part_store14:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -6783,10 +9807,10 @@ rows1:
 	VPXORD Z30, Z30, Z30
 	VPXORD Z29, Z29, Z29
 	VPXORD Z28, Z28, Z28
+	SUBQ   $+16, R8
+	JL     loop1_done
 
 loop1:
-	CMPQ        R8, $+16
-	JL          loop1_done
 	VMOVUPS     (DX), Z0
 	VMOVUPS     (DX)(SI*1), Z1
 	VMOVUPS     (DX)(SI*2), Z2
@@ -6799,9 +9823,10 @@ loop1:
 	ADDQ        $+64, AX
 	ADDQ        $+64, DX
 	SUBQ        $+16, R8
-	JMP         loop1
+	JGE         loop1
 
 loop1_done:
+	ADDQ          $+16, R8
 	MOVQ          out+0(FP), AX
 	VMOVUPS       Z31, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
@@ -6854,10 +9879,10 @@ rows2:
 	VPXORD Z26, Z26, Z26
 	VPXORD Z25, Z25, Z25
 	VPXORD Z24, Z24, Z24
+	SUBQ   $+16, R8
+	JL     loop2_done
 
 loop2:
-	CMPQ        R8, $+16
-	JL          loop2_done
 	VMOVUPS     (DX), Z0
 	VMOVUPS     (DX)(SI*1), Z1
 	VMOVUPS     (DX)(SI*2), Z2
@@ -6875,9 +9900,10 @@ loop2:
 	ADDQ        $+64, AX
 	ADDQ        $+64, DX
 	SUBQ        $+16, R8
-	JMP         loop2
+	JGE         loop2
 
 loop2_done:
+	ADDQ          $+16, R8
 	MOVQ          out+0(FP), AX
 	VMOVUPS       Z31, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
@@ -6966,10 +9992,10 @@ rows3:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z21, Z21, Z21
 	VPXORD Z20, Z20, Z20
+	SUBQ   $+16, R8
+	JL     loop3_done
 
 loop3:
-	CMPQ        R8, $+16
-	JL          loop3_done
 	VMOVUPS     (DX), Z0
 	VMOVUPS     (DX)(SI*1), Z1
 	VMOVUPS     (DX)(SI*2), Z2
@@ -6992,9 +10018,10 @@ loop3:
 	ADDQ        $+64, AX
 	ADDQ        $+64, DX
 	SUBQ        $+16, R8
-	JMP         loop3
+	JGE         loop3
 
 loop3_done:
+	ADDQ          $+16, R8
 	MOVQ          out+0(FP), AX
 	VMOVUPS       Z31, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
@@ -7119,10 +10146,10 @@ rows4:
 	VPXORD Z18, Z18, Z18
 	VPXORD Z17, Z17, Z17
 	VPXORD Z16, Z16, Z16
+	SUBQ   $+16, R8
+	JL     loop4_done
 
 loop4:
-	CMPQ        R8, $+16
-	JL          loop4_done
 	VMOVUPS     (DX), Z0
 	VMOVUPS     (DX)(SI*1), Z1
 	VMOVUPS     (DX)(SI*2), Z2
@@ -7150,9 +10177,10 @@ loop4:
 	ADDQ        $+64, AX
 	ADDQ        $+64, DX
 	SUBQ        $+16, R8
-	JMP         loop4
+	JGE         loop4
 
 loop4_done:
+	ADDQ          $+16, R8
 	MOVQ          out+0(FP), AX
 	VMOVUPS       Z31, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
@@ -7311,10 +10339,10 @@ rows1:
 	VPXORD Z30, Z30, Z30
 	VPXORD Z29, Z29, Z29
 	VPXORD Z28, Z28, Z28
+	SUBQ   $+16, R8
+	JL     loop1_done
 
 loop1:
-	CMPQ        R8, $+16
-	JL          loop1_done
 	VPMOVZXWD   (DX), Z0
 	VPSLLD      $0x10, Z0, Z0
 	VPMOVZXWD   (DX)(SI*1), Z1
@@ -7331,9 +10359,10 @@ loop1:
 	ADDQ        $+64, AX
 	ADDQ        $+32, DX
 	SUBQ        $+16, R8
-	JMP         loop1
+	JGE         loop1
 
 loop1_done:
+	ADDQ          $+16, R8
 	MOVQ          out+0(FP), AX
 	VMOVUPS       Z31, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
@@ -7386,10 +10415,10 @@ rows2:
 	VPXORD Z26, Z26, Z26
 	VPXORD Z25, Z25, Z25
 	VPXORD Z24, Z24, Z24
+	SUBQ   $+16, R8
+	JL     loop2_done
 
 loop2:
-	CMPQ        R8, $+16
-	JL          loop2_done
 	VPMOVZXWD   (DX), Z0
 	VPSLLD      $0x10, Z0, Z0
 	VPMOVZXWD   (DX)(SI*1), Z1
@@ -7411,9 +10440,10 @@ loop2:
 	ADDQ        $+64, AX
 	ADDQ        $+32, DX
 	SUBQ        $+16, R8
-	JMP         loop2
+	JGE         loop2
 
 loop2_done:
+	ADDQ          $+16, R8
 	MOVQ          out+0(FP), AX
 	VMOVUPS       Z31, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
@@ -7502,10 +10532,10 @@ rows3:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z21, Z21, Z21
 	VPXORD Z20, Z20, Z20
+	SUBQ   $+16, R8
+	JL     loop3_done
 
 loop3:
-	CMPQ        R8, $+16
-	JL          loop3_done
 	VPMOVZXWD   (DX), Z0
 	VPSLLD      $0x10, Z0, Z0
 	VPMOVZXWD   (DX)(SI*1), Z1
@@ -7532,9 +10562,10 @@ loop3:
 	ADDQ        $+64, AX
 	ADDQ        $+32, DX
 	SUBQ        $+16, R8
-	JMP         loop3
+	JGE         loop3
 
 loop3_done:
+	ADDQ          $+16, R8
 	MOVQ          out+0(FP), AX
 	VMOVUPS       Z31, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
@@ -7659,10 +10690,10 @@ rows4:
 	VPXORD Z18, Z18, Z18
 	VPXORD Z17, Z17, Z17
 	VPXORD Z16, Z16, Z16
+	SUBQ   $+16, R8
+	JL     loop4_done
 
 loop4:
-	CMPQ        R8, $+16
-	JL          loop4_done
 	VPMOVZXWD   (DX), Z0
 	VPSLLD      $0x10, Z0, Z0
 	VPMOVZXWD   (DX)(SI*1), Z1
@@ -7694,9 +10725,10 @@ loop4:
 	ADDQ        $+64, AX
 	ADDQ        $+32, DX
 	SUBQ        $+16, R8
-	JMP         loop4
+	JGE         loop4
 
 loop4_done:
+	ADDQ          $+16, R8
 	MOVQ          out+0(FP), AX
 	VMOVUPS       Z31, Z0
 	VEXTRACTF64X4 $0x01, Z0, Y1
@@ -7836,10 +10868,10 @@ TEXT ·transposeAVX512(SB), NOSPLIT, $0-32
 	MOVQ from+8(FP), BX
 	MOVQ ld+16(FP), CX
 	MOVQ steps+24(FP), DX
+	SUBQ $+16, DX
+	JL   loop_done
 
 loop:
-	CMPQ       DX, $+16
-	JL         loop_done
 	MOVQ       BX, SI
 	VMOVUPS    (SI), Z0
 	ADDQ       CX, SI
@@ -7957,9 +10989,10 @@ loop:
 	ADDQ       $+64, BX
 	ADDQ       $+2048, AX
 	SUBQ       $+16, DX
-	JMP        loop
+	JGE        loop
 
 loop_done:
+	ADDQ $+16, DX
 	VZEROUPPER
 	RET
 
@@ -7969,19 +11002,20 @@ TEXT ·widenAVX512(SB), NOSPLIT, $0-24
 	MOVQ to+0(FP), AX
 	MOVQ from+8(FP), BX
 	MOVQ n+16(FP), CX
+	SUBQ $+16, CX
+	JL   loop_done
 
 loop:
-	CMPQ      CX, $+16
-	JL        loop_done
 	VPMOVZXWD (BX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   Z0, (AX)
 	ADDQ      $+32, BX
 	ADDQ      $+64, AX
 	SUBQ      $+16, CX
-	JMP       loop
+	JGE       loop
 
 loop_done:
+	ADDQ $+16, CX
 	VZEROUPPER
 	RET
 
@@ -7993,10 +11027,10 @@ TEXT ·widenPanelAVX512(SB), NOSPLIT, $0-24
 	MOVQ       to+0(FP), AX
 	MOVQ       from+8(FP), BX
 	MOVQ       steps+16(FP), CX
+	SUBQ       $+1, CX
+	JL         loop_done
 
 loop:
-	CMPQ    CX, $+1
-	JL      loop_done
 	VPSLLD  $0x10, (BX), Z0
 	VMOVUPS Z0, (AX)
 	VPANDD  (BX), Z8, Z0
@@ -8008,9 +11042,10 @@ loop:
 	ADDQ    $+128, BX
 	ADDQ    $+256, AX
 	SUBQ    $+1, CX
-	JMP     loop
+	JGE     loop
 
 loop_done:
+	ADDQ $+1, CX
 	VZEROUPPER
 	RET
 
@@ -8024,10 +11059,10 @@ TEXT ·narrowAVX512(SB), NOSPLIT, $0-24
 	MOVQ       to+0(FP), AX
 	MOVQ       from+8(FP), BX
 	MOVQ       n+16(FP), CX
+	SUBQ       $+16, CX
+	JL         loop_done
 
 loop:
-	CMPQ      CX, $+16
-	JL        loop_done
 	VMOVUPS   (BX), Z0
 	VPSRLD    $0x10, Z0, Z5
 	VPANDD    Z5, Z1, Z4
@@ -8041,8 +11076,136 @@ loop:
 	ADDQ      $+64, BX
 	ADDQ      $+32, AX
 	SUBQ      $+16, CX
-	JMP       loop
+	JGE       loop
 
 loop_done:
+	ADDQ $+16, CX
+	VZEROUPPER
+	RET
+
+DATA swigluNumbersAVX512<>+0(SB)/4, $0x80000000
+DATA swigluNumbersAVX512<>+4(SB)/4, $0xc3500000
+DATA swigluNumbersAVX512<>+8(SB)/4, $0x3fb8aa3b
+DATA swigluNumbersAVX512<>+12(SB)/4, $0x4b400000
+DATA swigluNumbersAVX512<>+16(SB)/4, $0xbf317200
+DATA swigluNumbersAVX512<>+20(SB)/4, $0xb5bfbe8e
+DATA swigluNumbersAVX512<>+24(SB)/4, $0x3f800000
+DATA swigluNumbersAVX512<>+28(SB)/4, $0xffffff88
+DATA swigluNumbersAVX512<>+32(SB)/4, $0x0000007f
+DATA swigluNumbersAVX512<>+36(SB)/4, $0x39500d01
+DATA swigluNumbersAVX512<>+40(SB)/4, $0x3ab60b61
+DATA swigluNumbersAVX512<>+44(SB)/4, $0x3c088889
+DATA swigluNumbersAVX512<>+48(SB)/4, $0x3d2aaaab
+DATA swigluNumbersAVX512<>+52(SB)/4, $0x3e2aaaab
+DATA swigluNumbersAVX512<>+56(SB)/4, $0x3f000000
+GLOBL swigluNumbersAVX512<>(SB), RODATA|NOPTR, $60
+
+// func swigluAVX512(gate *float32, up *float32, out *float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·swigluAVX512(SB), NOSPLIT, $0-32
+	MOVQ gate+0(FP), AX
+	MOVQ up+8(FP), BX
+	MOVQ out+16(FP), CX
+	MOVQ n+24(FP), DX
+	SUBQ $+16, DX
+	JL   loop_done
+
+loop:
+	VMOVUPS      (AX), Z0
+	VPSRAD       $0x1f, Z0, Z5
+	VPXORD       Z6, Z6, Z6
+	VMINPS       Z0, Z6, Z6
+	VSUBPS       Z6, Z6, Z6
+	VBROADCASTSS swigluNumbersAVX512<>+0(SB), Z7
+	VPORD        Z7, Z0, Z1
+	VBROADCASTSS swigluNumbersAVX512<>+4(SB), Z7
+	VMAXPS       Z1, Z7, Z1
+	VMAXPS       Z0, Z7, Z0
+	VBROADCASTSS swigluNumbersAVX512<>+12(SB), Z7
+	VMOVUPS      Z7, Z2
+	VMOVUPS      Z2, Z4
+	VBROADCASTSS swigluNumbersAVX512<>+8(SB), Z7
+	VFMADD231PS  Z7, Z1, Z2
+	VSUBPS       Z4, Z2, Z3
+	VPSUBD       Z4, Z2, Z2
+	VBROADCASTSS swigluNumbersAVX512<>+16(SB), Z7
+	VFMADD231PS  Z7, Z3, Z1
+	VBROADCASTSS swigluNumbersAVX512<>+20(SB), Z7
+	VFMADD231PS  Z7, Z3, Z1
+	VBROADCASTSS swigluNumbersAVX512<>+36(SB), Z7
+	VMOVUPS      Z7, Z3
+	VBROADCASTSS swigluNumbersAVX512<>+40(SB), Z7
+	VFMADD213PS  Z7, Z1, Z3
+	VBROADCASTSS swigluNumbersAVX512<>+44(SB), Z7
+	VFMADD213PS  Z7, Z1, Z3
+	VBROADCASTSS swigluNumbersAVX512<>+48(SB), Z7
+	VFMADD213PS  Z7, Z1, Z3
+	VBROADCASTSS swigluNumbersAVX512<>+52(SB), Z7
+	VFMADD213PS  Z7, Z1, Z3
+	VBROADCASTSS swigluNumbersAVX512<>+56(SB), Z7
+	VFMADD213PS  Z7, Z1, Z3
+	VBROADCASTSS swigluNumbersAVX512<>+24(SB), Z7
+	VFMADD213PS  Z7, Z1, Z3
+	VFMADD213PS  Z7, Z1, Z3
+	VMOVUPS      Z2, Z1
+	VBROADCASTSS swigluNumbersAVX512<>+28(SB), Z7
+	VPMAXSD      Z7, Z2, Z2
+	VPSUBD       Z2, Z1, Z1
+	VPANDD       Z1, Z5, Z1
+	VBROADCASTSS swigluNumbersAVX512<>+32(SB), Z7
+	VPADDD       Z7, Z2, Z2
+	VPSLLD       $0x17, Z2, Z2
+	VMULPS       Z2, Z3, Z3
+	VBROADCASTSS swigluNumbersAVX512<>+24(SB), Z7
+	VADDPS       Z7, Z6, Z6
+	VADDPS       Z3, Z6, Z6
+	VPXORD       Z7, Z3, Z3
+	VPANDD       Z3, Z5, Z3
+	VPXORD       Z7, Z3, Z3
+	VMULPS       Z3, Z0, Z0
+	VDIVPS       Z6, Z0, Z0
+	VMULPS       (BX), Z0, Z0
+	VPSRAD       $0x01, Z1, Z2
+	VPSUBD       Z2, Z1, Z1
+	VBROADCASTSS swigluNumbersAVX512<>+32(SB), Z7
+	VPADDD       Z7, Z2, Z2
+	VPSLLD       $0x17, Z2, Z2
+	VMULPS       Z2, Z0, Z0
+	VPADDD       Z7, Z1, Z1
+	VPSLLD       $0x17, Z1, Z1
+	VMULPS       Z1, Z0, Z0
+	VMOVUPS      Z0, (CX)
+	ADDQ         $+64, AX
+	ADDQ         $+64, BX
+	ADDQ         $+64, CX
+	SUBQ         $+16, DX
+	JGE          loop
+
+loop_done:
+	ADDQ $+16, DX
+	VZEROUPPER
+	RET
+
+// func addScaledAVX512(to *float32, x *float32, a float32, n int)
+// Requires: AVX, AVX512F
+TEXT ·addScaledAVX512(SB), NOSPLIT, $0-32
+	MOVQ         to+0(FP), AX
+	MOVQ         x+8(FP), BX
+	MOVQ         n+24(FP), CX
+	VBROADCASTSS a+16(FP), Z0
+	SUBQ         $+16, CX
+	JL           loop_done
+
+loop:
+	VMOVUPS     (AX), Z1
+	VFMADD231PS (BX), Z0, Z1
+	VMOVUPS     Z1, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, BX
+	SUBQ        $+16, CX
+	JGE         loop
+
+loop_done:
+	ADDQ $+16, CX
 	VZEROUPPER
 	RET

@@ -47,6 +47,16 @@ var goKernels = kernels{
 			}
 		}
 	},
+	swiglu: func(gate, up, out *float32, n int) {
+		for i := range n {
+			*at(out, 4*i) = float32(silu64(float64(*at(gate, 4*i))) * float64(*at(up, 4*i)))
+		}
+	},
+	addScaled: func(to, x *float32, a float32, n int) {
+		for i := range n {
+			*at(to, 4*i) += a * *at(x, 4*i)
+		}
+	},
 }
 
 // lower and upper are the two bfloat16 of a word.

@@ -2,6 +2,9 @@ package cpu
 
 import "unsafe"
 
+// lineWords is the 32-bit elements of a cache line.
+const lineWords = 16
+
 // layout says how a task's tiles read their operands.
 type layout struct {
 	kernel     tileKernel
@@ -58,8 +61,8 @@ func (g *gemm) stripPart(t task, s *workspace, l layout, from, steps int) (a *ui
 		size, perWord = 2, 2
 	}
 	asItIs := l.dot || !g.xIsBF16
-	if asItIs && t.rows <= streamRows && words*perWord == g.w.d {
-		return (*uint32)(unsafe.Pointer(&g.x[t.row*g.w.d*size])), g.w.d * size
+	if asItIs && t.rows <= streamRows && g.inPlace(t) && words*perWord == g.w.d {
+		return (*uint32)(unsafe.Pointer(&g.x[g.xRow(t.row)*g.w.d*size])), g.w.d * size
 	}
 	ld := words + padWords
 	s.a = grown(s.a, t.rows*ld)
@@ -76,10 +79,10 @@ func (g *gemm) stripPart(t task, s *workspace, l layout, from, steps int) (a *ui
 // panelPart is the steps of a panel from one on.
 func (g *gemm) panelPart(t task, s *workspace, col, from, steps int) []uint32 {
 	if g.w.packed != nil {
-		return g.w.packed.data[t.e][col*g.w.steps+from*panelCols:][:steps*panelCols]
+		return g.w.packed.data[t.matrix][col*g.w.steps+from*panelCols:][:steps*panelCols]
 	}
 	s.panel = grown(s.panel, steps*panelCols)
-	g.w.panel(g.k, s.panel, t.e, col, from)
+	g.w.panel(g.k, s.panel, t.matrix, col, from)
 	return s.panel
 }
 
@@ -88,11 +91,9 @@ func (g *gemm) nextPart(t task, l layout, col, from int) []uint32 {
 	if g.w.packed == nil {
 		return nil
 	}
-	data := g.w.packed.data[t.e]
+	data := g.w.packed.data[t.matrix]
 	if t.rows <= streamRows {
-		const distance = 4 << 10 / 4
-		at := min(col*g.w.steps+from*panelCols+distance, len(data))
-		return data[at:min(at+l.steps*panelCols, len(data))]
+		return nil
 	}
 	if col += panelCols; col >= t.col+t.cols {
 		col, from = t.col, from+l.steps
@@ -105,7 +106,7 @@ func (g *gemm) nextPart(t task, l layout, col, from int) []uint32 {
 }
 
 // panelTiles multiplies the tiles of a strip with a part of a panel: the steps from one on of the panel at col, counted from the
-// task's first column. Together they prefetch the next part, each a share.
+// task's first column. The first of them prefetch the next part.
 func (g *gemm) panelTiles(t task, s *workspace, l layout, from, col int, a *uint32, lda int, c []float32, ldc int) {
 	steps := min(l.steps, g.w.steps-from)
 	cols := min(panelCols, t.cols-col)
@@ -122,16 +123,14 @@ func (g *gemm) panelTiles(t task, s *workspace, l layout, from, col int, a *uint
 	}
 	count := g.tileCount(t)
 	width := g.k.cols((t.rows + count - 1) / count)
-	calls := count * ((cols + width - 1) / width)
-	ahead := 4 * len(next) / (calls * steps)
 	call := 0
 	for i := range count {
 		lo, hi := i*t.rows/count, (i+1)*t.rows/count
 		row := (*uint32)(unsafe.Add(unsafe.Pointer(a), lo*lda))
 		for j := 0; j < cols; j += width {
-			prefetched := &b[0]
-			if len(next) > 0 {
-				prefetched = &next[call*len(next)/calls]
+			ahead, prefetched := 0, &b[0]
+			if at := call * (steps / 2) * lineWords; at < len(next) {
+				ahead, prefetched = 4*lineWords, &next[at]
 			}
 			l.kernel(row, lda, &b[j], &c[lo*ldc+col+j], 4*ldc, steps, hi-lo, min(width, cols-j), add, prefetched, ahead)
 			call++
