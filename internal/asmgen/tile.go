@@ -24,6 +24,18 @@ var (
 // panelBytes is what a step of b takes: 32 elements of 32 bits.
 const panelBytes = 128
 
+// prefetch is the number of steps that two cache lines are prefetched for: as many with narrow vectors, whose steps are short, as
+// are unrolled.
+func (g *gen) prefetch() int {
+	if g.wide() {
+		return 2
+	}
+	return unroll
+}
+
+// unroll is the number of steps of a turn of the loop.
+const unroll = 4
+
 // Registers of a tile's loop.
 var (
 	tileA, tileB, tileSteps, tileNext, tileAhead = reg.RAX, reg.RBX, reg.RCX, reg.RDX, reg.RSI
@@ -74,7 +86,7 @@ func (g *gen) tile(m mode) {
 		m.doc,
 		fmt.Sprintf("cols is at most what the kernel has, %s; rows is in [1,%d].", widest, g.tileShapes()[len(g.tileShapes())-1].rows),
 		"Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.",
-		"Rows of a and c are lda and ldc bytes apart. At every other step the cache line at next is prefetched, which then moves by ahead bytes.")
+		fmt.Sprintf("Rows of a and c are lda and ldc bytes apart. Every %d steps two cache lines at next are prefetched, which then moves by ahead bytes.", g.prefetch()))
 	g.load("rows", reg.RCX)
 	for _, s := range g.tileShapes() {
 		g.CMPQ(reg.RCX, operand.I32(s.rows))
@@ -107,10 +119,7 @@ func (g *gen) tileLoop(m mode, s shape) {
 		g.upperMask(g.vecs[s.across+1])
 	}
 	label := fmt.Sprintf("loop%d", s.rows)
-	unroll := 4
-	if g.wide() || m.pairs {
-		unroll = 2
-	}
+
 	g.loop(label, tileSteps, unroll, func() { g.tileSteps(m, s, unroll) })
 	g.loop(label+"_rest", tileSteps, 1, func() { g.tileSteps(m, s, 1) })
 }
@@ -118,8 +127,9 @@ func (g *gen) tileLoop(m mode, s shape) {
 // tileSteps is n steps one after the other.
 func (g *gen) tileSteps(m mode, s shape, n int) {
 	for i := range n {
-		if i%2 == 0 {
+		if p := g.prefetch(); i%p == p-1 {
 			g.PREFETCHT1(mem{Base: tileNext})
+			g.PREFETCHT1(mem{Base: tileNext, Disp: 64})
 			g.ADDQ(tileAhead, tileNext)
 		}
 		b := func(j int) mem { return mem{Base: tileB, Disp: i*panelBytes + j*g.bytes()} }

@@ -6,7 +6,7 @@ const panelCols = 32
 // tileKernel computes c (rows, cols) = a·b, or adds it to c if add is not 0, for rows in [1, kernels.rows] and cols up to what
 // kernels.cols says. Rows of a and c are lda and ldc bytes apart. b is a part of a panel: steps of 32 elements of 32 bits, of
 // which it reads the first cols and may read as many as kernels.cols says. Nothing of a or c is touched beyond rows and cols.
-// At every other step the cache line at next is prefetched and next moves by ahead bytes.
+// Every kernels.prefetch steps two cache lines at next are prefetched and next moves by ahead bytes.
 type tileKernel func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, ahead int)
 
 // kernels are the inner loops of a product at one level of vector instructions. Elements of x and of panels are passed by as
@@ -14,7 +14,9 @@ type tileKernel func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows
 type kernels struct {
 	lanes int // 32-bit elements of a vector
 	rows  int // rows of a tile at most
-	full  int // tiles of up to so many rows have panelCols columns, taller ones half of them
+	// prefetch is the number of steps of a tile that two cache lines are prefetched for.
+	prefetch int
+	full     int // tiles of up to so many rows have panelCols columns, taller ones half of them
 
 	// A step of tileF32 is an element of float32. A step of tileWidened is two elements, of float32 in a and of bfloat16 in b.
 	// A step of tileDot is two elements of bfloat16; it is nil where there are no instructions for it.

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+
 	"runtime"
 	"sync"
 
@@ -14,11 +15,12 @@ import (
 // A task is a strip of rows of x by some columns of out; tasks are what the workers share out. Within a task the inner
 // dimension is cut into lengths of blockWords: the strip's part of x, copied to a buffer whose rows do not fall on each other
 // in the cache, stays in the second level of cache, a panel's part passes through the first as the tiles of the strip, all of
-// about equal height, are multiplied with it. While they are, the next panel is prefetched.
+// about equal height, are multiplied with it. While they are, the next panel's part is prefetched into the second level, evenly
+// spread over the tiles.
 //
-// With a few rows all time goes into reading w once: each panel is read from its beginning to its end, and x as it lies. A weight
-// that is not packed is read as it lies by a kernel of dots for up to dotStrip rows; for more, parts of it are packed as they come
-// into play.
+// With a few rows all time goes into reading w once: each panel is read from its beginning to its end, and x as it lies. Such a
+// stream is left to the hardware's prefetching, which is faster than any in the kernel. A weight that is not packed is read as it
+// lies by a kernel of dots for up to dotStrip rows; for more, parts of it are packed as they come into play.
 //
 // bfloat16 weights meet float32 by widening: as they are loaded if a strip has few tiles, once for the strip if it has more.
 //
@@ -27,13 +29,13 @@ import (
 // to dotStrip rows, whose sums run side by side in the elements of a vector.
 
 const (
-	blockWords = 384 // 32-bit elements of a row of x at a time: 14 rows are 21 KiB, a panel is 48 KiB
+	blockWords = 384 // 32-bit elements of a row of x at a time: 6 rows are 9 KiB, a panel is 48 KiB
 	padWords   = 16  // between the rows of the buffer, so that their distance is an odd number of cache lines
 	streamRows = 4   // strips of up to so many rows read a panel from its beginning to its end
 	dotStrip   = 16  // strips of up to so many rows read an unpacked weight as it lies
-	stripRows  = 128 // rows of a strip at most
+	stripRows  = 128 // rows of a strip at most, but for what makes the last tile whole: with blockWords 192 KiB
 	taskCols   = 512 // columns of w of a task at most
-	widenTiles = 3   // strips of so many tiles or more widen a panel once
+	widenRows  = 64  // strips of so many rows or more widen a panel once
 )
 
 // gemm is a product in the course of being computed. It is kept for the next one, with its memory.
@@ -151,12 +153,13 @@ func (g *gemm) cutPlan(p *backend.Plan) bool {
 	return ok
 }
 
-// cut adds the rows [from,to) as strips of about equal height.
+// cut adds the rows [from,to) as strips of about as many tiles, all but the last of the greatest height.
 func (g *gemm) cut(from, to, e int) {
-	n := to - from
-	strips := (n + stripRows - 1) / stripRows
+	tiles := (to - from + g.k.rows - 1) / g.k.rows
+	strips := (to - from + stripRows - 1) / stripRows
 	for i := range strips {
-		lo, hi := from+i*n/strips, from+(i+1)*n/strips
+		lo := from + i*tiles/strips*g.k.rows
+		hi := min(from+(i+1)*tiles/strips*g.k.rows, to)
 		g.strips = append(g.strips, strip{lo, hi - lo, e})
 	}
 }

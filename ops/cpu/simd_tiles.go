@@ -2,9 +2,6 @@ package cpu
 
 import "unsafe"
 
-// lineWords is the 32-bit elements of a cache line.
-const lineWords = 16
-
 // layout says how a task's tiles read their operands.
 type layout struct {
 	kernel     tileKernel
@@ -20,7 +17,7 @@ func (g *gemm) layout(t task) layout {
 	case g.w.size == 4:
 	case g.xIsBF16 && g.k.tileDot != nil:
 		l.kernel, l.dot = g.k.tileDot, true
-	case g.tileCount(t) >= widenTiles:
+	case t.rows >= widenRows:
 		l.words, l.widenFirst = 2, true
 	default:
 		l.kernel, l.words = g.k.tileWidened, 2
@@ -29,8 +26,15 @@ func (g *gemm) layout(t task) layout {
 	return l
 }
 
-// tileCount is the number of tiles of a strip.
-func (g *gemm) tileCount(t task) int { return (t.rows + g.k.rows - 1) / g.k.rows }
+// tileCount is the number of tiles of a strip. What is not streamed has two at least: one alone is too short to prefetch all of the
+// next panel.
+func (g *gemm) tileCount(t task) int {
+	count := (t.rows + g.k.rows - 1) / g.k.rows
+	if t.rows > streamRows {
+		return max(count, 2)
+	}
+	return count
+}
 
 // tiles computes a task on tiles.
 func (g *gemm) tiles(t task, s *workspace, c []float32, ldc int) {
@@ -106,7 +110,7 @@ func (g *gemm) nextPart(t task, l layout, col, from int) []uint32 {
 }
 
 // panelTiles multiplies the tiles of a strip with a part of a panel: the steps from one on of the panel at col, counted from the
-// task's first column. The first of them prefetch the next part.
+// task's first column. Some of them prefetch the next part, evenly spread.
 func (g *gemm) panelTiles(t task, s *workspace, l layout, from, col int, a *uint32, lda int, c []float32, ldc int) {
 	steps := min(l.steps, g.w.steps-from)
 	cols := min(panelCols, t.cols-col)
@@ -123,14 +127,17 @@ func (g *gemm) panelTiles(t task, s *workspace, l layout, from, col int, a *uint
 	}
 	count := g.tileCount(t)
 	width := g.k.cols((t.rows + count - 1) / count)
+	calls := count * ((cols + width - 1) / width)
+	every := max(calls/g.k.prefetch, 1) // of so many calls one prefetches
+	share := len(next) / ((calls + every - 1) / every)
 	call := 0
 	for i := range count {
 		lo, hi := i*t.rows/count, (i+1)*t.rows/count
 		row := (*uint32)(unsafe.Add(unsafe.Pointer(a), lo*lda))
 		for j := 0; j < cols; j += width {
 			ahead, prefetched := 0, &b[0]
-			if at := call * (steps / 2) * lineWords; at < len(next) {
-				ahead, prefetched = 4*lineWords, &next[at]
+			if share > 0 && call%every == 0 {
+				ahead, prefetched = 4*share*g.k.prefetch/steps, &next[call/every*share]
 			}
 			l.kernel(row, lda, &b[j], &c[lo*ldc+col+j], 4*ldc, steps, hi-lo, min(width, cols-j), add, prefetched, ahead)
 			call++
