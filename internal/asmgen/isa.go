@@ -70,13 +70,14 @@ func (g *gen) load(name string, to reg.GPPhysical) { g.Load(g.Param(name), to) }
 
 // loop runs body as often as the counter says, which is not negative and counts down by step until fewer are left.
 func (g *gen) loop(label string, counter reg.GPPhysical, step int, body func()) {
-	g.Label(label)
-	g.CMPQ(counter, operand.I32(step))
+	g.SUBQ(operand.I32(step), counter)
 	g.JL(operand.LabelRef(label + "_done"))
+	g.Label(label)
 	body()
 	g.SUBQ(operand.I32(step), counter)
-	g.JMP(operand.LabelRef(label))
+	g.JGE(operand.LabelRef(label))
 	g.Label(label + "_done")
+	g.ADDQ(operand.I32(step), counter)
 }
 
 func (g *gen) zero(r vec) {
@@ -103,6 +104,15 @@ func (g *gen) or(a operand.Op, b, to vec) {
 		return
 	}
 	g.VPOR(a, b, to)
+}
+
+// xor is the bitwise a ⊕ b.
+func (g *gen) xor(a operand.Op, b, to vec) {
+	if g.wide() {
+		g.VPXORD(a, b, to)
+		return
+	}
+	g.VPXOR(a, b, to)
 }
 
 // lowerHalves loads 32-bit elements and gives the float32 of their lower halves, which are bfloat16.

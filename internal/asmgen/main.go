@@ -50,6 +50,8 @@ func (g *gen) common() {
 	g.widen()
 	g.widenPanel()
 	g.narrow()
+	g.swiglu()
+	g.addScaled()
 }
 
 // save writes path.s and path.go.

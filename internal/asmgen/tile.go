@@ -24,6 +24,18 @@ var (
 // panelBytes is what a step of b takes: 32 elements of 32 bits.
 const panelBytes = 128
 
+// prefetch is the number of steps that two cache lines are prefetched for: as many with narrow vectors, whose steps are short, as
+// are unrolled.
+func (g *gen) prefetch() int {
+	if g.wide() {
+		return 2
+	}
+	return unroll
+}
+
+// unroll is the number of steps of a turn of the loop.
+const unroll = 4
+
 // Registers of a tile's loop.
 var (
 	tileA, tileB, tileSteps, tileNext, tileAhead = reg.RAX, reg.RBX, reg.RCX, reg.RDX, reg.RSI
@@ -74,7 +86,7 @@ func (g *gen) tile(m mode) {
 		m.doc,
 		fmt.Sprintf("cols is at most what the kernel has, %s; rows is in [1,%d].", widest, g.tileShapes()[len(g.tileShapes())-1].rows),
 		"Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.",
-		"Rows of a and c are lda and ldc bytes apart. At every step the cache line at next is prefetched, which then moves by ahead bytes.")
+		fmt.Sprintf("Rows of a and c are lda and ldc bytes apart. Every %d steps two cache lines at next are prefetched, which then moves by ahead bytes.", g.prefetch()))
 	g.load("rows", reg.RCX)
 	for _, s := range g.tileShapes() {
 		g.CMPQ(reg.RCX, operand.I32(s.rows))
@@ -107,7 +119,7 @@ func (g *gen) tileLoop(m mode, s shape) {
 		g.upperMask(g.vecs[s.across+1])
 	}
 	label := fmt.Sprintf("loop%d", s.rows)
-	const unroll = 2
+
 	g.loop(label, tileSteps, unroll, func() { g.tileSteps(m, s, unroll) })
 	g.loop(label+"_rest", tileSteps, 1, func() { g.tileSteps(m, s, 1) })
 }
@@ -115,8 +127,11 @@ func (g *gen) tileLoop(m mode, s shape) {
 // tileSteps is n steps one after the other.
 func (g *gen) tileSteps(m mode, s shape, n int) {
 	for i := range n {
-		g.PREFETCHT1(mem{Base: tileNext})
-		g.ADDQ(tileAhead, tileNext)
+		if p := g.prefetch(); i%p == p-1 {
+			g.PREFETCHT1(mem{Base: tileNext})
+			g.PREFETCHT1(mem{Base: tileNext, Disp: 64})
+			g.ADDQ(tileAhead, tileNext)
+		}
 		b := func(j int) mem { return mem{Base: tileB, Disp: i*panelBytes + j*g.bytes()} }
 		if !m.pairs {
 			for j := range s.across {
@@ -153,30 +168,45 @@ func (g *gen) tileProducts(m mode, s shape, offset int) {
 	}
 }
 
-// tileStore stores the sums, or adds them to c, the columns below cols only.
+// tileStore stores the sums, or adds them to c: all columns, or through masks those below cols only.
 func (g *gen) tileStore(s shape) {
+	part := fmt.Sprintf("part%d", s.rows)
+	g.load("cols", reg.RCX)
+	g.CMPQ(reg.RCX, operand.I32(s.across*g.lanes))
+	g.JNE(operand.LabelRef(part))
+	g.tilePasses(s, "whole", masks{
+		load:  func(from mem, _ int, to vec) { g.VMOVUPS(from, to) },
+		store: func(from vec, _ int, to mem) { g.VMOVUPS(from, to) },
+	})
+	g.Label(part)
+	g.tilePasses(s, "part", g.columnMasks())
+}
+
+// tilePasses goes over c once, row by row.
+func (g *gen) tilePasses(s shape, label string, columns masks) {
 	c, ldc := reg.RAX, reg.RBX
 	g.load("ldc", ldc)
-	masked := g.columnMasks(s)
-	pass := func(label string, row func(r, j int, at mem)) {
-		g.Label(fmt.Sprintf("%s%d", label, s.rows))
-		g.load("c", c)
+	g.load("c", c)
+	g.load("add", reg.RCX)
+	g.TESTQ(reg.RCX, reg.RCX)
+	store := fmt.Sprintf("%s_store%d", label, s.rows)
+	g.JE(operand.LabelRef(store))
+	each := func(vector func(r, j int, at mem)) {
 		for r := range s.rows {
 			for j := range s.across {
-				row(r, j, mem{Base: c, Disp: j * g.bytes()})
+				vector(r, j, mem{Base: c, Disp: j * g.bytes()})
 			}
 			g.ADDQ(ldc, c)
 		}
+		g.end()
 	}
-	g.load("add", reg.RCX)
-	g.TESTQ(reg.RCX, reg.RCX)
-	g.JE(operand.LabelRef(fmt.Sprintf("store%d", s.rows)))
-	pass("add", func(r, j int, at mem) {
-		masked.load(at, j, g.vecs[0])
-		g.VADDPS(g.vecs[0], s.sum(g, r, j), s.sum(g, r, j))
+	each(func(r, j int, at mem) {
+		columns.load(at, j, g.vecs[0])
+		g.VADDPS(g.vecs[0], s.sum(g, r, j), g.vecs[0])
+		columns.store(g.vecs[0], j, at)
 	})
-	pass("store", func(r, j int, at mem) { masked.store(s.sum(g, r, j), j, at) })
-	g.end()
+	g.Label(store)
+	each(func(r, j int, at mem) { columns.store(s.sum(g, r, j), j, at) })
 }
 
 // masks reads and writes the vector j of a row, leaving the memory beyond the last column alone.
@@ -186,7 +216,7 @@ type masks struct {
 }
 
 // columnMasks makes masks of the parameter cols.
-func (g *gen) columnMasks(s shape) masks {
+func (g *gen) columnMasks() masks {
 	if g.wide() {
 		g.load("cols", reg.RCX)
 		g.MOVQ(operand.U32(1), reg.RDX)

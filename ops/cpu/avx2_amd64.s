@@ -65,12 +65,10 @@ rows1:
 	VXORPS Y14, Y14, Y14
 	VXORPS Y13, Y13, Y13
 	VXORPS Y12, Y12, Y12
+	SUBQ   $+4, CX
+	JL     loop1_done
 
 loop1:
-	CMPQ         CX, $+2
-	JL           loop1_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VMOVUPS      64(BX), Y2
@@ -80,8 +78,6 @@ loop1:
 	VFMADD231PS  Y4, Y1, Y14
 	VFMADD231PS  Y4, Y2, Y13
 	VFMADD231PS  Y4, Y3, Y12
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Y0
 	VMOVUPS      160(BX), Y1
 	VMOVUPS      192(BX), Y2
@@ -91,17 +87,38 @@ loop1:
 	VFMADD231PS  Y4, Y1, Y14
 	VFMADD231PS  Y4, Y2, Y13
 	VFMADD231PS  Y4, Y3, Y12
-	ADDQ         $+256, BX
-	ADDQ         $+8, AX
-	SUBQ         $+2, CX
-	JMP          loop1
+	VMOVUPS      256(BX), Y0
+	VMOVUPS      288(BX), Y1
+	VMOVUPS      320(BX), Y2
+	VMOVUPS      352(BX), Y3
+	VBROADCASTSS 8(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Y0
+	VMOVUPS      416(BX), Y1
+	VMOVUPS      448(BX), Y2
+	VMOVUPS      480(BX), Y3
+	VBROADCASTSS 12(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	ADDQ         $+512, BX
+	ADDQ         $+16, AX
+	SUBQ         $+4, CX
+	JGE          loop1
 
 loop1_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop1_rest_done
+
 loop1_rest:
-	CMPQ         CX, $+1
-	JL           loop1_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VMOVUPS      64(BX), Y2
@@ -114,33 +131,77 @@ loop1_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop1_rest
+	JGE          loop1_rest
 
 loop1_rest_done:
-	MOVQ         ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part1
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store1
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y0
+	VMOVUPS Y0, 32(AX)
+	VMOVUPS 64(AX), Y0
+	VADDPS  Y0, Y13, Y0
+	VMOVUPS Y0, 64(AX)
+	VMOVUPS 96(AX), Y0
+	VADDPS  Y0, Y12, Y0
+	VMOVUPS Y0, 96(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store1:
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	VMOVUPS Y13, 64(AX)
+	VMOVUPS Y12, 96(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part1:
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
 	VPBROADCASTD X2, Y2
+	MOVQ         ldc+32(FP), BX
+	MOVQ         c+24(FP), AX
 	MOVQ         add+64(FP), CX
 	TESTQ        CX, CX
-	JE           store1
-	MOVQ         c+24(FP), AX
+	JE           part_store1
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y15, Y15
+	VADDPS       Y0, Y15, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y14, Y14
+	VADDPS       Y0, Y14, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	VPCMPGTD     numbers<>+64(SB), Y2, Y1
 	VMASKMOVPS   64(AX), Y1, Y0
-	VADDPS       Y0, Y13, Y13
+	VADDPS       Y0, Y13, Y0
+	VPCMPGTD     numbers<>+64(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 64(AX)
 	VPCMPGTD     numbers<>+96(SB), Y2, Y1
 	VMASKMOVPS   96(AX), Y1, Y0
-	VADDPS       Y0, Y12, Y12
+	VADDPS       Y0, Y12, Y0
+	VPCMPGTD     numbers<>+96(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 96(AX)
 	ADDQ         BX, AX
+	VZEROUPPER
+	RET
 
-store1:
-	MOVQ       c+24(FP), AX
+part_store1:
 	VPCMPGTD   numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS Y15, Y1, (AX)
 	VPCMPGTD   numbers<>+32(SB), Y2, Y1
@@ -168,12 +229,10 @@ rows2:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y9, Y9, Y9
 	VXORPS Y8, Y8, Y8
+	SUBQ   $+4, CX
+	JL     loop2_done
 
 loop2:
-	CMPQ         CX, $+2
-	JL           loop2_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VMOVUPS      64(BX), Y2
@@ -188,8 +247,6 @@ loop2:
 	VFMADD231PS  Y4, Y1, Y10
 	VFMADD231PS  Y4, Y2, Y9
 	VFMADD231PS  Y4, Y3, Y8
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Y0
 	VMOVUPS      160(BX), Y1
 	VMOVUPS      192(BX), Y2
@@ -204,17 +261,48 @@ loop2:
 	VFMADD231PS  Y4, Y1, Y10
 	VFMADD231PS  Y4, Y2, Y9
 	VFMADD231PS  Y4, Y3, Y8
-	ADDQ         $+256, BX
-	ADDQ         $+8, AX
-	SUBQ         $+2, CX
-	JMP          loop2
+	VMOVUPS      256(BX), Y0
+	VMOVUPS      288(BX), Y1
+	VMOVUPS      320(BX), Y2
+	VMOVUPS      352(BX), Y3
+	VBROADCASTSS 8(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VBROADCASTSS 8(AX)(DI*1), Y4
+	VFMADD231PS  Y4, Y0, Y11
+	VFMADD231PS  Y4, Y1, Y10
+	VFMADD231PS  Y4, Y2, Y9
+	VFMADD231PS  Y4, Y3, Y8
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Y0
+	VMOVUPS      416(BX), Y1
+	VMOVUPS      448(BX), Y2
+	VMOVUPS      480(BX), Y3
+	VBROADCASTSS 12(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VBROADCASTSS 12(AX)(DI*1), Y4
+	VFMADD231PS  Y4, Y0, Y11
+	VFMADD231PS  Y4, Y1, Y10
+	VFMADD231PS  Y4, Y2, Y9
+	VFMADD231PS  Y4, Y3, Y8
+	ADDQ         $+512, BX
+	ADDQ         $+16, AX
+	SUBQ         $+4, CX
+	JGE          loop2
 
 loop2_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop2_rest_done
+
 loop2_rest:
-	CMPQ         CX, $+1
-	JL           loop2_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VMOVUPS      64(BX), Y2
@@ -232,46 +320,116 @@ loop2_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop2_rest
+	JGE          loop2_rest
 
 loop2_rest_done:
-	MOVQ         ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part2
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store2
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y0
+	VMOVUPS Y0, 32(AX)
+	VMOVUPS 64(AX), Y0
+	VADDPS  Y0, Y13, Y0
+	VMOVUPS Y0, 64(AX)
+	VMOVUPS 96(AX), Y0
+	VADDPS  Y0, Y12, Y0
+	VMOVUPS Y0, 96(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y0
+	VMOVUPS Y0, 32(AX)
+	VMOVUPS 64(AX), Y0
+	VADDPS  Y0, Y9, Y0
+	VMOVUPS Y0, 64(AX)
+	VMOVUPS 96(AX), Y0
+	VADDPS  Y0, Y8, Y0
+	VMOVUPS Y0, 96(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store2:
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	VMOVUPS Y13, 64(AX)
+	VMOVUPS Y12, 96(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	VMOVUPS Y9, 64(AX)
+	VMOVUPS Y8, 96(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part2:
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
 	VPBROADCASTD X2, Y2
+	MOVQ         ldc+32(FP), BX
+	MOVQ         c+24(FP), AX
 	MOVQ         add+64(FP), CX
 	TESTQ        CX, CX
-	JE           store2
-	MOVQ         c+24(FP), AX
+	JE           part_store2
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y15, Y15
+	VADDPS       Y0, Y15, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y14, Y14
+	VADDPS       Y0, Y14, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	VPCMPGTD     numbers<>+64(SB), Y2, Y1
 	VMASKMOVPS   64(AX), Y1, Y0
-	VADDPS       Y0, Y13, Y13
+	VADDPS       Y0, Y13, Y0
+	VPCMPGTD     numbers<>+64(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 64(AX)
 	VPCMPGTD     numbers<>+96(SB), Y2, Y1
 	VMASKMOVPS   96(AX), Y1, Y0
-	VADDPS       Y0, Y12, Y12
+	VADDPS       Y0, Y12, Y0
+	VPCMPGTD     numbers<>+96(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 96(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y11, Y11
+	VADDPS       Y0, Y11, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y10, Y10
+	VADDPS       Y0, Y10, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	VPCMPGTD     numbers<>+64(SB), Y2, Y1
 	VMASKMOVPS   64(AX), Y1, Y0
-	VADDPS       Y0, Y9, Y9
+	VADDPS       Y0, Y9, Y0
+	VPCMPGTD     numbers<>+64(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 64(AX)
 	VPCMPGTD     numbers<>+96(SB), Y2, Y1
 	VMASKMOVPS   96(AX), Y1, Y0
-	VADDPS       Y0, Y8, Y8
+	VADDPS       Y0, Y8, Y0
+	VPCMPGTD     numbers<>+96(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 96(AX)
 	ADDQ         BX, AX
+	VZEROUPPER
+	RET
 
-store2:
-	MOVQ       c+24(FP), AX
+part_store2:
 	VPCMPGTD   numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS Y15, Y1, (AX)
 	VPCMPGTD   numbers<>+32(SB), Y2, Y1
@@ -306,12 +464,10 @@ rows3:
 	VXORPS Y12, Y12, Y12
 	VXORPS Y11, Y11, Y11
 	VXORPS Y10, Y10, Y10
+	SUBQ   $+4, CX
+	JL     loop3_done
 
 loop3:
-	CMPQ         CX, $+2
-	JL           loop3_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -323,8 +479,6 @@ loop3:
 	VBROADCASTSS (AX)(DI*2), Y2
 	VFMADD231PS  Y2, Y0, Y11
 	VFMADD231PS  Y2, Y1, Y10
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Y0
 	VMOVUPS      160(BX), Y1
 	VBROADCASTSS 4(AX), Y2
@@ -336,17 +490,42 @@ loop3:
 	VBROADCASTSS 4(AX)(DI*2), Y2
 	VFMADD231PS  Y2, Y0, Y11
 	VFMADD231PS  Y2, Y1, Y10
-	ADDQ         $+256, BX
-	ADDQ         $+8, AX
-	SUBQ         $+2, CX
-	JMP          loop3
+	VMOVUPS      256(BX), Y0
+	VMOVUPS      288(BX), Y1
+	VBROADCASTSS 8(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 8(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 8(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Y0
+	VMOVUPS      416(BX), Y1
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 12(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 12(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	ADDQ         $+512, BX
+	ADDQ         $+16, AX
+	SUBQ         $+4, CX
+	JGE          loop3
 
 loop3_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop3_rest_done
+
 loop3_rest:
-	CMPQ         CX, $+1
-	JL           loop3_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -361,41 +540,101 @@ loop3_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop3_rest
+	JGE          loop3_rest
 
 loop3_rest_done:
-	MOVQ         ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JNE     part3
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store3
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store3:
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part3:
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
 	VPBROADCASTD X2, Y2
+	MOVQ         ldc+32(FP), BX
+	MOVQ         c+24(FP), AX
 	MOVQ         add+64(FP), CX
 	TESTQ        CX, CX
-	JE           store3
-	MOVQ         c+24(FP), AX
+	JE           part_store3
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y15, Y15
+	VADDPS       Y0, Y15, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y14, Y14
+	VADDPS       Y0, Y14, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y13, Y13
+	VADDPS       Y0, Y13, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y12, Y12
+	VADDPS       Y0, Y12, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y11, Y11
+	VADDPS       Y0, Y11, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y10, Y10
+	VADDPS       Y0, Y10, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
+	VZEROUPPER
+	RET
 
-store3:
-	MOVQ       c+24(FP), AX
+part_store3:
 	VPCMPGTD   numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS Y15, Y1, (AX)
 	VPCMPGTD   numbers<>+32(SB), Y2, Y1
@@ -430,12 +669,10 @@ rows4:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y9, Y9, Y9
 	VXORPS Y8, Y8, Y8
+	SUBQ   $+4, CX
+	JL     loop4_done
 
 loop4:
-	CMPQ         CX, $+2
-	JL           loop4_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -450,8 +687,6 @@ loop4:
 	VBROADCASTSS (AX)(R8*1), Y2
 	VFMADD231PS  Y2, Y0, Y9
 	VFMADD231PS  Y2, Y1, Y8
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Y0
 	VMOVUPS      160(BX), Y1
 	VBROADCASTSS 4(AX), Y2
@@ -466,17 +701,48 @@ loop4:
 	VBROADCASTSS 4(AX)(R8*1), Y2
 	VFMADD231PS  Y2, Y0, Y9
 	VFMADD231PS  Y2, Y1, Y8
-	ADDQ         $+256, BX
-	ADDQ         $+8, AX
-	SUBQ         $+2, CX
-	JMP          loop4
+	VMOVUPS      256(BX), Y0
+	VMOVUPS      288(BX), Y1
+	VBROADCASTSS 8(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 8(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 8(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 8(AX)(R8*1), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Y0
+	VMOVUPS      416(BX), Y1
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 12(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 12(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	ADDQ         $+512, BX
+	ADDQ         $+16, AX
+	SUBQ         $+4, CX
+	JGE          loop4
 
 loop4_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop4_rest_done
+
 loop4_rest:
-	CMPQ         CX, $+1
-	JL           loop4_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -494,48 +760,122 @@ loop4_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop4_rest
+	JGE          loop4_rest
 
 loop4_rest_done:
-	MOVQ         ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JNE     part4
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store4
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y9, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y8, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store4:
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y9, (AX)
+	VMOVUPS Y8, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part4:
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
 	VPBROADCASTD X2, Y2
+	MOVQ         ldc+32(FP), BX
+	MOVQ         c+24(FP), AX
 	MOVQ         add+64(FP), CX
 	TESTQ        CX, CX
-	JE           store4
-	MOVQ         c+24(FP), AX
+	JE           part_store4
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y15, Y15
+	VADDPS       Y0, Y15, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y14, Y14
+	VADDPS       Y0, Y14, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y13, Y13
+	VADDPS       Y0, Y13, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y12, Y12
+	VADDPS       Y0, Y12, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y11, Y11
+	VADDPS       Y0, Y11, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y10, Y10
+	VADDPS       Y0, Y10, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y9, Y9
+	VADDPS       Y0, Y9, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y8, Y8
+	VADDPS       Y0, Y8, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
+	VZEROUPPER
+	RET
 
-store4:
-	MOVQ       c+24(FP), AX
+part_store4:
 	VPCMPGTD   numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS Y15, Y1, (AX)
 	VPCMPGTD   numbers<>+32(SB), Y2, Y1
@@ -577,12 +917,10 @@ rows5:
 	VXORPS Y8, Y8, Y8
 	VXORPS Y7, Y7, Y7
 	VXORPS Y6, Y6, Y6
+	SUBQ   $+4, CX
+	JL     loop5_done
 
 loop5:
-	CMPQ         CX, $+2
-	JL           loop5_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -600,8 +938,6 @@ loop5:
 	VBROADCASTSS (AX)(DI*4), Y2
 	VFMADD231PS  Y2, Y0, Y7
 	VFMADD231PS  Y2, Y1, Y6
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Y0
 	VMOVUPS      160(BX), Y1
 	VBROADCASTSS 4(AX), Y2
@@ -619,17 +955,54 @@ loop5:
 	VBROADCASTSS 4(AX)(DI*4), Y2
 	VFMADD231PS  Y2, Y0, Y7
 	VFMADD231PS  Y2, Y1, Y6
-	ADDQ         $+256, BX
-	ADDQ         $+8, AX
-	SUBQ         $+2, CX
-	JMP          loop5
+	VMOVUPS      256(BX), Y0
+	VMOVUPS      288(BX), Y1
+	VBROADCASTSS 8(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 8(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 8(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 8(AX)(R8*1), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 8(AX)(DI*4), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Y0
+	VMOVUPS      416(BX), Y1
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 12(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 12(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 12(AX)(DI*4), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	ADDQ         $+512, BX
+	ADDQ         $+16, AX
+	SUBQ         $+4, CX
+	JGE          loop5
 
 loop5_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop5_rest_done
+
 loop5_rest:
-	CMPQ         CX, $+1
-	JL           loop5_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -650,55 +1023,143 @@ loop5_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop5_rest
+	JGE          loop5_rest
 
 loop5_rest_done:
-	MOVQ         ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JNE     part5
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store5
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y9, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y8, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y7, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y6, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store5:
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y9, (AX)
+	VMOVUPS Y8, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y7, (AX)
+	VMOVUPS Y6, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part5:
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
 	VPBROADCASTD X2, Y2
+	MOVQ         ldc+32(FP), BX
+	MOVQ         c+24(FP), AX
 	MOVQ         add+64(FP), CX
 	TESTQ        CX, CX
-	JE           store5
-	MOVQ         c+24(FP), AX
+	JE           part_store5
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y15, Y15
+	VADDPS       Y0, Y15, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y14, Y14
+	VADDPS       Y0, Y14, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y13, Y13
+	VADDPS       Y0, Y13, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y12, Y12
+	VADDPS       Y0, Y12, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y11, Y11
+	VADDPS       Y0, Y11, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y10, Y10
+	VADDPS       Y0, Y10, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y9, Y9
+	VADDPS       Y0, Y9, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y8, Y8
+	VADDPS       Y0, Y8, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y7, Y7
+	VADDPS       Y0, Y7, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y6, Y6
+	VADDPS       Y0, Y6, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
+	VZEROUPPER
+	RET
 
-store5:
-	MOVQ       c+24(FP), AX
+part_store5:
 	VPCMPGTD   numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS Y15, Y1, (AX)
 	VPCMPGTD   numbers<>+32(SB), Y2, Y1
@@ -748,12 +1209,10 @@ rows6:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y5, Y5, Y5
 	VXORPS Y4, Y4, Y4
+	SUBQ   $+4, CX
+	JL     loop6_done
 
 loop6:
-	CMPQ         CX, $+2
-	JL           loop6_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -774,8 +1233,6 @@ loop6:
 	VBROADCASTSS (AX)(R9*1), Y2
 	VFMADD231PS  Y2, Y0, Y5
 	VFMADD231PS  Y2, Y1, Y4
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Y0
 	VMOVUPS      160(BX), Y1
 	VBROADCASTSS 4(AX), Y2
@@ -796,17 +1253,60 @@ loop6:
 	VBROADCASTSS 4(AX)(R9*1), Y2
 	VFMADD231PS  Y2, Y0, Y5
 	VFMADD231PS  Y2, Y1, Y4
-	ADDQ         $+256, BX
-	ADDQ         $+8, AX
-	SUBQ         $+2, CX
-	JMP          loop6
+	VMOVUPS      256(BX), Y0
+	VMOVUPS      288(BX), Y1
+	VBROADCASTSS 8(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 8(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 8(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 8(AX)(R8*1), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 8(AX)(DI*4), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VBROADCASTSS 8(AX)(R9*1), Y2
+	VFMADD231PS  Y2, Y0, Y5
+	VFMADD231PS  Y2, Y1, Y4
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Y0
+	VMOVUPS      416(BX), Y1
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 12(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 12(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 12(AX)(R8*1), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 12(AX)(DI*4), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VBROADCASTSS 12(AX)(R9*1), Y2
+	VFMADD231PS  Y2, Y0, Y5
+	VFMADD231PS  Y2, Y1, Y4
+	ADDQ         $+512, BX
+	ADDQ         $+16, AX
+	SUBQ         $+4, CX
+	JGE          loop6
 
 loop6_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop6_rest_done
+
 loop6_rest:
-	CMPQ         CX, $+1
-	JL           loop6_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -830,62 +1330,164 @@ loop6_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+4, AX
 	SUBQ         $+1, CX
-	JMP          loop6_rest
+	JGE          loop6_rest
 
 loop6_rest_done:
-	MOVQ         ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JNE     part6
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store6
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y9, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y8, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y7, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y6, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y5, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y4, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store6:
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y9, (AX)
+	VMOVUPS Y8, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y7, (AX)
+	VMOVUPS Y6, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y5, (AX)
+	VMOVUPS Y4, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part6:
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
 	VPBROADCASTD X2, Y2
+	MOVQ         ldc+32(FP), BX
+	MOVQ         c+24(FP), AX
 	MOVQ         add+64(FP), CX
 	TESTQ        CX, CX
-	JE           store6
-	MOVQ         c+24(FP), AX
+	JE           part_store6
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y15, Y15
+	VADDPS       Y0, Y15, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y14, Y14
+	VADDPS       Y0, Y14, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y13, Y13
+	VADDPS       Y0, Y13, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y12, Y12
+	VADDPS       Y0, Y12, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y11, Y11
+	VADDPS       Y0, Y11, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y10, Y10
+	VADDPS       Y0, Y10, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y9, Y9
+	VADDPS       Y0, Y9, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y8, Y8
+	VADDPS       Y0, Y8, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y7, Y7
+	VADDPS       Y0, Y7, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y6, Y6
+	VADDPS       Y0, Y6, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y5, Y5
+	VADDPS       Y0, Y5, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y4, Y4
+	VADDPS       Y0, Y4, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
+	VZEROUPPER
+	RET
 
-store6:
-	MOVQ       c+24(FP), AX
+part_store6:
 	VPCMPGTD   numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS Y15, Y1, (AX)
 	VPCMPGTD   numbers<>+32(SB), Y2, Y1
@@ -950,12 +1552,10 @@ rows1:
 	VXORPS   Y12, Y12, Y12
 	VPCMPEQD Y5, Y5, Y5
 	VPSLLD   $0x10, Y5, Y5
+	SUBQ     $+4, CX
+	JL       loop1_done
 
 loop1:
-	CMPQ         CX, $+2
-	JL           loop1_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      32(BX), Y1
@@ -978,8 +1578,6 @@ loop1:
 	VFMADD231PS  Y4, Y1, Y14
 	VFMADD231PS  Y4, Y2, Y13
 	VFMADD231PS  Y4, Y3, Y12
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      160(BX), Y1
@@ -1002,17 +1600,64 @@ loop1:
 	VFMADD231PS  Y4, Y1, Y14
 	VFMADD231PS  Y4, Y2, Y13
 	VFMADD231PS  Y4, Y3, Y12
-	ADDQ         $+256, BX
-	ADDQ         $+16, AX
-	SUBQ         $+2, CX
-	JMP          loop1
+	VMOVUPS      256(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      288(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VMOVUPS      320(BX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VMOVUPS      352(BX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS 16(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VPAND        256(BX), Y5, Y0
+	VPAND        288(BX), Y5, Y1
+	VPAND        320(BX), Y5, Y2
+	VPAND        352(BX), Y5, Y3
+	VBROADCASTSS 20(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      416(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VMOVUPS      448(BX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VMOVUPS      480(BX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS 24(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VPAND        384(BX), Y5, Y0
+	VPAND        416(BX), Y5, Y1
+	VPAND        448(BX), Y5, Y2
+	VPAND        480(BX), Y5, Y3
+	VBROADCASTSS 28(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	ADDQ         $+512, BX
+	ADDQ         $+32, AX
+	SUBQ         $+4, CX
+	JGE          loop1
 
 loop1_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop1_rest_done
+
 loop1_rest:
-	CMPQ         CX, $+1
-	JL           loop1_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      32(BX), Y1
@@ -1038,33 +1683,77 @@ loop1_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop1_rest
+	JGE          loop1_rest
 
 loop1_rest_done:
-	MOVQ         ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part1
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store1
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y0
+	VMOVUPS Y0, 32(AX)
+	VMOVUPS 64(AX), Y0
+	VADDPS  Y0, Y13, Y0
+	VMOVUPS Y0, 64(AX)
+	VMOVUPS 96(AX), Y0
+	VADDPS  Y0, Y12, Y0
+	VMOVUPS Y0, 96(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store1:
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	VMOVUPS Y13, 64(AX)
+	VMOVUPS Y12, 96(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part1:
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
 	VPBROADCASTD X2, Y2
+	MOVQ         ldc+32(FP), BX
+	MOVQ         c+24(FP), AX
 	MOVQ         add+64(FP), CX
 	TESTQ        CX, CX
-	JE           store1
-	MOVQ         c+24(FP), AX
+	JE           part_store1
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y15, Y15
+	VADDPS       Y0, Y15, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y14, Y14
+	VADDPS       Y0, Y14, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	VPCMPGTD     numbers<>+64(SB), Y2, Y1
 	VMASKMOVPS   64(AX), Y1, Y0
-	VADDPS       Y0, Y13, Y13
+	VADDPS       Y0, Y13, Y0
+	VPCMPGTD     numbers<>+64(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 64(AX)
 	VPCMPGTD     numbers<>+96(SB), Y2, Y1
 	VMASKMOVPS   96(AX), Y1, Y0
-	VADDPS       Y0, Y12, Y12
+	VADDPS       Y0, Y12, Y0
+	VPCMPGTD     numbers<>+96(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 96(AX)
 	ADDQ         BX, AX
+	VZEROUPPER
+	RET
 
-store1:
-	MOVQ       c+24(FP), AX
+part_store1:
 	VPCMPGTD   numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS Y15, Y1, (AX)
 	VPCMPGTD   numbers<>+32(SB), Y2, Y1
@@ -1094,12 +1783,10 @@ rows2:
 	VXORPS   Y8, Y8, Y8
 	VPCMPEQD Y5, Y5, Y5
 	VPSLLD   $0x10, Y5, Y5
+	SUBQ     $+4, CX
+	JL       loop2_done
 
 loop2:
-	CMPQ         CX, $+2
-	JL           loop2_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      32(BX), Y1
@@ -1132,8 +1819,6 @@ loop2:
 	VFMADD231PS  Y4, Y1, Y10
 	VFMADD231PS  Y4, Y2, Y9
 	VFMADD231PS  Y4, Y3, Y8
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      160(BX), Y1
@@ -1166,17 +1851,84 @@ loop2:
 	VFMADD231PS  Y4, Y1, Y10
 	VFMADD231PS  Y4, Y2, Y9
 	VFMADD231PS  Y4, Y3, Y8
-	ADDQ         $+256, BX
-	ADDQ         $+16, AX
-	SUBQ         $+2, CX
-	JMP          loop2
+	VMOVUPS      256(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      288(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VMOVUPS      320(BX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VMOVUPS      352(BX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS 16(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VBROADCASTSS 16(AX)(DI*1), Y4
+	VFMADD231PS  Y4, Y0, Y11
+	VFMADD231PS  Y4, Y1, Y10
+	VFMADD231PS  Y4, Y2, Y9
+	VFMADD231PS  Y4, Y3, Y8
+	VPAND        256(BX), Y5, Y0
+	VPAND        288(BX), Y5, Y1
+	VPAND        320(BX), Y5, Y2
+	VPAND        352(BX), Y5, Y3
+	VBROADCASTSS 20(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VBROADCASTSS 20(AX)(DI*1), Y4
+	VFMADD231PS  Y4, Y0, Y11
+	VFMADD231PS  Y4, Y1, Y10
+	VFMADD231PS  Y4, Y2, Y9
+	VFMADD231PS  Y4, Y3, Y8
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      416(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VMOVUPS      448(BX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VMOVUPS      480(BX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS 24(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VBROADCASTSS 24(AX)(DI*1), Y4
+	VFMADD231PS  Y4, Y0, Y11
+	VFMADD231PS  Y4, Y1, Y10
+	VFMADD231PS  Y4, Y2, Y9
+	VFMADD231PS  Y4, Y3, Y8
+	VPAND        384(BX), Y5, Y0
+	VPAND        416(BX), Y5, Y1
+	VPAND        448(BX), Y5, Y2
+	VPAND        480(BX), Y5, Y3
+	VBROADCASTSS 28(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VBROADCASTSS 28(AX)(DI*1), Y4
+	VFMADD231PS  Y4, Y0, Y11
+	VFMADD231PS  Y4, Y1, Y10
+	VFMADD231PS  Y4, Y2, Y9
+	VFMADD231PS  Y4, Y3, Y8
+	ADDQ         $+512, BX
+	ADDQ         $+32, AX
+	SUBQ         $+4, CX
+	JGE          loop2
 
 loop2_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop2_rest_done
+
 loop2_rest:
-	CMPQ         CX, $+1
-	JL           loop2_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      32(BX), Y1
@@ -1212,46 +1964,116 @@ loop2_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop2_rest
+	JGE          loop2_rest
 
 loop2_rest_done:
-	MOVQ         ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part2
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store2
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y0
+	VMOVUPS Y0, 32(AX)
+	VMOVUPS 64(AX), Y0
+	VADDPS  Y0, Y13, Y0
+	VMOVUPS Y0, 64(AX)
+	VMOVUPS 96(AX), Y0
+	VADDPS  Y0, Y12, Y0
+	VMOVUPS Y0, 96(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y0
+	VMOVUPS Y0, 32(AX)
+	VMOVUPS 64(AX), Y0
+	VADDPS  Y0, Y9, Y0
+	VMOVUPS Y0, 64(AX)
+	VMOVUPS 96(AX), Y0
+	VADDPS  Y0, Y8, Y0
+	VMOVUPS Y0, 96(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store2:
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	VMOVUPS Y13, 64(AX)
+	VMOVUPS Y12, 96(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	VMOVUPS Y9, 64(AX)
+	VMOVUPS Y8, 96(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part2:
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
 	VPBROADCASTD X2, Y2
+	MOVQ         ldc+32(FP), BX
+	MOVQ         c+24(FP), AX
 	MOVQ         add+64(FP), CX
 	TESTQ        CX, CX
-	JE           store2
-	MOVQ         c+24(FP), AX
+	JE           part_store2
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y15, Y15
+	VADDPS       Y0, Y15, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y14, Y14
+	VADDPS       Y0, Y14, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	VPCMPGTD     numbers<>+64(SB), Y2, Y1
 	VMASKMOVPS   64(AX), Y1, Y0
-	VADDPS       Y0, Y13, Y13
+	VADDPS       Y0, Y13, Y0
+	VPCMPGTD     numbers<>+64(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 64(AX)
 	VPCMPGTD     numbers<>+96(SB), Y2, Y1
 	VMASKMOVPS   96(AX), Y1, Y0
-	VADDPS       Y0, Y12, Y12
+	VADDPS       Y0, Y12, Y0
+	VPCMPGTD     numbers<>+96(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 96(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y11, Y11
+	VADDPS       Y0, Y11, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y10, Y10
+	VADDPS       Y0, Y10, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	VPCMPGTD     numbers<>+64(SB), Y2, Y1
 	VMASKMOVPS   64(AX), Y1, Y0
-	VADDPS       Y0, Y9, Y9
+	VADDPS       Y0, Y9, Y0
+	VPCMPGTD     numbers<>+64(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 64(AX)
 	VPCMPGTD     numbers<>+96(SB), Y2, Y1
 	VMASKMOVPS   96(AX), Y1, Y0
-	VADDPS       Y0, Y8, Y8
+	VADDPS       Y0, Y8, Y0
+	VPCMPGTD     numbers<>+96(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 96(AX)
 	ADDQ         BX, AX
+	VZEROUPPER
+	RET
 
-store2:
-	MOVQ       c+24(FP), AX
+part_store2:
 	VPCMPGTD   numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS Y15, Y1, (AX)
 	VPCMPGTD   numbers<>+32(SB), Y2, Y1
@@ -1288,12 +2110,10 @@ rows3:
 	VXORPS   Y10, Y10, Y10
 	VPCMPEQD Y3, Y3, Y3
 	VPSLLD   $0x10, Y3, Y3
+	SUBQ     $+4, CX
+	JL       loop3_done
 
 loop3:
-	CMPQ         CX, $+2
-	JL           loop3_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      32(BX), Y1
@@ -1318,8 +2138,6 @@ loop3:
 	VBROADCASTSS 4(AX)(DI*2), Y2
 	VFMADD231PS  Y2, Y0, Y11
 	VFMADD231PS  Y2, Y1, Y10
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      160(BX), Y1
@@ -1344,17 +2162,68 @@ loop3:
 	VBROADCASTSS 12(AX)(DI*2), Y2
 	VFMADD231PS  Y2, Y0, Y11
 	VFMADD231PS  Y2, Y1, Y10
-	ADDQ         $+256, BX
-	ADDQ         $+16, AX
-	SUBQ         $+2, CX
-	JMP          loop3
+	VMOVUPS      256(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      288(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 16(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 16(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 16(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VPAND        256(BX), Y3, Y0
+	VPAND        288(BX), Y3, Y1
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 20(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 20(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      416(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 24(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 24(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 24(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VPAND        384(BX), Y3, Y0
+	VPAND        416(BX), Y3, Y1
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 28(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 28(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	ADDQ         $+512, BX
+	ADDQ         $+32, AX
+	SUBQ         $+4, CX
+	JGE          loop3
 
 loop3_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop3_rest_done
+
 loop3_rest:
-	CMPQ         CX, $+1
-	JL           loop3_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      32(BX), Y1
@@ -1382,41 +2251,101 @@ loop3_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop3_rest
+	JGE          loop3_rest
 
 loop3_rest_done:
-	MOVQ         ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JNE     part3
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store3
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store3:
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part3:
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
 	VPBROADCASTD X2, Y2
+	MOVQ         ldc+32(FP), BX
+	MOVQ         c+24(FP), AX
 	MOVQ         add+64(FP), CX
 	TESTQ        CX, CX
-	JE           store3
-	MOVQ         c+24(FP), AX
+	JE           part_store3
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y15, Y15
+	VADDPS       Y0, Y15, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y14, Y14
+	VADDPS       Y0, Y14, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y13, Y13
+	VADDPS       Y0, Y13, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y12, Y12
+	VADDPS       Y0, Y12, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y11, Y11
+	VADDPS       Y0, Y11, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y10, Y10
+	VADDPS       Y0, Y10, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
+	VZEROUPPER
+	RET
 
-store3:
-	MOVQ       c+24(FP), AX
+part_store3:
 	VPCMPGTD   numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS Y15, Y1, (AX)
 	VPCMPGTD   numbers<>+32(SB), Y2, Y1
@@ -1453,12 +2382,10 @@ rows4:
 	VXORPS   Y8, Y8, Y8
 	VPCMPEQD Y3, Y3, Y3
 	VPSLLD   $0x10, Y3, Y3
+	SUBQ     $+4, CX
+	JL       loop4_done
 
 loop4:
-	CMPQ         CX, $+2
-	JL           loop4_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      32(BX), Y1
@@ -1489,8 +2416,6 @@ loop4:
 	VBROADCASTSS 4(AX)(R8*1), Y2
 	VFMADD231PS  Y2, Y0, Y9
 	VFMADD231PS  Y2, Y1, Y8
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      160(BX), Y1
@@ -1521,17 +2446,80 @@ loop4:
 	VBROADCASTSS 12(AX)(R8*1), Y2
 	VFMADD231PS  Y2, Y0, Y9
 	VFMADD231PS  Y2, Y1, Y8
-	ADDQ         $+256, BX
-	ADDQ         $+16, AX
-	SUBQ         $+2, CX
-	JMP          loop4
+	VMOVUPS      256(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      288(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 16(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 16(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 16(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 16(AX)(R8*1), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VPAND        256(BX), Y3, Y0
+	VPAND        288(BX), Y3, Y1
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 20(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 20(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 20(AX)(R8*1), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      416(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 24(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 24(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 24(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 24(AX)(R8*1), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VPAND        384(BX), Y3, Y0
+	VPAND        416(BX), Y3, Y1
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 28(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 28(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 28(AX)(R8*1), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	ADDQ         $+512, BX
+	ADDQ         $+32, AX
+	SUBQ         $+4, CX
+	JGE          loop4
 
 loop4_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop4_rest_done
+
 loop4_rest:
-	CMPQ         CX, $+1
-	JL           loop4_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      32(BX), Y1
@@ -1565,48 +2553,122 @@ loop4_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop4_rest
+	JGE          loop4_rest
 
 loop4_rest_done:
-	MOVQ         ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JNE     part4
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store4
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y9, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y8, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store4:
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y9, (AX)
+	VMOVUPS Y8, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part4:
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
 	VPBROADCASTD X2, Y2
+	MOVQ         ldc+32(FP), BX
+	MOVQ         c+24(FP), AX
 	MOVQ         add+64(FP), CX
 	TESTQ        CX, CX
-	JE           store4
-	MOVQ         c+24(FP), AX
+	JE           part_store4
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y15, Y15
+	VADDPS       Y0, Y15, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y14, Y14
+	VADDPS       Y0, Y14, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y13, Y13
+	VADDPS       Y0, Y13, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y12, Y12
+	VADDPS       Y0, Y12, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y11, Y11
+	VADDPS       Y0, Y11, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y10, Y10
+	VADDPS       Y0, Y10, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y9, Y9
+	VADDPS       Y0, Y9, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y8, Y8
+	VADDPS       Y0, Y8, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
+	VZEROUPPER
+	RET
 
-store4:
-	MOVQ       c+24(FP), AX
+part_store4:
 	VPCMPGTD   numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS Y15, Y1, (AX)
 	VPCMPGTD   numbers<>+32(SB), Y2, Y1
@@ -1650,12 +2712,10 @@ rows5:
 	VXORPS   Y6, Y6, Y6
 	VPCMPEQD Y3, Y3, Y3
 	VPSLLD   $0x10, Y3, Y3
+	SUBQ     $+4, CX
+	JL       loop5_done
 
 loop5:
-	CMPQ         CX, $+2
-	JL           loop5_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      32(BX), Y1
@@ -1692,8 +2752,6 @@ loop5:
 	VBROADCASTSS 4(AX)(DI*4), Y2
 	VFMADD231PS  Y2, Y0, Y7
 	VFMADD231PS  Y2, Y1, Y6
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      160(BX), Y1
@@ -1730,17 +2788,92 @@ loop5:
 	VBROADCASTSS 12(AX)(DI*4), Y2
 	VFMADD231PS  Y2, Y0, Y7
 	VFMADD231PS  Y2, Y1, Y6
-	ADDQ         $+256, BX
-	ADDQ         $+16, AX
-	SUBQ         $+2, CX
-	JMP          loop5
+	VMOVUPS      256(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      288(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 16(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 16(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 16(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 16(AX)(R8*1), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 16(AX)(DI*4), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VPAND        256(BX), Y3, Y0
+	VPAND        288(BX), Y3, Y1
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 20(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 20(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 20(AX)(R8*1), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 20(AX)(DI*4), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      416(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 24(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 24(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 24(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 24(AX)(R8*1), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 24(AX)(DI*4), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VPAND        384(BX), Y3, Y0
+	VPAND        416(BX), Y3, Y1
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 28(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 28(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 28(AX)(R8*1), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 28(AX)(DI*4), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	ADDQ         $+512, BX
+	ADDQ         $+32, AX
+	SUBQ         $+4, CX
+	JGE          loop5
 
 loop5_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop5_rest_done
+
 loop5_rest:
-	CMPQ         CX, $+1
-	JL           loop5_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      32(BX), Y1
@@ -1780,55 +2913,143 @@ loop5_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop5_rest
+	JGE          loop5_rest
 
 loop5_rest_done:
-	MOVQ         ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JNE     part5
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store5
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y9, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y8, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y7, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y6, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store5:
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y9, (AX)
+	VMOVUPS Y8, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y7, (AX)
+	VMOVUPS Y6, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part5:
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
 	VPBROADCASTD X2, Y2
+	MOVQ         ldc+32(FP), BX
+	MOVQ         c+24(FP), AX
 	MOVQ         add+64(FP), CX
 	TESTQ        CX, CX
-	JE           store5
-	MOVQ         c+24(FP), AX
+	JE           part_store5
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y15, Y15
+	VADDPS       Y0, Y15, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y14, Y14
+	VADDPS       Y0, Y14, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y13, Y13
+	VADDPS       Y0, Y13, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y12, Y12
+	VADDPS       Y0, Y12, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y11, Y11
+	VADDPS       Y0, Y11, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y10, Y10
+	VADDPS       Y0, Y10, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y9, Y9
+	VADDPS       Y0, Y9, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y8, Y8
+	VADDPS       Y0, Y8, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y7, Y7
+	VADDPS       Y0, Y7, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y6, Y6
+	VADDPS       Y0, Y6, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
+	VZEROUPPER
+	RET
 
-store5:
-	MOVQ       c+24(FP), AX
+part_store5:
 	VPCMPGTD   numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS Y15, Y1, (AX)
 	VPCMPGTD   numbers<>+32(SB), Y2, Y1
@@ -1880,12 +3101,10 @@ rows6:
 	VXORPS   Y4, Y4, Y4
 	VPCMPEQD Y3, Y3, Y3
 	VPSLLD   $0x10, Y3, Y3
+	SUBQ     $+4, CX
+	JL       loop6_done
 
 loop6:
-	CMPQ         CX, $+2
-	JL           loop6_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      32(BX), Y1
@@ -1928,8 +3147,6 @@ loop6:
 	VBROADCASTSS 4(AX)(R9*1), Y2
 	VFMADD231PS  Y2, Y0, Y5
 	VFMADD231PS  Y2, Y1, Y4
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      128(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      160(BX), Y1
@@ -1972,17 +3189,104 @@ loop6:
 	VBROADCASTSS 12(AX)(R9*1), Y2
 	VFMADD231PS  Y2, Y0, Y5
 	VFMADD231PS  Y2, Y1, Y4
-	ADDQ         $+256, BX
-	ADDQ         $+16, AX
-	SUBQ         $+2, CX
-	JMP          loop6
+	VMOVUPS      256(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      288(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 16(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 16(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 16(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 16(AX)(R8*1), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 16(AX)(DI*4), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VBROADCASTSS 16(AX)(R9*1), Y2
+	VFMADD231PS  Y2, Y0, Y5
+	VFMADD231PS  Y2, Y1, Y4
+	VPAND        256(BX), Y3, Y0
+	VPAND        288(BX), Y3, Y1
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 20(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 20(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 20(AX)(R8*1), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 20(AX)(DI*4), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VBROADCASTSS 20(AX)(R9*1), Y2
+	VFMADD231PS  Y2, Y0, Y5
+	VFMADD231PS  Y2, Y1, Y4
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      416(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 24(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 24(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 24(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 24(AX)(R8*1), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 24(AX)(DI*4), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VBROADCASTSS 24(AX)(R9*1), Y2
+	VFMADD231PS  Y2, Y0, Y5
+	VFMADD231PS  Y2, Y1, Y4
+	VPAND        384(BX), Y3, Y0
+	VPAND        416(BX), Y3, Y1
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 28(AX)(DI*1), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 28(AX)(DI*2), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 28(AX)(R8*1), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 28(AX)(DI*4), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VBROADCASTSS 28(AX)(R9*1), Y2
+	VFMADD231PS  Y2, Y0, Y5
+	VFMADD231PS  Y2, Y1, Y4
+	ADDQ         $+512, BX
+	ADDQ         $+32, AX
+	SUBQ         $+4, CX
+	JGE          loop6
 
 loop6_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop6_rest_done
+
 loop6_rest:
-	CMPQ         CX, $+1
-	JL           loop6_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      32(BX), Y1
@@ -2028,62 +3332,164 @@ loop6_rest:
 	ADDQ         $+128, BX
 	ADDQ         $+8, AX
 	SUBQ         $+1, CX
-	JMP          loop6_rest
+	JGE          loop6_rest
 
 loop6_rest_done:
-	MOVQ         ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JNE     part6
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store6
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y9, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y8, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y7, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y6, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y5, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y4, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store6:
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y9, (AX)
+	VMOVUPS Y8, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y7, (AX)
+	VMOVUPS Y6, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y5, (AX)
+	VMOVUPS Y4, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part6:
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
 	VPBROADCASTD X2, Y2
+	MOVQ         ldc+32(FP), BX
+	MOVQ         c+24(FP), AX
 	MOVQ         add+64(FP), CX
 	TESTQ        CX, CX
-	JE           store6
-	MOVQ         c+24(FP), AX
+	JE           part_store6
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y15, Y15
+	VADDPS       Y0, Y15, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y14, Y14
+	VADDPS       Y0, Y14, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y13, Y13
+	VADDPS       Y0, Y13, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y12, Y12
+	VADDPS       Y0, Y12, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y11, Y11
+	VADDPS       Y0, Y11, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y10, Y10
+	VADDPS       Y0, Y10, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y9, Y9
+	VADDPS       Y0, Y9, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y8, Y8
+	VADDPS       Y0, Y8, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y7, Y7
+	VADDPS       Y0, Y7, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y6, Y6
+	VADDPS       Y0, Y6, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
 	VPCMPGTD     numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y5, Y5
+	VADDPS       Y0, Y5, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
 	VPCMPGTD     numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y4, Y4
+	VADDPS       Y0, Y4, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
 	ADDQ         BX, AX
+	VZEROUPPER
+	RET
 
-store6:
-	MOVQ       c+24(FP), AX
+part_store6:
 	VPCMPGTD   numbers<>+0(SB), Y2, Y1
 	VMASKMOVPS Y15, Y1, (AX)
 	VPCMPGTD   numbers<>+32(SB), Y2, Y1
@@ -2139,10 +3545,10 @@ rows1:
 	VXORPS Y14, Y14, Y14
 	VXORPS Y13, Y13, Y13
 	VXORPS Y12, Y12, Y12
+	SUBQ   $+8, R8
+	JL     loop1_done
 
 loop1:
-	CMPQ        R8, $+8
-	JL          loop1_done
 	VMOVUPS     (DX), Y0
 	VMOVUPS     (DX)(SI*1), Y1
 	VMOVUPS     (DX)(SI*2), Y2
@@ -2155,9 +3561,10 @@ loop1:
 	ADDQ        $+32, AX
 	ADDQ        $+32, DX
 	SUBQ        $+8, R8
-	JMP         loop1
+	JGE         loop1
 
 loop1_done:
+	ADDQ         $+8, R8
 	MOVQ         out+0(FP), AX
 	VMOVUPS      Y15, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -2202,10 +3609,10 @@ rows2:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y9, Y9, Y9
 	VXORPS Y8, Y8, Y8
+	SUBQ   $+8, R8
+	JL     loop2_done
 
 loop2:
-	CMPQ        R8, $+8
-	JL          loop2_done
 	VMOVUPS     (DX), Y0
 	VMOVUPS     (DX)(SI*1), Y1
 	VMOVUPS     (DX)(SI*2), Y2
@@ -2223,9 +3630,10 @@ loop2:
 	ADDQ        $+32, AX
 	ADDQ        $+32, DX
 	SUBQ        $+8, R8
-	JMP         loop2
+	JGE         loop2
 
 loop2_done:
+	ADDQ         $+8, R8
 	MOVQ         out+0(FP), AX
 	VMOVUPS      Y15, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -2300,10 +3708,10 @@ rows1:
 	VXORPS Y14, Y14, Y14
 	VXORPS Y13, Y13, Y13
 	VXORPS Y12, Y12, Y12
+	SUBQ   $+8, R8
+	JL     loop1_done
 
 loop1:
-	CMPQ        R8, $+8
-	JL          loop1_done
 	VPMOVZXWD   (DX), Y0
 	VPSLLD      $0x10, Y0, Y0
 	VPMOVZXWD   (DX)(SI*1), Y1
@@ -2320,9 +3728,10 @@ loop1:
 	ADDQ        $+32, AX
 	ADDQ        $+16, DX
 	SUBQ        $+8, R8
-	JMP         loop1
+	JGE         loop1
 
 loop1_done:
+	ADDQ         $+8, R8
 	MOVQ         out+0(FP), AX
 	VMOVUPS      Y15, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -2367,10 +3776,10 @@ rows2:
 	VXORPS Y10, Y10, Y10
 	VXORPS Y9, Y9, Y9
 	VXORPS Y8, Y8, Y8
+	SUBQ   $+8, R8
+	JL     loop2_done
 
 loop2:
-	CMPQ        R8, $+8
-	JL          loop2_done
 	VPMOVZXWD   (DX), Y0
 	VPSLLD      $0x10, Y0, Y0
 	VPMOVZXWD   (DX)(SI*1), Y1
@@ -2392,9 +3801,10 @@ loop2:
 	ADDQ        $+32, AX
 	ADDQ        $+16, DX
 	SUBQ        $+8, R8
-	JMP         loop2
+	JGE         loop2
 
 loop2_done:
+	ADDQ         $+8, R8
 	MOVQ         out+0(FP), AX
 	VMOVUPS      Y15, Y0
 	VEXTRACTF128 $0x01, Y0, X1
@@ -2454,10 +3864,10 @@ TEXT ·transposeAVX2(SB), NOSPLIT, $0-32
 	MOVQ from+8(FP), BX
 	MOVQ ld+16(FP), CX
 	MOVQ steps+24(FP), DX
+	SUBQ $+8, DX
+	JL   loop_done
 
 loop:
-	CMPQ       DX, $+8
-	JL         loop_done
 	MOVQ       BX, SI
 	VMOVUPS    (SI), Y0
 	ADDQ       CX, SI
@@ -2511,9 +3921,10 @@ loop:
 	ADDQ       $+32, BX
 	ADDQ       $+1024, AX
 	SUBQ       $+8, DX
-	JMP        loop
+	JGE        loop
 
 loop_done:
+	ADDQ $+8, DX
 	VZEROUPPER
 	RET
 
@@ -2523,19 +3934,20 @@ TEXT ·widenAVX2(SB), NOSPLIT, $0-24
 	MOVQ to+0(FP), AX
 	MOVQ from+8(FP), BX
 	MOVQ n+16(FP), CX
+	SUBQ $+8, CX
+	JL   loop_done
 
 loop:
-	CMPQ      CX, $+8
-	JL        loop_done
 	VPMOVZXWD (BX), Y0
 	VPSLLD    $0x10, Y0, Y0
 	VMOVUPS   Y0, (AX)
 	ADDQ      $+16, BX
 	ADDQ      $+32, AX
 	SUBQ      $+8, CX
-	JMP       loop
+	JGE       loop
 
 loop_done:
+	ADDQ $+8, CX
 	VZEROUPPER
 	RET
 
@@ -2547,10 +3959,10 @@ TEXT ·widenPanelAVX2(SB), NOSPLIT, $0-24
 	MOVQ     to+0(FP), AX
 	MOVQ     from+8(FP), BX
 	MOVQ     steps+16(FP), CX
+	SUBQ     $+1, CX
+	JL       loop_done
 
 loop:
-	CMPQ    CX, $+1
-	JL      loop_done
 	VMOVUPS (BX), Y0
 	VPSLLD  $0x10, Y0, Y0
 	VMOVUPS Y0, (AX)
@@ -2574,9 +3986,10 @@ loop:
 	ADDQ    $+128, BX
 	ADDQ    $+256, AX
 	SUBQ    $+1, CX
-	JMP     loop
+	JGE     loop
 
 loop_done:
+	ADDQ $+1, CX
 	VZEROUPPER
 	RET
 
@@ -2590,10 +4003,10 @@ TEXT ·narrowAVX2(SB), NOSPLIT, $0-24
 	MOVQ     to+0(FP), AX
 	MOVQ     from+8(FP), BX
 	MOVQ     n+16(FP), CX
+	SUBQ     $+8, CX
+	JL       loop_done
 
 loop:
-	CMPQ      CX, $+8
-	JL        loop_done
 	VMOVUPS   (BX), Y0
 	VPSRLD    $0x10, Y0, Y5
 	VPAND     Y5, Y1, Y4
@@ -2609,8 +4022,136 @@ loop:
 	ADDQ      $+32, BX
 	ADDQ      $+16, AX
 	SUBQ      $+8, CX
-	JMP       loop
+	JGE       loop
 
 loop_done:
+	ADDQ $+8, CX
+	VZEROUPPER
+	RET
+
+DATA swigluNumbersAVX2<>+0(SB)/4, $0x80000000
+DATA swigluNumbersAVX2<>+4(SB)/4, $0xc3500000
+DATA swigluNumbersAVX2<>+8(SB)/4, $0x3fb8aa3b
+DATA swigluNumbersAVX2<>+12(SB)/4, $0x4b400000
+DATA swigluNumbersAVX2<>+16(SB)/4, $0xbf317200
+DATA swigluNumbersAVX2<>+20(SB)/4, $0xb5bfbe8e
+DATA swigluNumbersAVX2<>+24(SB)/4, $0x3f800000
+DATA swigluNumbersAVX2<>+28(SB)/4, $0xffffff88
+DATA swigluNumbersAVX2<>+32(SB)/4, $0x0000007f
+DATA swigluNumbersAVX2<>+36(SB)/4, $0x39500d01
+DATA swigluNumbersAVX2<>+40(SB)/4, $0x3ab60b61
+DATA swigluNumbersAVX2<>+44(SB)/4, $0x3c088889
+DATA swigluNumbersAVX2<>+48(SB)/4, $0x3d2aaaab
+DATA swigluNumbersAVX2<>+52(SB)/4, $0x3e2aaaab
+DATA swigluNumbersAVX2<>+56(SB)/4, $0x3f000000
+GLOBL swigluNumbersAVX2<>(SB), RODATA|NOPTR, $60
+
+// func swigluAVX2(gate *float32, up *float32, out *float32, n int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·swigluAVX2(SB), NOSPLIT, $0-32
+	MOVQ gate+0(FP), AX
+	MOVQ up+8(FP), BX
+	MOVQ out+16(FP), CX
+	MOVQ n+24(FP), DX
+	SUBQ $+8, DX
+	JL   loop_done
+
+loop:
+	VMOVUPS      (AX), Y0
+	VPSRAD       $0x1f, Y0, Y5
+	VXORPS       Y6, Y6, Y6
+	VMINPS       Y0, Y6, Y6
+	VSUBPS       Y6, Y6, Y6
+	VBROADCASTSS swigluNumbersAVX2<>+0(SB), Y7
+	VPOR         Y7, Y0, Y1
+	VBROADCASTSS swigluNumbersAVX2<>+4(SB), Y7
+	VMAXPS       Y1, Y7, Y1
+	VMAXPS       Y0, Y7, Y0
+	VBROADCASTSS swigluNumbersAVX2<>+12(SB), Y7
+	VMOVUPS      Y7, Y2
+	VMOVUPS      Y2, Y4
+	VBROADCASTSS swigluNumbersAVX2<>+8(SB), Y7
+	VFMADD231PS  Y7, Y1, Y2
+	VSUBPS       Y4, Y2, Y3
+	VPSUBD       Y4, Y2, Y2
+	VBROADCASTSS swigluNumbersAVX2<>+16(SB), Y7
+	VFMADD231PS  Y7, Y3, Y1
+	VBROADCASTSS swigluNumbersAVX2<>+20(SB), Y7
+	VFMADD231PS  Y7, Y3, Y1
+	VBROADCASTSS swigluNumbersAVX2<>+36(SB), Y7
+	VMOVUPS      Y7, Y3
+	VBROADCASTSS swigluNumbersAVX2<>+40(SB), Y7
+	VFMADD213PS  Y7, Y1, Y3
+	VBROADCASTSS swigluNumbersAVX2<>+44(SB), Y7
+	VFMADD213PS  Y7, Y1, Y3
+	VBROADCASTSS swigluNumbersAVX2<>+48(SB), Y7
+	VFMADD213PS  Y7, Y1, Y3
+	VBROADCASTSS swigluNumbersAVX2<>+52(SB), Y7
+	VFMADD213PS  Y7, Y1, Y3
+	VBROADCASTSS swigluNumbersAVX2<>+56(SB), Y7
+	VFMADD213PS  Y7, Y1, Y3
+	VBROADCASTSS swigluNumbersAVX2<>+24(SB), Y7
+	VFMADD213PS  Y7, Y1, Y3
+	VFMADD213PS  Y7, Y1, Y3
+	VMOVUPS      Y2, Y1
+	VBROADCASTSS swigluNumbersAVX2<>+28(SB), Y7
+	VPMAXSD      Y7, Y2, Y2
+	VPSUBD       Y2, Y1, Y1
+	VPAND        Y1, Y5, Y1
+	VBROADCASTSS swigluNumbersAVX2<>+32(SB), Y7
+	VPADDD       Y7, Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y3, Y3
+	VBROADCASTSS swigluNumbersAVX2<>+24(SB), Y7
+	VADDPS       Y7, Y6, Y6
+	VADDPS       Y3, Y6, Y6
+	VPXOR        Y7, Y3, Y3
+	VPAND        Y3, Y5, Y3
+	VPXOR        Y7, Y3, Y3
+	VMULPS       Y3, Y0, Y0
+	VDIVPS       Y6, Y0, Y0
+	VMULPS       (BX), Y0, Y0
+	VPSRAD       $0x01, Y1, Y2
+	VPSUBD       Y2, Y1, Y1
+	VBROADCASTSS swigluNumbersAVX2<>+32(SB), Y7
+	VPADDD       Y7, Y2, Y2
+	VPSLLD       $0x17, Y2, Y2
+	VMULPS       Y2, Y0, Y0
+	VPADDD       Y7, Y1, Y1
+	VPSLLD       $0x17, Y1, Y1
+	VMULPS       Y1, Y0, Y0
+	VMOVUPS      Y0, (CX)
+	ADDQ         $+32, AX
+	ADDQ         $+32, BX
+	ADDQ         $+32, CX
+	SUBQ         $+8, DX
+	JGE          loop
+
+loop_done:
+	ADDQ $+8, DX
+	VZEROUPPER
+	RET
+
+// func addScaledAVX2(to *float32, x *float32, a float32, n int)
+// Requires: AVX, FMA3
+TEXT ·addScaledAVX2(SB), NOSPLIT, $0-32
+	MOVQ         to+0(FP), AX
+	MOVQ         x+8(FP), BX
+	MOVQ         n+24(FP), CX
+	VBROADCASTSS a+16(FP), Y0
+	SUBQ         $+8, CX
+	JL           loop_done
+
+loop:
+	VMOVUPS     (AX), Y1
+	VFMADD231PS (BX), Y0, Y1
+	VMOVUPS     Y1, (AX)
+	ADDQ        $+32, AX
+	ADDQ        $+32, BX
+	SUBQ        $+8, CX
+	JGE         loop
+
+loop_done:
+	ADDQ $+8, CX
 	VZEROUPPER
 	RET

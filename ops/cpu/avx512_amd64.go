@@ -6,7 +6,7 @@ package cpu
 // A step is one element of float32: a is (rows, steps), b (steps, 32).
 // cols is at most what the kernel has, 32 columns; rows is in [1,14].
 // Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
-// Rows of a and c are lda and ldc bytes apart. At every step the cache line at next is prefetched, which then moves by ahead bytes.
+// Rows of a and c are lda and ldc bytes apart. Every 2 steps two cache lines at next are prefetched, which then moves by ahead bytes.
 //
 //go:noescape
 func tileF32AVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
@@ -15,7 +15,7 @@ func tileF32AVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int
 // A step is two elements: a is (rows, 2·steps) of float32, b (steps, 32, 2) of bfloat16, widened.
 // cols is at most what the kernel has, 32 columns; rows is in [1,14].
 // Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
-// Rows of a and c are lda and ldc bytes apart. At every step the cache line at next is prefetched, which then moves by ahead bytes.
+// Rows of a and c are lda and ldc bytes apart. Every 2 steps two cache lines at next are prefetched, which then moves by ahead bytes.
 //
 //go:noescape
 func tileWidenedAVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
@@ -51,3 +51,15 @@ func widenPanelAVX512(to *uint32, from *uint32, steps int)
 //
 //go:noescape
 func narrowAVX512(to *uint16, from *float32, n int)
+
+// swigluAVX512 computes out[i] = silu(gate[i])·up[i] with silu(v) = v/(1+e^−v) for n elements, a multiple of 16.
+// It is within 4 units in the last place; where the product is subnormal, or silu of a tiny gate, within 4 of the least subnormal.
+// silu(+Inf) is +Inf, silu(−Inf) is NaN. out may be gate or up.
+//
+//go:noescape
+func swigluAVX512(gate *float32, up *float32, out *float32, n int)
+
+// addScaledAVX512 adds a·x[i] to to[i] for n elements, a multiple of 16.
+//
+//go:noescape
+func addScaledAVX512(to *float32, x *float32, a float32, n int)

@@ -45,12 +45,10 @@ rows1:
 	MOVQ   lda+8(FP), DI
 	VPXORD Z31, Z31, Z31
 	VPXORD Z30, Z30, Z30
+	SUBQ   $+4, CX
+	JL     loop1_done
 
 loop1:
-	CMPQ         CX, $+2
-	JL           loop1_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -63,6 +61,7 @@ loop1:
 	LONG         $0x486e6262
 	WORD         $0xf152
 	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
 	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
@@ -73,19 +72,44 @@ loop1:
 	WORD $0xf852
 
 	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VMOVUPS      256(BX), Z0
+	VMOVUPS      320(BX), Z1
+	VBROADCASTSS 8(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Z0
+	VMOVUPS      448(BX), Z1
+	VBROADCASTSS 12(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
 	LONG $0x486e6262
 	WORD $0xf152
-	ADDQ $+256, BX
-	ADDQ $+8, AX
-	SUBQ $+2, CX
-	JMP  loop1
+	ADDQ $+512, BX
+	ADDQ $+16, AX
+	SUBQ $+4, CX
+	JGE  loop1
 
 loop1_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop1_rest_done
+
 loop1_rest:
-	CMPQ         CX, $+1
-	JL           loop1_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -100,10 +124,36 @@ loop1_rest:
 	ADDQ $+128, BX
 	ADDQ $+4, AX
 	SUBQ $+1, CX
-	JMP  loop1_rest
+	JGE  loop1_rest
 
 loop1_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part1
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store1
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store1:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part1:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -111,18 +161,22 @@ loop1_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store1
-	MOVQ      c+24(FP), AX
+	JE        part_store1
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store1:
-	MOVQ    c+24(FP), AX
+part_store1:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -140,12 +194,10 @@ rows2:
 	VPXORD Z30, Z30, Z30
 	VPXORD Z29, Z29, Z29
 	VPXORD Z28, Z28, Z28
+	SUBQ   $+4, CX
+	JL     loop2_done
 
 loop2:
-	CMPQ         CX, $+2
-	JL           loop2_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -167,6 +219,7 @@ loop2:
 	LONG         $0x486e6262
 	WORD         $0xe152
 	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
 	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
@@ -186,19 +239,62 @@ loop2:
 	WORD $0xe852
 
 	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VMOVUPS      256(BX), Z0
+	VMOVUPS      320(BX), Z1
+	VBROADCASTSS 8(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Z0
+	VMOVUPS      448(BX), Z1
+	VBROADCASTSS 12(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
 	LONG $0x486e6262
 	WORD $0xe152
-	ADDQ $+256, BX
-	ADDQ $+8, AX
-	SUBQ $+2, CX
-	JMP  loop2
+	ADDQ $+512, BX
+	ADDQ $+16, AX
+	SUBQ $+4, CX
+	JGE  loop2
 
 loop2_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop2_rest_done
+
 loop2_rest:
-	CMPQ         CX, $+1
-	JL           loop2_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -222,10 +318,46 @@ loop2_rest:
 	ADDQ $+128, BX
 	ADDQ $+4, AX
 	SUBQ $+1, CX
-	JMP  loop2_rest
+	JGE  loop2_rest
 
 loop2_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part2
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store2
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store2:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part2:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -233,23 +365,29 @@ loop2_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store2
-	MOVQ      c+24(FP), AX
+	JE        part_store2
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store2:
-	MOVQ    c+24(FP), AX
+part_store2:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -272,12 +410,10 @@ rows3:
 	VPXORD Z28, Z28, Z28
 	VPXORD Z27, Z27, Z27
 	VPXORD Z26, Z26, Z26
+	SUBQ   $+4, CX
+	JL     loop3_done
 
 loop3:
-	CMPQ         CX, $+2
-	JL           loop3_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -308,6 +444,7 @@ loop3:
 	LONG         $0x486e6262
 	WORD         $0xd152
 	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
 	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
@@ -336,19 +473,80 @@ loop3:
 	WORD $0xd852
 
 	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VMOVUPS      256(BX), Z0
+	VMOVUPS      320(BX), Z1
+	VBROADCASTSS 8(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Z0
+	VMOVUPS      448(BX), Z1
+	VBROADCASTSS 12(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
 	LONG $0x486e6262
 	WORD $0xd152
-	ADDQ $+256, BX
-	ADDQ $+8, AX
-	SUBQ $+2, CX
-	JMP  loop3
+	ADDQ $+512, BX
+	ADDQ $+16, AX
+	SUBQ $+4, CX
+	JGE  loop3
 
 loop3_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop3_rest_done
+
 loop3_rest:
-	CMPQ         CX, $+1
-	JL           loop3_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -381,10 +579,56 @@ loop3_rest:
 	ADDQ $+128, BX
 	ADDQ $+4, AX
 	SUBQ $+1, CX
-	JMP  loop3_rest
+	JGE  loop3_rest
 
 loop3_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part3
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store3
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store3:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part3:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -392,28 +636,36 @@ loop3_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store3
-	MOVQ      c+24(FP), AX
+	JE        part_store3
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store3:
-	MOVQ    c+24(FP), AX
+part_store3:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -442,12 +694,10 @@ rows4:
 	VPXORD Z26, Z26, Z26
 	VPXORD Z25, Z25, Z25
 	VPXORD Z24, Z24, Z24
+	SUBQ   $+4, CX
+	JL     loop4_done
 
 loop4:
-	CMPQ         CX, $+2
-	JL           loop4_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -487,6 +737,7 @@ loop4:
 	LONG         $0x486e6262
 	WORD         $0xc152
 	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
 	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
@@ -524,19 +775,98 @@ loop4:
 	WORD $0xc852
 
 	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VMOVUPS      256(BX), Z0
+	VMOVUPS      320(BX), Z1
+	VBROADCASTSS 8(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Z0
+	VMOVUPS      448(BX), Z1
+	VBROADCASTSS 12(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
 	LONG $0x486e6262
 	WORD $0xc152
-	ADDQ $+256, BX
-	ADDQ $+8, AX
-	SUBQ $+2, CX
-	JMP  loop4
+	ADDQ $+512, BX
+	ADDQ $+16, AX
+	SUBQ $+4, CX
+	JGE  loop4
 
 loop4_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop4_rest_done
+
 loop4_rest:
-	CMPQ         CX, $+1
-	JL           loop4_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -578,10 +908,66 @@ loop4_rest:
 	ADDQ $+128, BX
 	ADDQ $+4, AX
 	SUBQ $+1, CX
-	JMP  loop4_rest
+	JGE  loop4_rest
 
 loop4_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part4
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store4
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store4:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part4:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -589,33 +975,43 @@ loop4_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store4
-	MOVQ      c+24(FP), AX
+	JE        part_store4
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store4:
-	MOVQ    c+24(FP), AX
+part_store4:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -649,12 +1045,10 @@ rows5:
 	VPXORD Z24, Z24, Z24
 	VPXORD Z23, Z23, Z23
 	VPXORD Z22, Z22, Z22
+	SUBQ   $+4, CX
+	JL     loop5_done
 
 loop5:
-	CMPQ         CX, $+2
-	JL           loop5_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -703,6 +1097,7 @@ loop5:
 	LONG         $0x486ee262
 	WORD         $0xf152
 	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
 	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
@@ -749,19 +1144,116 @@ loop5:
 	WORD $0xf852
 
 	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	VMOVUPS      256(BX), Z0
+	VMOVUPS      320(BX), Z1
+	VBROADCASTSS 8(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 8(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Z0
+	VMOVUPS      448(BX), Z1
+	VBROADCASTSS 12(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 12(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
 	LONG $0x486ee262
 	WORD $0xf152
-	ADDQ $+256, BX
-	ADDQ $+8, AX
-	SUBQ $+2, CX
-	JMP  loop5
+	ADDQ $+512, BX
+	ADDQ $+16, AX
+	SUBQ $+4, CX
+	JGE  loop5
 
 loop5_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop5_rest_done
+
 loop5_rest:
-	CMPQ         CX, $+1
-	JL           loop5_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -812,10 +1304,76 @@ loop5_rest:
 	ADDQ $+128, BX
 	ADDQ $+4, AX
 	SUBQ $+1, CX
-	JMP  loop5_rest
+	JGE  loop5_rest
 
 loop5_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part5
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store5
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store5:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part5:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -823,38 +1381,50 @@ loop5_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store5
-	MOVQ      c+24(FP), AX
+	JE        part_store5
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store5:
-	MOVQ    c+24(FP), AX
+part_store5:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -894,12 +1464,10 @@ rows6:
 	VPXORD Z22, Z22, Z22
 	VPXORD Z21, Z21, Z21
 	VPXORD Z20, Z20, Z20
+	SUBQ   $+4, CX
+	JL     loop6_done
 
 loop6:
-	CMPQ         CX, $+2
-	JL           loop6_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -957,6 +1525,7 @@ loop6:
 	LONG         $0x486ee262
 	WORD         $0xe152
 	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
 	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
@@ -1012,19 +1581,134 @@ loop6:
 	WORD $0xe852
 
 	// VDPBF16PS Z1, Z2, Z20
+	LONG         $0x486ee262
+	WORD         $0xe152
+	VMOVUPS      256(BX), Z0
+	VMOVUPS      320(BX), Z1
+	VBROADCASTSS 8(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 8(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(R9*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z21
+	LONG $0x486ee262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z20
+	LONG         $0x486ee262
+	WORD         $0xe152
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Z0
+	VMOVUPS      448(BX), Z1
+	VBROADCASTSS 12(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 12(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(R9*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z21
+	LONG $0x486ee262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z20
 	LONG $0x486ee262
 	WORD $0xe152
-	ADDQ $+256, BX
-	ADDQ $+8, AX
-	SUBQ $+2, CX
-	JMP  loop6
+	ADDQ $+512, BX
+	ADDQ $+16, AX
+	SUBQ $+4, CX
+	JGE  loop6
 
 loop6_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop6_rest_done
+
 loop6_rest:
-	CMPQ         CX, $+1
-	JL           loop6_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -1084,10 +1768,86 @@ loop6_rest:
 	ADDQ $+128, BX
 	ADDQ $+4, AX
 	SUBQ $+1, CX
-	JMP  loop6_rest
+	JGE  loop6_rest
 
 loop6_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part6
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store6
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store6:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part6:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -1095,43 +1855,57 @@ loop6_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store6
-	MOVQ      c+24(FP), AX
+	JE        part_store6
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store6:
-	MOVQ    c+24(FP), AX
+part_store6:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -1176,12 +1950,10 @@ rows7:
 	VPXORD Z20, Z20, Z20
 	VPXORD Z19, Z19, Z19
 	VPXORD Z18, Z18, Z18
+	SUBQ   $+4, CX
+	JL     loop7_done
 
 loop7:
-	CMPQ         CX, $+2
-	JL           loop7_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -1248,6 +2020,7 @@ loop7:
 	LONG         $0x486ee262
 	WORD         $0xd152
 	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
 	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
@@ -1312,19 +2085,152 @@ loop7:
 	WORD $0xd852
 
 	// VDPBF16PS Z1, Z2, Z18
+	LONG         $0x486ee262
+	WORD         $0xd152
+	VMOVUPS      256(BX), Z0
+	VMOVUPS      320(BX), Z1
+	VBROADCASTSS 8(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 8(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(R9*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z21
+	LONG $0x486ee262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z20
+	LONG         $0x486ee262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(R8*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z19
+	LONG $0x486ee262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z18
+	LONG         $0x486ee262
+	WORD         $0xd152
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Z0
+	VMOVUPS      448(BX), Z1
+	VBROADCASTSS 12(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 12(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(R9*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z21
+	LONG $0x486ee262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z20
+	LONG         $0x486ee262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(R8*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z19
+	LONG $0x486ee262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z18
 	LONG $0x486ee262
 	WORD $0xd152
-	ADDQ $+256, BX
-	ADDQ $+8, AX
-	SUBQ $+2, CX
-	JMP  loop7
+	ADDQ $+512, BX
+	ADDQ $+16, AX
+	SUBQ $+4, CX
+	JGE  loop7
 
 loop7_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop7_rest_done
+
 loop7_rest:
-	CMPQ         CX, $+1
-	JL           loop7_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -1393,10 +2299,96 @@ loop7_rest:
 	ADDQ $+128, BX
 	ADDQ $+4, AX
 	SUBQ $+1, CX
-	JMP  loop7_rest
+	JGE  loop7_rest
 
 loop7_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part7
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store7
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store7:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part7:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -1404,48 +2396,64 @@ loop7_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store7
-	MOVQ      c+24(FP), AX
+	JE        part_store7
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store7:
-	MOVQ    c+24(FP), AX
+part_store7:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -1496,12 +2504,10 @@ rows8:
 	VPXORD Z18, Z18, Z18
 	VPXORD Z17, Z17, Z17
 	VPXORD Z16, Z16, Z16
+	SUBQ   $+4, CX
+	JL     loop8_done
 
 loop8:
-	CMPQ         CX, $+2
-	JL           loop8_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -1577,6 +2583,7 @@ loop8:
 	LONG         $0x486ee262
 	WORD         $0xc152
 	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
 	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
@@ -1650,19 +2657,170 @@ loop8:
 	WORD $0xc852
 
 	// VDPBF16PS Z1, Z2, Z16
+	LONG         $0x486ee262
+	WORD         $0xc152
+	VMOVUPS      256(BX), Z0
+	VMOVUPS      320(BX), Z1
+	VBROADCASTSS 8(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 8(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(R9*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z21
+	LONG $0x486ee262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z20
+	LONG         $0x486ee262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(R8*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z19
+	LONG $0x486ee262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z18
+	LONG         $0x486ee262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R10*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z17
+	LONG $0x486ee262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z16
+	LONG         $0x486ee262
+	WORD         $0xc152
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Z0
+	VMOVUPS      448(BX), Z1
+	VBROADCASTSS 12(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 12(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(R9*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z21
+	LONG $0x486ee262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z20
+	LONG         $0x486ee262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(R8*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z19
+	LONG $0x486ee262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z18
+	LONG         $0x486ee262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R10*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z17
+	LONG $0x486ee262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z16
 	LONG $0x486ee262
 	WORD $0xc152
-	ADDQ $+256, BX
-	ADDQ $+8, AX
-	SUBQ $+2, CX
-	JMP  loop8
+	ADDQ $+512, BX
+	ADDQ $+16, AX
+	SUBQ $+4, CX
+	JGE  loop8
 
 loop8_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop8_rest_done
+
 loop8_rest:
-	CMPQ         CX, $+1
-	JL           loop8_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -1740,10 +2898,106 @@ loop8_rest:
 	ADDQ $+128, BX
 	ADDQ $+4, AX
 	SUBQ $+1, CX
-	JMP  loop8_rest
+	JGE  loop8_rest
 
 loop8_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part8
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store8
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store8:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part8:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -1751,53 +3005,71 @@ loop8_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store8
-	MOVQ      c+24(FP), AX
+	JE        part_store8
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store8:
-	MOVQ    c+24(FP), AX
+part_store8:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -1853,12 +3125,10 @@ rows9:
 	VPXORD Z16, Z16, Z16
 	VPXORD Z15, Z15, Z15
 	VPXORD Z14, Z14, Z14
+	SUBQ   $+4, CX
+	JL     loop9_done
 
 loop9:
-	CMPQ         CX, $+2
-	JL           loop9_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -1943,6 +3213,7 @@ loop9:
 	LONG         $0x486e7262
 	WORD         $0xf152
 	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
 	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
@@ -2025,19 +3296,188 @@ loop9:
 	WORD $0xf852
 
 	// VDPBF16PS Z1, Z2, Z14
+	LONG         $0x486e7262
+	WORD         $0xf152
+	VMOVUPS      256(BX), Z0
+	VMOVUPS      320(BX), Z1
+	VBROADCASTSS 8(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 8(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(R9*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z21
+	LONG $0x486ee262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z20
+	LONG         $0x486ee262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(R8*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z19
+	LONG $0x486ee262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z18
+	LONG         $0x486ee262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R10*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z17
+	LONG $0x486ee262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z16
+	LONG         $0x486ee262
+	WORD         $0xc152
+	VBROADCASTSS 8(AX)(DI*8), Z2
+
+	// VDPBF16PS Z0, Z2, Z15
+	LONG $0x486e7262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z14
+	LONG         $0x486e7262
+	WORD         $0xf152
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Z0
+	VMOVUPS      448(BX), Z1
+	VBROADCASTSS 12(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 12(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(R9*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z21
+	LONG $0x486ee262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z20
+	LONG         $0x486ee262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(R8*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z19
+	LONG $0x486ee262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z18
+	LONG         $0x486ee262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R10*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z17
+	LONG $0x486ee262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z16
+	LONG         $0x486ee262
+	WORD         $0xc152
+	VBROADCASTSS 12(AX)(DI*8), Z2
+
+	// VDPBF16PS Z0, Z2, Z15
+	LONG $0x486e7262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z14
 	LONG $0x486e7262
 	WORD $0xf152
-	ADDQ $+256, BX
-	ADDQ $+8, AX
-	SUBQ $+2, CX
-	JMP  loop9
+	ADDQ $+512, BX
+	ADDQ $+16, AX
+	SUBQ $+4, CX
+	JGE  loop9
 
 loop9_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop9_rest_done
+
 loop9_rest:
-	CMPQ         CX, $+1
-	JL           loop9_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -2124,10 +3564,116 @@ loop9_rest:
 	ADDQ $+128, BX
 	ADDQ $+4, AX
 	SUBQ $+1, CX
-	JMP  loop9_rest
+	JGE  loop9_rest
 
 loop9_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part9
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store9
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store9:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part9:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -2135,58 +3681,78 @@ loop9_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store9
-	MOVQ      c+24(FP), AX
+	JE        part_store9
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store9:
-	MOVQ    c+24(FP), AX
+part_store9:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -2248,12 +3814,10 @@ rows10:
 	VPXORD Z14, Z14, Z14
 	VPXORD Z13, Z13, Z13
 	VPXORD Z12, Z12, Z12
+	SUBQ   $+4, CX
+	JL     loop10_done
 
 loop10:
-	CMPQ         CX, $+2
-	JL           loop10_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -2347,6 +3911,7 @@ loop10:
 	LONG         $0x486e7262
 	WORD         $0xe152
 	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
 	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
@@ -2438,19 +4003,206 @@ loop10:
 	WORD $0xe852
 
 	// VDPBF16PS Z1, Z2, Z12
+	LONG         $0x486e7262
+	WORD         $0xe152
+	VMOVUPS      256(BX), Z0
+	VMOVUPS      320(BX), Z1
+	VBROADCASTSS 8(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 8(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(R9*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z21
+	LONG $0x486ee262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z20
+	LONG         $0x486ee262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(R8*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z19
+	LONG $0x486ee262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z18
+	LONG         $0x486ee262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R10*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z17
+	LONG $0x486ee262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z16
+	LONG         $0x486ee262
+	WORD         $0xc152
+	VBROADCASTSS 8(AX)(DI*8), Z2
+
+	// VDPBF16PS Z0, Z2, Z15
+	LONG $0x486e7262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z14
+	LONG         $0x486e7262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(R11*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z13
+	LONG $0x486e7262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z12
+	LONG         $0x486e7262
+	WORD         $0xe152
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Z0
+	VMOVUPS      448(BX), Z1
+	VBROADCASTSS 12(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 12(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(R9*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z21
+	LONG $0x486ee262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z20
+	LONG         $0x486ee262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(R8*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z19
+	LONG $0x486ee262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z18
+	LONG         $0x486ee262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R10*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z17
+	LONG $0x486ee262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z16
+	LONG         $0x486ee262
+	WORD         $0xc152
+	VBROADCASTSS 12(AX)(DI*8), Z2
+
+	// VDPBF16PS Z0, Z2, Z15
+	LONG $0x486e7262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z14
+	LONG         $0x486e7262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(R11*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z13
+	LONG $0x486e7262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z12
 	LONG $0x486e7262
 	WORD $0xe152
-	ADDQ $+256, BX
-	ADDQ $+8, AX
-	SUBQ $+2, CX
-	JMP  loop10
+	ADDQ $+512, BX
+	ADDQ $+16, AX
+	SUBQ $+4, CX
+	JGE  loop10
 
 loop10_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop10_rest_done
+
 loop10_rest:
-	CMPQ         CX, $+1
-	JL           loop10_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -2546,10 +4298,126 @@ loop10_rest:
 	ADDQ $+128, BX
 	ADDQ $+4, AX
 	SUBQ $+1, CX
-	JMP  loop10_rest
+	JGE  loop10_rest
 
 loop10_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part10
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store10
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store10:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part10:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -2557,63 +4425,85 @@ loop10_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store10
-	MOVQ      c+24(FP), AX
+	JE        part_store10
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z13, Z13
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z12, Z12
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store10:
-	MOVQ    c+24(FP), AX
+part_store10:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -2680,12 +4570,10 @@ rows11:
 	VPXORD Z12, Z12, Z12
 	VPXORD Z11, Z11, Z11
 	VPXORD Z10, Z10, Z10
+	SUBQ   $+4, CX
+	JL     loop11_done
 
 loop11:
-	CMPQ         CX, $+2
-	JL           loop11_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -2788,6 +4676,7 @@ loop11:
 	LONG         $0x486e7262
 	WORD         $0xd152
 	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
 	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
@@ -2888,19 +4777,224 @@ loop11:
 	WORD $0xd852
 
 	// VDPBF16PS Z1, Z2, Z10
+	LONG         $0x486e7262
+	WORD         $0xd152
+	VMOVUPS      256(BX), Z0
+	VMOVUPS      320(BX), Z1
+	VBROADCASTSS 8(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 8(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(R9*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z21
+	LONG $0x486ee262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z20
+	LONG         $0x486ee262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(R8*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z19
+	LONG $0x486ee262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z18
+	LONG         $0x486ee262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R10*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z17
+	LONG $0x486ee262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z16
+	LONG         $0x486ee262
+	WORD         $0xc152
+	VBROADCASTSS 8(AX)(DI*8), Z2
+
+	// VDPBF16PS Z0, Z2, Z15
+	LONG $0x486e7262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z14
+	LONG         $0x486e7262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(R11*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z13
+	LONG $0x486e7262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z12
+	LONG         $0x486e7262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(R9*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z11
+	LONG $0x486e7262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z10
+	LONG         $0x486e7262
+	WORD         $0xd152
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Z0
+	VMOVUPS      448(BX), Z1
+	VBROADCASTSS 12(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 12(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(R9*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z21
+	LONG $0x486ee262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z20
+	LONG         $0x486ee262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(R8*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z19
+	LONG $0x486ee262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z18
+	LONG         $0x486ee262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R10*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z17
+	LONG $0x486ee262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z16
+	LONG         $0x486ee262
+	WORD         $0xc152
+	VBROADCASTSS 12(AX)(DI*8), Z2
+
+	// VDPBF16PS Z0, Z2, Z15
+	LONG $0x486e7262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z14
+	LONG         $0x486e7262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(R11*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z13
+	LONG $0x486e7262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z12
+	LONG         $0x486e7262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(R9*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z11
+	LONG $0x486e7262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z10
 	LONG $0x486e7262
 	WORD $0xd152
-	ADDQ $+256, BX
-	ADDQ $+8, AX
-	SUBQ $+2, CX
-	JMP  loop11
+	ADDQ $+512, BX
+	ADDQ $+16, AX
+	SUBQ $+4, CX
+	JGE  loop11
 
 loop11_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop11_rest_done
+
 loop11_rest:
-	CMPQ         CX, $+1
-	JL           loop11_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -3005,10 +5099,136 @@ loop11_rest:
 	ADDQ $+128, BX
 	ADDQ $+4, AX
 	SUBQ $+1, CX
-	JMP  loop11_rest
+	JGE  loop11_rest
 
 loop11_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part11
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store11
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z11, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z10, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store11:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, (AX)
+	VMOVUPS Z10, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part11:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -3016,68 +5236,92 @@ loop11_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store11
-	MOVQ      c+24(FP), AX
+	JE        part_store11
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z13, Z13
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z12, Z12
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z11, Z11
+	VADDPS    Z0, Z11, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z10, Z10
+	VADDPS    Z0, Z10, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store11:
-	MOVQ    c+24(FP), AX
+part_store11:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -3150,12 +5394,10 @@ rows12:
 	VPXORD Z10, Z10, Z10
 	VPXORD Z9, Z9, Z9
 	VPXORD Z8, Z8, Z8
+	SUBQ   $+4, CX
+	JL     loop12_done
 
 loop12:
-	CMPQ         CX, $+2
-	JL           loop12_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -3267,6 +5509,7 @@ loop12:
 	LONG         $0x486e7262
 	WORD         $0xc152
 	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
 	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
@@ -3376,19 +5619,242 @@ loop12:
 	WORD $0xc852
 
 	// VDPBF16PS Z1, Z2, Z8
+	LONG         $0x486e7262
+	WORD         $0xc152
+	VMOVUPS      256(BX), Z0
+	VMOVUPS      320(BX), Z1
+	VBROADCASTSS 8(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 8(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(R9*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z21
+	LONG $0x486ee262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z20
+	LONG         $0x486ee262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(R8*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z19
+	LONG $0x486ee262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z18
+	LONG         $0x486ee262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R10*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z17
+	LONG $0x486ee262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z16
+	LONG         $0x486ee262
+	WORD         $0xc152
+	VBROADCASTSS 8(AX)(DI*8), Z2
+
+	// VDPBF16PS Z0, Z2, Z15
+	LONG $0x486e7262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z14
+	LONG         $0x486e7262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(R11*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z13
+	LONG $0x486e7262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z12
+	LONG         $0x486e7262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(R9*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z11
+	LONG $0x486e7262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z10
+	LONG         $0x486e7262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R12*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z9
+	LONG $0x486e7262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z8
+	LONG         $0x486e7262
+	WORD         $0xc152
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Z0
+	VMOVUPS      448(BX), Z1
+	VBROADCASTSS 12(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 12(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(R9*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z21
+	LONG $0x486ee262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z20
+	LONG         $0x486ee262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(R8*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z19
+	LONG $0x486ee262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z18
+	LONG         $0x486ee262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R10*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z17
+	LONG $0x486ee262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z16
+	LONG         $0x486ee262
+	WORD         $0xc152
+	VBROADCASTSS 12(AX)(DI*8), Z2
+
+	// VDPBF16PS Z0, Z2, Z15
+	LONG $0x486e7262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z14
+	LONG         $0x486e7262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(R11*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z13
+	LONG $0x486e7262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z12
+	LONG         $0x486e7262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(R9*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z11
+	LONG $0x486e7262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z10
+	LONG         $0x486e7262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R12*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z9
+	LONG $0x486e7262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z8
 	LONG $0x486e7262
 	WORD $0xc152
-	ADDQ $+256, BX
-	ADDQ $+8, AX
-	SUBQ $+2, CX
-	JMP  loop12
+	ADDQ $+512, BX
+	ADDQ $+16, AX
+	SUBQ $+4, CX
+	JGE  loop12
 
 loop12_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop12_rest_done
+
 loop12_rest:
-	CMPQ         CX, $+1
-	JL           loop12_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -3502,10 +5968,146 @@ loop12_rest:
 	ADDQ $+128, BX
 	ADDQ $+4, AX
 	SUBQ $+1, CX
-	JMP  loop12_rest
+	JGE  loop12_rest
 
 loop12_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part12
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store12
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z11, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z10, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z9, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z8, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store12:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, (AX)
+	VMOVUPS Z10, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, (AX)
+	VMOVUPS Z8, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part12:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -3513,73 +6115,99 @@ loop12_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store12
-	MOVQ      c+24(FP), AX
+	JE        part_store12
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z13, Z13
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z12, Z12
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z11, Z11
+	VADDPS    Z0, Z11, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z10, Z10
+	VADDPS    Z0, Z10, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z9, Z9
+	VADDPS    Z0, Z9, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z8, Z8
+	VADDPS    Z0, Z8, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store12:
-	MOVQ    c+24(FP), AX
+part_store12:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -3657,12 +6285,10 @@ rows13:
 	VPXORD Z8, Z8, Z8
 	VPXORD Z7, Z7, Z7
 	VPXORD Z6, Z6, Z6
+	SUBQ   $+4, CX
+	JL     loop13_done
 
 loop13:
-	CMPQ         CX, $+2
-	JL           loop13_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -3783,6 +6409,7 @@ loop13:
 	LONG         $0x486ef262
 	WORD         $0xf152
 	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
 	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
@@ -3901,19 +6528,260 @@ loop13:
 	WORD $0xf852
 
 	// VDPBF16PS Z1, Z2, Z6
+	LONG         $0x486ef262
+	WORD         $0xf152
+	VMOVUPS      256(BX), Z0
+	VMOVUPS      320(BX), Z1
+	VBROADCASTSS 8(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 8(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(R9*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z21
+	LONG $0x486ee262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z20
+	LONG         $0x486ee262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(R8*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z19
+	LONG $0x486ee262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z18
+	LONG         $0x486ee262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R10*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z17
+	LONG $0x486ee262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z16
+	LONG         $0x486ee262
+	WORD         $0xc152
+	VBROADCASTSS 8(AX)(DI*8), Z2
+
+	// VDPBF16PS Z0, Z2, Z15
+	LONG $0x486e7262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z14
+	LONG         $0x486e7262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(R11*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z13
+	LONG $0x486e7262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z12
+	LONG         $0x486e7262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(R9*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z11
+	LONG $0x486e7262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z10
+	LONG         $0x486e7262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R12*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z9
+	LONG $0x486e7262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z8
+	LONG         $0x486e7262
+	WORD         $0xc152
+	VBROADCASTSS 8(AX)(R8*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z7
+	LONG $0x486ef262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z6
+	LONG         $0x486ef262
+	WORD         $0xf152
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Z0
+	VMOVUPS      448(BX), Z1
+	VBROADCASTSS 12(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 12(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(R9*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z21
+	LONG $0x486ee262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z20
+	LONG         $0x486ee262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(R8*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z19
+	LONG $0x486ee262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z18
+	LONG         $0x486ee262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R10*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z17
+	LONG $0x486ee262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z16
+	LONG         $0x486ee262
+	WORD         $0xc152
+	VBROADCASTSS 12(AX)(DI*8), Z2
+
+	// VDPBF16PS Z0, Z2, Z15
+	LONG $0x486e7262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z14
+	LONG         $0x486e7262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(R11*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z13
+	LONG $0x486e7262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z12
+	LONG         $0x486e7262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(R9*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z11
+	LONG $0x486e7262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z10
+	LONG         $0x486e7262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R12*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z9
+	LONG $0x486e7262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z8
+	LONG         $0x486e7262
+	WORD         $0xc152
+	VBROADCASTSS 12(AX)(R8*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z7
+	LONG $0x486ef262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z6
 	LONG $0x486ef262
 	WORD $0xf152
-	ADDQ $+256, BX
-	ADDQ $+8, AX
-	SUBQ $+2, CX
-	JMP  loop13
+	ADDQ $+512, BX
+	ADDQ $+16, AX
+	SUBQ $+4, CX
+	JGE  loop13
 
 loop13_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop13_rest_done
+
 loop13_rest:
-	CMPQ         CX, $+1
-	JL           loop13_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -4036,10 +6904,156 @@ loop13_rest:
 	ADDQ $+128, BX
 	ADDQ $+4, AX
 	SUBQ $+1, CX
-	JMP  loop13_rest
+	JGE  loop13_rest
 
 loop13_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part13
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store13
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z11, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z10, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z9, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z8, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z7, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z6, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store13:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, (AX)
+	VMOVUPS Z10, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, (AX)
+	VMOVUPS Z8, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, (AX)
+	VMOVUPS Z6, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part13:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -4047,78 +7061,106 @@ loop13_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store13
-	MOVQ      c+24(FP), AX
+	JE        part_store13
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z13, Z13
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z12, Z12
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z11, Z11
+	VADDPS    Z0, Z11, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z10, Z10
+	VADDPS    Z0, Z10, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z9, Z9
+	VADDPS    Z0, Z9, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z8, Z8
+	VADDPS    Z0, Z8, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z7, Z7
+	VADDPS    Z0, Z7, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z6, Z6
+	VADDPS    Z0, Z6, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store13:
-	MOVQ    c+24(FP), AX
+part_store13:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX
@@ -4202,12 +7244,10 @@ rows14:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z5, Z5, Z5
 	VPXORD Z4, Z4, Z4
+	SUBQ   $+4, CX
+	JL     loop14_done
 
 loop14:
-	CMPQ         CX, $+2
-	JL           loop14_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -4337,6 +7377,7 @@ loop14:
 	LONG         $0x486ef262
 	WORD         $0xe152
 	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
 	ADDQ         SI, DX
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
@@ -4464,19 +7505,278 @@ loop14:
 	WORD $0xe852
 
 	// VDPBF16PS Z1, Z2, Z4
+	LONG         $0x486ef262
+	WORD         $0xe152
+	VMOVUPS      256(BX), Z0
+	VMOVUPS      320(BX), Z1
+	VBROADCASTSS 8(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 8(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(R9*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z21
+	LONG $0x486ee262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z20
+	LONG         $0x486ee262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(R8*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z19
+	LONG $0x486ee262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z18
+	LONG         $0x486ee262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R10*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z17
+	LONG $0x486ee262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z16
+	LONG         $0x486ee262
+	WORD         $0xc152
+	VBROADCASTSS 8(AX)(DI*8), Z2
+
+	// VDPBF16PS Z0, Z2, Z15
+	LONG $0x486e7262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z14
+	LONG         $0x486e7262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(R11*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z13
+	LONG $0x486e7262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z12
+	LONG         $0x486e7262
+	WORD         $0xe152
+	VBROADCASTSS 8(AX)(R9*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z11
+	LONG $0x486e7262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z10
+	LONG         $0x486e7262
+	WORD         $0xd152
+	VBROADCASTSS 8(AX)(R12*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z9
+	LONG $0x486e7262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z8
+	LONG         $0x486e7262
+	WORD         $0xc152
+	VBROADCASTSS 8(AX)(R8*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z7
+	LONG $0x486ef262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z6
+	LONG         $0x486ef262
+	WORD         $0xf152
+	VBROADCASTSS 8(AX)(R13*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z5
+	LONG $0x486ef262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z4
+	LONG         $0x486ef262
+	WORD         $0xe152
+	PREFETCHT1   (DX)
+	PREFETCHT1   64(DX)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Z0
+	VMOVUPS      448(BX), Z1
+	VBROADCASTSS 12(AX), Z2
+
+	// VDPBF16PS Z0, Z2, Z31
+	LONG $0x486e6262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z30
+	LONG         $0x486e6262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(DI*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z29
+	LONG $0x486e6262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z28
+	LONG         $0x486e6262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(DI*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z27
+	LONG $0x486e6262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z26
+	LONG         $0x486e6262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R8*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z25
+	LONG $0x486e6262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z24
+	LONG         $0x486e6262
+	WORD         $0xc152
+	VBROADCASTSS 12(AX)(DI*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z23
+	LONG $0x486ee262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z22
+	LONG         $0x486ee262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(R9*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z21
+	LONG $0x486ee262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z20
+	LONG         $0x486ee262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(R8*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z19
+	LONG $0x486ee262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z18
+	LONG         $0x486ee262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R10*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z17
+	LONG $0x486ee262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z16
+	LONG         $0x486ee262
+	WORD         $0xc152
+	VBROADCASTSS 12(AX)(DI*8), Z2
+
+	// VDPBF16PS Z0, Z2, Z15
+	LONG $0x486e7262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z14
+	LONG         $0x486e7262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(R11*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z13
+	LONG $0x486e7262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z12
+	LONG         $0x486e7262
+	WORD         $0xe152
+	VBROADCASTSS 12(AX)(R9*2), Z2
+
+	// VDPBF16PS Z0, Z2, Z11
+	LONG $0x486e7262
+	WORD $0xd852
+
+	// VDPBF16PS Z1, Z2, Z10
+	LONG         $0x486e7262
+	WORD         $0xd152
+	VBROADCASTSS 12(AX)(R12*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z9
+	LONG $0x486e7262
+	WORD $0xc852
+
+	// VDPBF16PS Z1, Z2, Z8
+	LONG         $0x486e7262
+	WORD         $0xc152
+	VBROADCASTSS 12(AX)(R8*4), Z2
+
+	// VDPBF16PS Z0, Z2, Z7
+	LONG $0x486ef262
+	WORD $0xf852
+
+	// VDPBF16PS Z1, Z2, Z6
+	LONG         $0x486ef262
+	WORD         $0xf152
+	VBROADCASTSS 12(AX)(R13*1), Z2
+
+	// VDPBF16PS Z0, Z2, Z5
+	LONG $0x486ef262
+	WORD $0xe852
+
+	// VDPBF16PS Z1, Z2, Z4
 	LONG $0x486ef262
 	WORD $0xe152
-	ADDQ $+256, BX
-	ADDQ $+8, AX
-	SUBQ $+2, CX
-	JMP  loop14
+	ADDQ $+512, BX
+	ADDQ $+16, AX
+	SUBQ $+4, CX
+	JGE  loop14
 
 loop14_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop14_rest_done
+
 loop14_rest:
-	CMPQ         CX, $+1
-	JL           loop14_rest_done
-	PREFETCHT1   (DX)
-	ADDQ         SI, DX
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -4608,10 +7908,166 @@ loop14_rest:
 	ADDQ $+128, BX
 	ADDQ $+4, AX
 	SUBQ $+1, CX
-	JMP  loop14_rest
+	JGE  loop14_rest
 
 loop14_rest_done:
-	MOVQ      ldc+32(FP), BX
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part14
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store14
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z11, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z10, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z9, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z8, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z7, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z6, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z5, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z4, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store14:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, (AX)
+	VMOVUPS Z10, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, (AX)
+	VMOVUPS Z8, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, (AX)
+	VMOVUPS Z6, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z5, (AX)
+	VMOVUPS Z4, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part14:
 	MOVQ      cols+56(FP), CX
 	MOVQ      $0x00000001, DX
 	SHLQ      CL, DX
@@ -4619,83 +8075,113 @@ loop14_rest_done:
 	KMOVW     DX, K1
 	SHRQ      $0x10, DX
 	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
 	MOVQ      add+64(FP), CX
 	TESTQ     CX, CX
-	JE        store14
-	MOVQ      c+24(FP), AX
+	JE        part_store14
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z31, Z31
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z30, Z30
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z29, Z29
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z28, Z28
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z27, Z27
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z26, Z26
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z25, Z25
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z24, Z24
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z23, Z23
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z22, Z22
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z21, Z21
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z20, Z20
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z19, Z19
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z18, Z18
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z17, Z17
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z16, Z16
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z15, Z15
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z14, Z14
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z13, Z13
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z12, Z12
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z11, Z11
+	VADDPS    Z0, Z11, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z10, Z10
+	VADDPS    Z0, Z10, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z9, Z9
+	VADDPS    Z0, Z9, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z8, Z8
+	VADDPS    Z0, Z8, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z7, Z7
+	VADDPS    Z0, Z7, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z6, Z6
+	VADDPS    Z0, Z6, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
 	VMOVUPS.Z (AX), K1, Z0
-	VADDPS    Z0, Z5, Z5
+	VADDPS    Z0, Z5, Z0
+	VMOVUPS   Z0, K1, (AX)
 	VMOVUPS.Z 64(AX), K2, Z0
-	VADDPS    Z0, Z4, Z4
+	VADDPS    Z0, Z4, Z0
+	VMOVUPS   Z0, K2, 64(AX)
 	ADDQ      BX, AX
+	VZEROUPPER
+	RET
 
-store14:
-	MOVQ    c+24(FP), AX
+part_store14:
 	VMOVUPS Z31, K1, (AX)
 	VMOVUPS Z30, K2, 64(AX)
 	ADDQ    BX, AX

@@ -24,6 +24,18 @@ func (p packing) GroupedMatMul(out, rows, w backend.Value, plan *backend.Plan) e
 	return p.simd.GroupedMatMul(out, rows, packed, plan)
 }
 
+func (p packing) Experts(y, x, gates backend.Value, plan *backend.Plan, w13, w2 backend.Value) error {
+	packed13, err := p.PackWeight(w13)
+	if err != nil {
+		return err
+	}
+	packed2, err := p.PackWeight(w2)
+	if err != nil {
+		return err
+	}
+	return p.simd.Experts(y, x, gates, plan, packed13, packed2)
+}
+
 // VectorBackends are the variants on vector instructions that the machine has, products on kernels in plain Go with and without
 // a dot of bfloat16, and all of these with weights that are packed first.
 func VectorBackends() []backend.Backend {

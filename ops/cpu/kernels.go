@@ -6,7 +6,7 @@ const panelCols = 32
 // tileKernel computes c (rows, cols) = a·b, or adds it to c if add is not 0, for rows in [1, kernels.rows] and cols up to what
 // kernels.cols says. Rows of a and c are lda and ldc bytes apart. b is a part of a panel: steps of 32 elements of 32 bits, of
 // which it reads the first cols and may read as many as kernels.cols says. Nothing of a or c is touched beyond rows and cols.
-// At every step the cache line at next is prefetched and next moves by ahead bytes.
+// Every kernels.prefetch steps two cache lines at next are prefetched and next moves by ahead bytes.
 type tileKernel func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, ahead int)
 
 // kernels are the inner loops of a product at one level of vector instructions. Elements of x and of panels are passed by as
@@ -14,7 +14,9 @@ type tileKernel func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows
 type kernels struct {
 	lanes int // 32-bit elements of a vector
 	rows  int // rows of a tile at most
-	full  int // tiles of up to so many rows have panelCols columns, taller ones half of them
+	// prefetch is the number of steps of a tile that two cache lines are prefetched for.
+	prefetch int
+	full     int // tiles of up to so many rows have panelCols columns, taller ones half of them
 
 	// A step of tileF32 is an element of float32. A step of tileWidened is two elements, of float32 in a and of bfloat16 in b.
 	// A step of tileDot is two elements of bfloat16; it is nil where there are no instructions for it.
@@ -32,6 +34,9 @@ type kernels struct {
 	narrow func(to *uint16, from *float32, n int)
 	// widenPanel converts steps of two bfloat16 of a panel to twice as many of float32.
 	widenPanel func(to, from *uint32, steps int)
+	// out[i] = silu(gate[i])·up[i] and to[i] += a·x[i] for n elements, a multiple of lanes. out may be gate or up.
+	swiglu    func(gate, up, out *float32, n int)
+	addScaled func(to, x *float32, a float32, n int)
 }
 
 // cols is the number of columns of a tile of some rows.

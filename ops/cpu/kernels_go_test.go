@@ -10,7 +10,7 @@ import (
 // goKernels are the kernels in plain Go, word by word what the type kernels says of each: the specification of those in assembly,
 // and a way to test on any GOARCH how products are cut.
 var goKernels = kernels{
-	lanes: 4, rows: 5, full: 3,
+	lanes: 4, rows: 5, full: 3, prefetch: 3,
 	tileF32:     goTile(func(a, b uint32) float32 { return math.Float32frombits(a) * math.Float32frombits(b) }),
 	tileDot:     goTile(func(a, b uint32) float32 { return lower(a)*lower(b) + upper(a)*upper(b) }),
 	tileWidened: goTileWidened,
@@ -45,6 +45,16 @@ var goKernels = kernels{
 				*at(to, 4*(panelCols*2*k+j)) = math.Float32bits(lower(pair))
 				*at(to, 4*(panelCols*(2*k+1)+j)) = math.Float32bits(upper(pair))
 			}
+		}
+	},
+	swiglu: func(gate, up, out *float32, n int) {
+		for i := range n {
+			*at(out, 4*i) = float32(silu64(float64(*at(gate, 4*i))) * float64(*at(up, 4*i)))
+		}
+	},
+	addScaled: func(to, x *float32, a float32, n int) {
+		for i := range n {
+			*at(to, 4*i) += a * *at(x, 4*i)
 		}
 	},
 }

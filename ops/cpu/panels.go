@@ -38,8 +38,10 @@ func pack(k *kernels, w backend.Value) (*panels, error) {
 	}
 	p := &panels{shape: w.Shape().Clone(), dtype: w.Dtype(), steps: s.steps, data: make([][]uint32, s.matrices)}
 	across := (s.n + panelCols - 1) / panelCols
+	all := make([]uint32, s.matrices*across*p.panelSize())
+	wantHugePages(all)
 	for e := range p.data {
-		p.data[e] = make([]uint32, across*p.panelSize())
+		p.data[e] = all[e*across*p.panelSize():][:across*p.panelSize()]
 	}
 	parallel(len(p.data)*across, func(i int) {
 		e, at := i/across, i%across

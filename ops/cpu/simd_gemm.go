@@ -14,11 +14,12 @@ import (
 // A task is a strip of rows of x by some columns of out; tasks are what the workers share out. Within a task the inner
 // dimension is cut into lengths of blockWords: the strip's part of x, copied to a buffer whose rows do not fall on each other
 // in the cache, stays in the second level of cache, a panel's part passes through the first as the tiles of the strip, all of
-// about equal height, are multiplied with it. While they are, the next panel is prefetched.
+// about equal height, are multiplied with it. While they are, the next panel's part is prefetched into the second level, evenly
+// spread over the tiles.
 //
-// With a few rows all time goes into reading w once: each panel is read from its beginning to its end, and x as it lies. A weight
-// that is not packed is read as it lies by a kernel of dots for up to dotStrip rows; for more, parts of it are packed as they come
-// into play.
+// With a few rows all time goes into reading w once: each panel is read from its beginning to its end, and x as it lies. Such a
+// stream is left to the hardware's prefetching, which is faster than any in the kernel. A weight that is not packed is read as it
+// lies by a kernel of dots for up to dotStrip rows; for more, parts of it are packed as they come into play.
 //
 // bfloat16 weights meet float32 by widening: as they are loaded if a strip has few tiles, once for the strip if it has more.
 //
@@ -27,30 +28,41 @@ import (
 // to dotStrip rows, whose sums run side by side in the elements of a vector.
 
 const (
-	blockWords = 384 // 32-bit elements of a row of x at a time: 14 rows are 21 KiB, a panel is 48 KiB
+	blockWords = 384 // 32-bit elements of a row of x at a time: 6 rows are 9 KiB, a panel is 48 KiB
 	padWords   = 16  // between the rows of the buffer, so that their distance is an odd number of cache lines
 	streamRows = 4   // strips of up to so many rows read a panel from its beginning to its end
 	dotStrip   = 16  // strips of up to so many rows read an unpacked weight as it lies
-	stripTiles = 10  // tiles of a strip at most
-	cColumns   = 512 // columns of a task at most if its sums need a buffer
-	widenTiles = 3   // strips of so many tiles or more widen a panel once
+	stripRows  = 128 // rows of a strip at most, but for what makes the last tile whole: with blockWords 192 KiB
+	taskCols   = 512 // columns of w of a task at most
+	widenRows  = 64  // strips of so many rows or more widen a panel once
 )
 
 // gemm is a product in the course of being computed. It is kept for the next one, with its memory.
 type gemm struct {
 	k       *kernels
-	rows    int // of x and out
+	rows    int // of out, and of x if it is not gathered
+	n       int // columns of out
 	x, out  []byte
 	xIsBF16 bool
 	outBF16 bool
 	w       source
 
-	tasks []task
-	body  func(i int)
+	// rowSlot, if it is not nil, gathers x: row r of the product is that of row rowSlot[r]/slots of x.
+	rowSlot []int32
+	slots   int
+	// gated says that w has the rows of gates above as many of ups, and out is silu of the ones times the others.
+	gated bool
+
+	strips []strip
+	tasks  []task
+	body   func(i int)
 }
 
-// task is a strip of rows of x by some columns of out, all of matrix e of w; e is padding for rows of zeros.
-type task struct{ row, rows, e, col, cols int }
+// task is a strip by some columns of out.
+type task struct {
+	strip
+	col, cols int
+}
 
 var gemms sync.Pool
 
@@ -68,7 +80,8 @@ func getGEMM(k *kernels) *gemm {
 func (g *gemm) put() {
 	clear(g.w.blocks)
 	g.x, g.out, g.w.packed = nil, nil, nil
-	g.tasks = g.tasks[:0]
+	g.rowSlot, g.gated = nil, false
+	g.strips, g.tasks = g.strips[:0], g.tasks[:0]
 	gemms.Put(g)
 }
 
@@ -82,7 +95,7 @@ func (g *gemm) operands(out, x, w backend.Value) bool {
 		return false
 	}
 	rows, data, narrow, ok := matrixBytes(out, g.w.n)
-	g.out, g.outBF16 = data, narrow
+	g.out, g.outBF16, g.n = data, narrow, g.w.n
 	return ok && rows == g.rows
 }
 
@@ -100,78 +113,101 @@ func matrixBytes(v backend.Value, width int) (rows int, data []byte, bf16, ok bo
 	return shape[0], data, d.Dtype() == backend.BFloat16, err == nil
 }
 
-// cutPlan makes tasks of a plan's segments. It tells whether the plan fits the operands.
-func (g *gemm) cutPlan(p *backend.Plan) bool {
+// segments are the rows of each expert, from firsts[e] on counts[e] of them. ok tells whether they are as many as w has matrices,
+// in order and within the plan's rows.
+func (g *gemm) segments(p *backend.Plan) (firsts, counts []int32, ok bool) {
 	if p.Rows != g.rows || p.Offsets == nil || p.Counts == nil {
-		return false
+		return nil, nil, false
 	}
-	offsets, err := backend.Slice[int32](p.Offsets)
-	if err != nil || len(offsets) != g.w.matrices+1 {
-		return false
+	firsts, err := backend.Slice[int32](p.Offsets)
+	if err != nil || len(firsts) != g.w.matrices+1 {
+		return nil, nil, false
 	}
-	counts, err := backend.Slice[int32](p.Counts)
+	counts, err = backend.Slice[int32](p.Counts)
 	if err != nil || len(counts) != g.w.matrices {
-		return false
+		return nil, nil, false
 	}
 	end := 0
 	for e, count := range counts {
-		lo, hi := int(offsets[e]), int(offsets[e])+int(count)
-		if lo < end || hi < lo || hi > int(offsets[e+1]) || hi > p.Rows {
-			return false
+		lo, hi := int(firsts[e]), int(firsts[e])+int(count)
+		if lo < end || hi < lo || hi > int(firsts[e+1]) || hi > p.Rows {
+			return nil, nil, false
 		}
-		g.cut(end, lo, padding)
-		g.cut(lo, hi, e)
 		end = hi
 	}
-	g.cut(end, p.Rows, padding)
-	return true
+	return firsts, counts, true
 }
 
-// cut adds the rows [from,to) as strips of about equal height that have all columns.
+// cutPlan makes strips of a plan's segments and of what lies between them. It tells whether the plan fits the operands.
+func (g *gemm) cutPlan(p *backend.Plan) bool {
+	firsts, counts, ok := g.segments(p)
+	end := 0
+	for e, count := range counts {
+		first := int(firsts[e])
+		g.cut(end, first, padding)
+		end = first + int(count)
+		g.cut(first, end, e)
+	}
+	g.cut(end, g.rows, padding)
+	return ok
+}
+
+// cut adds the rows [from,to) as strips of about as many tiles, all but the last of the greatest height.
 func (g *gemm) cut(from, to, e int) {
-	n := to - from
-	strips := (n + stripTiles*g.k.rows - 1) / (stripTiles * g.k.rows)
+	tiles := (to - from + g.k.rows - 1) / g.k.rows
+	strips := (to - from + stripRows - 1) / stripRows
 	for i := range strips {
-		lo, hi := from+i*n/strips, from+(i+1)*n/strips
-		g.tasks = append(g.tasks, task{lo, hi - lo, e, 0, g.w.n})
+		lo := from + i*tiles/strips*g.k.rows
+		hi := min(from+(i+1)*tiles/strips*g.k.rows, to)
+		g.strips = append(g.strips, strip{lo, hi - lo, e})
 	}
 }
 
-// run cuts the strips into columns and computes all.
+// run cuts the strips into tasks and computes all.
 func (g *gemm) run() {
 	g.divide()
 	parallel(len(g.tasks), g.body)
 }
 
-// divide cuts each strip into columns, so that there are some tasks for each worker and all take about as long.
+// divide cuts strips into columns, so that there are some tasks for each worker and all take about as long. The strips of a matrix
+// take turns, so that its columns are still in a cache for the next strip.
 func (g *gemm) divide() {
 	const (
 		each  = 12     // tasks for a worker
 		least = 1 << 9 // of their weight: below, handing out costs more than it gains
 	)
 	total := 0
-	for _, t := range g.tasks {
-		total += weight(t)
+	for _, s := range g.strips {
+		total += weight(s) * g.n / unit
 	}
 	aim := max(total/(each*runtime.GOMAXPROCS(0)), least<<10/g.w.d)
-	for i := range len(g.tasks) {
-		t := g.tasks[i]
-		cols := (aim*t.cols/weight(t) + panelCols - 1) / panelCols * panelCols
-		if g.outBF16 {
-			cols = min(cols, cColumns)
+	most := taskCols
+	if g.gated {
+		most /= 2
+	}
+	for strips := g.strips; len(strips) > 0; {
+		same := 1
+		for same < len(strips) && strips[same].matrix == strips[0].matrix {
+			same++
 		}
-		g.tasks[i].cols = min(cols, t.cols)
-		for col := cols; col < t.cols; col += cols {
-			g.tasks = append(g.tasks, task{t.row, t.rows, t.e, col, min(cols, t.cols-col)})
+		cols := min((aim*unit/weight(strips[0])+panelCols-1)/panelCols*panelCols, most)
+		for col := 0; col < g.n; col += cols {
+			for _, s := range strips[:same] {
+				g.tasks = append(g.tasks, task{s, col, min(cols, g.n-col)})
+			}
 		}
+		strips = strips[same:]
 	}
 }
 
-// weight is how long a task takes, in columns of a row. What reads w takes as long as some rows at least.
-func weight(t task) int {
+// unit is the weight of a row.
+const unit = 64
+
+// weight is how long a column of a strip takes. What reads w takes as long as some rows at least.
+func weight(s strip) int {
 	const reading = 8
-	if t.e == padding {
-		return max(t.rows*t.cols/64, 1)
+	if s.matrix == padding {
+		return s.rows
 	}
-	return max(t.rows, reading) * t.cols
+	return unit * max(s.rows, reading)
 }

@@ -33,64 +33,103 @@ func grown[E any](buf []E, n int) []E {
 }
 
 func (g *gemm) compute(t task) {
-	if t.e == padding {
+	if t.matrix == padding {
 		g.clear(t)
 		return
 	}
 	s := getWorkspace()
 	defer workspaces.Put(s)
-	c, ldc := g.sums(t, s)
+	switch {
+	case g.gated:
+		g.gate(t, s)
+	case g.outBF16:
+		ldc := (t.cols+panelCols-1)/panelCols*panelCols + padWords
+		s.c = grown(s.c, t.rows*ldc)
+		g.multiply(t, s, s.c, ldc)
+		for i := range t.rows {
+			g.store(t.row+i, t.col, s.c[i*ldc:][:t.cols])
+		}
+	default:
+		at := g.out[4*(t.row*g.n+t.col) : 4*((t.row+t.rows-1)*g.n+t.col+t.cols)]
+		g.multiply(t, s, unsafe.Slice((*float32)(unsafe.Pointer(&at[0])), len(at)/4), g.n)
+	}
+}
+
+// gate computes silu of the gates' columns times the ups'. As a panel is multiplied whole, the ups' begin some columns early.
+func (g *gemm) gate(t task, s *workspace) {
+	early := (g.n + t.col) % panelCols
+	gates := (t.cols + panelCols - 1) / panelCols * panelCols
+	ups := (early + t.cols + panelCols - 1) / panelCols * panelCols
+	ldc := gates + ups + padWords
+	s.c = grown(s.c, t.rows*ldc)
+	g.multiply(t, s, s.c, ldc)
+	g.multiply(task{t.strip, g.n + t.col - early, early + t.cols}, s, s.c[gates:], ldc)
+	n := (t.cols + g.k.lanes - 1) / g.k.lanes * g.k.lanes
+	for i := range t.rows {
+		row := s.c[i*ldc:][:ldc]
+		g.k.swiglu(&row[0], &row[gates+early], &row[0], n)
+		g.store(t.row+i, t.col, row[:t.cols])
+	}
+}
+
+// multiply computes the columns of w that t names.
+func (g *gemm) multiply(t task, s *workspace, c []float32, ldc int) {
 	if g.w.packed == nil && t.rows <= dotStrip {
 		g.dots(t, s, c, ldc)
 	} else {
 		g.tiles(t, s, c, ldc)
 	}
-	if g.outBF16 {
-		for i := range t.rows {
-			g.narrow(g.out[2*((t.row+i)*g.w.n+t.col):][:2*t.cols], c[i*ldc:])
-		}
-	}
 }
 
 func (g *gemm) clear(t task) {
-	size := 4
-	if g.outBF16 {
-		size = 2
-	}
+	size := g.outSize()
 	for i := range t.rows {
-		clear(g.out[size*((t.row+i)*g.w.n+t.col):][:size*t.cols])
+		clear(g.out[size*((t.row+i)*g.n+t.col):][:size*t.cols])
 	}
 }
 
-// sums is where the task's sums go, with the distance between rows: out itself or a buffer.
-func (g *gemm) sums(t task, s *workspace) (c []float32, ldc int) {
-	if !g.outBF16 {
-		at := g.out[4*(t.row*g.w.n+t.col) : 4*((t.row+t.rows-1)*g.w.n+t.col+t.cols)]
-		return unsafe.Slice((*float32)(unsafe.Pointer(&at[0])), len(at)/4), g.w.n
+func (g *gemm) outSize() int {
+	if g.outBF16 {
+		return 2
 	}
-	ldc = (t.cols+panelCols-1)/panelCols*panelCols + padWords
-	s.c = grown(s.c, t.rows*ldc)
-	return s.c, ldc
+	return 4
 }
 
-// narrow rounds elements of from to bfloat16, as many as fit.
-func (g *gemm) narrow(to []byte, from []float32) {
-	n := len(to) / 2
-	out := unsafe.Slice((*backend.BF16)(unsafe.Pointer(&to[0])), n)
-	done := n / g.k.lanes * g.k.lanes
+// store writes elements of a row of out.
+func (g *gemm) store(row, col int, from []float32) {
+	to := g.out[g.outSize()*(row*g.n+col):][:g.outSize()*len(from)]
+	if g.outBF16 {
+		narrow(g.k, to, from)
+		return
+	}
+	copy(unsafe.Slice((*float32)(unsafe.Pointer(&to[0])), len(from)), from)
+}
+
+// narrow rounds the elements of from, one at least, to bfloat16.
+func narrow(k *kernels, to []byte, from []float32) {
+	out := unsafe.Slice((*backend.BF16)(unsafe.Pointer(&to[0])), len(from))
+	done := len(from) / k.lanes * k.lanes
 	if done > 0 {
-		g.k.narrow((*uint16)(unsafe.Pointer(&to[0])), &from[0], done)
+		k.narrow((*uint16)(unsafe.Pointer(&to[0])), &from[0], done)
 	}
-	for i := done; i < n; i++ {
+	for i := done; i < len(from); i++ {
 		out[i] = backend.ToBF16(from[i])
 	}
 }
 
-// widened writes elements of a row of x, n from one on, to a buffer as float32. An element beyond the row is zero.
+// xRow is the row of x that row r of the product takes.
+func (g *gemm) xRow(r int) int {
+	if g.rowSlot == nil {
+		return r
+	}
+	return int(g.rowSlot[r]) / g.slots
+}
+
+// widened writes elements of x for a row of the product, n from one on, to a buffer as float32. An element beyond the row is zero.
 func (g *gemm) widened(to []uint32, row, from, n int) {
 	have := min(n, g.w.d-from)
 	clear(to[have:n])
-	at := row*g.w.d + from
+	at := g.xRow(row)*g.w.d + from
 	if !g.xIsBF16 {
 		copy(to, unsafe.Slice((*uint32)(unsafe.Pointer(&g.x[4*at])), have))
 		return
@@ -105,18 +144,21 @@ func (g *gemm) widened(to []uint32, row, from, n int) {
 	}
 }
 
-// pairs writes elements of a row of x of bfloat16 to a buffer, two to a word. An element beyond the row is zero.
+// pairs writes elements of x, of bfloat16, for a row of the product to a buffer, two to a word. An element beyond the row is zero.
 func (g *gemm) pairs(to []uint32, row, from, words int) {
 	buf := unsafe.Slice((*byte)(unsafe.Pointer(&to[0])), 4*words)
 	have := min(4*words, 2*(g.w.d-from))
-	copy(buf, g.x[2*(row*g.w.d+from):][:have])
+	copy(buf, g.x[2*(g.xRow(row)*g.w.d+from):][:have])
 	clear(buf[have:])
 }
 
+// inPlace tells whether the rows of x for a strip lie one below the other.
+func (g *gemm) inPlace(t task) bool { return g.rowSlot == nil || t.rows == 1 }
+
 // floats gives the rows of a strip as float32, the distance between them in bytes: x itself or a copy.
 func (g *gemm) floats(t task, s *workspace) (*float32, int) {
-	if !g.xIsBF16 {
-		return (*float32)(unsafe.Pointer(&g.x[4*t.row*g.w.d])), 4 * g.w.d
+	if !g.xIsBF16 && g.inPlace(t) {
+		return (*float32)(unsafe.Pointer(&g.x[4*g.xRow(t.row)*g.w.d])), 4 * g.w.d
 	}
 	ld := g.w.d + padWords
 	s.a = grown(s.a, t.rows*ld)
@@ -130,7 +172,7 @@ func (g *gemm) floats(t task, s *workspace) (*float32, int) {
 func (g *gemm) dots(t task, s *workspace, c []float32, ldc int) {
 	x, ldx := g.floats(t, s)
 	for j := 0; j < t.cols; {
-		b := g.w.block(t.e, t.col+j)
+		b := g.w.block(t.matrix, t.col+j)
 		for end := min(b.end-t.col, t.cols); j < end; {
 			n := 4
 			if end-j < n {

@@ -17,7 +17,7 @@ func (g *gemm) layout(t task) layout {
 	case g.w.size == 4:
 	case g.xIsBF16 && g.k.tileDot != nil:
 		l.kernel, l.dot = g.k.tileDot, true
-	case g.tileCount(t) >= widenTiles:
+	case t.rows >= widenRows:
 		l.words, l.widenFirst = 2, true
 	default:
 		l.kernel, l.words = g.k.tileWidened, 2
@@ -26,8 +26,15 @@ func (g *gemm) layout(t task) layout {
 	return l
 }
 
-// tileCount is the number of tiles of a strip.
-func (g *gemm) tileCount(t task) int { return (t.rows + g.k.rows - 1) / g.k.rows }
+// tileCount is the number of tiles of a strip. What is not streamed has two at least: one alone is too short to prefetch all of the
+// next panel.
+func (g *gemm) tileCount(t task) int {
+	count := (t.rows + g.k.rows - 1) / g.k.rows
+	if t.rows > streamRows {
+		return max(count, 2)
+	}
+	return count
+}
 
 // tiles computes a task on tiles.
 func (g *gemm) tiles(t task, s *workspace, c []float32, ldc int) {
@@ -58,8 +65,8 @@ func (g *gemm) stripPart(t task, s *workspace, l layout, from, steps int) (a *ui
 		size, perWord = 2, 2
 	}
 	asItIs := l.dot || !g.xIsBF16
-	if asItIs && t.rows <= streamRows && words*perWord == g.w.d {
-		return (*uint32)(unsafe.Pointer(&g.x[t.row*g.w.d*size])), g.w.d * size
+	if asItIs && t.rows <= streamRows && g.inPlace(t) && words*perWord == g.w.d {
+		return (*uint32)(unsafe.Pointer(&g.x[g.xRow(t.row)*g.w.d*size])), g.w.d * size
 	}
 	ld := words + padWords
 	s.a = grown(s.a, t.rows*ld)
@@ -76,10 +83,10 @@ func (g *gemm) stripPart(t task, s *workspace, l layout, from, steps int) (a *ui
 // panelPart is the steps of a panel from one on.
 func (g *gemm) panelPart(t task, s *workspace, col, from, steps int) []uint32 {
 	if g.w.packed != nil {
-		return g.w.packed.data[t.e][col*g.w.steps+from*panelCols:][:steps*panelCols]
+		return g.w.packed.data[t.matrix][col*g.w.steps+from*panelCols:][:steps*panelCols]
 	}
 	s.panel = grown(s.panel, steps*panelCols)
-	g.w.panel(g.k, s.panel, t.e, col, from)
+	g.w.panel(g.k, s.panel, t.matrix, col, from)
 	return s.panel
 }
 
@@ -88,11 +95,9 @@ func (g *gemm) nextPart(t task, l layout, col, from int) []uint32 {
 	if g.w.packed == nil {
 		return nil
 	}
-	data := g.w.packed.data[t.e]
+	data := g.w.packed.data[t.matrix]
 	if t.rows <= streamRows {
-		const distance = 4 << 10 / 4
-		at := min(col*g.w.steps+from*panelCols+distance, len(data))
-		return data[at:min(at+l.steps*panelCols, len(data))]
+		return nil
 	}
 	if col += panelCols; col >= t.col+t.cols {
 		col, from = t.col, from+l.steps
@@ -105,7 +110,7 @@ func (g *gemm) nextPart(t task, l layout, col, from int) []uint32 {
 }
 
 // panelTiles multiplies the tiles of a strip with a part of a panel: the steps from one on of the panel at col, counted from the
-// task's first column. Together they prefetch the next part, each a share.
+// task's first column. Some of them prefetch the next part, evenly spread.
 func (g *gemm) panelTiles(t task, s *workspace, l layout, from, col int, a *uint32, lda int, c []float32, ldc int) {
 	steps := min(l.steps, g.w.steps-from)
 	cols := min(panelCols, t.cols-col)
@@ -123,15 +128,16 @@ func (g *gemm) panelTiles(t task, s *workspace, l layout, from, col int, a *uint
 	count := g.tileCount(t)
 	width := g.k.cols((t.rows + count - 1) / count)
 	calls := count * ((cols + width - 1) / width)
-	ahead := 4 * len(next) / (calls * steps)
+	every := max(calls/g.k.prefetch, 1) // of so many calls one prefetches
+	share := len(next) / ((calls + every - 1) / every)
 	call := 0
 	for i := range count {
 		lo, hi := i*t.rows/count, (i+1)*t.rows/count
 		row := (*uint32)(unsafe.Add(unsafe.Pointer(a), lo*lda))
 		for j := 0; j < cols; j += width {
-			prefetched := &b[0]
-			if len(next) > 0 {
-				prefetched = &next[call*len(next)/calls]
+			ahead, prefetched := 0, &b[0]
+			if share > 0 && call%every == 0 {
+				ahead, prefetched = 4*share*g.k.prefetch/steps, &next[call/every*share]
 			}
 			l.kernel(row, lda, &b[j], &c[lo*ldc+col+j], 4*ldc, steps, hi-lo, min(width, cols-j), add, prefetched, ahead)
 			call++

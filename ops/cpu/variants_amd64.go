@@ -9,16 +9,18 @@ var levels = []string{"go", "avx2", "avx512", "avx512bf16"}
 
 var (
 	avx2 = kernels{
-		lanes: 8, rows: 6, full: 2,
+		lanes: 8, rows: 6, full: 2, prefetch: 4,
 		tileF32: tileF32AVX2, tileWidened: tileWidenedAVX2,
 		dotF32: dotF32AVX2, dotWidened: dotWidenedAVX2, dotRows: 2,
 		transpose: transposeAVX2, widen: widenAVX2, narrow: narrowAVX2, widenPanel: widenPanelAVX2,
+		swiglu: swigluAVX2, addScaled: addScaledAVX2,
 	}
 	avx512 = kernels{
-		lanes: 16, rows: 14, full: 14,
+		lanes: 16, rows: 14, full: 14, prefetch: 2,
 		tileF32: tileF32AVX512, tileWidened: tileWidenedAVX512,
 		dotF32: dotF32AVX512, dotWidened: dotWidenedAVX512, dotRows: 4,
 		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512, widenPanel: widenPanelAVX512,
+		swiglu: swigluAVX512, addScaled: addScaledAVX512,
 	}
 	avx512bf16 = withDot(avx512, tileDotAVX512BF16)
 )

@@ -1,0 +1,243 @@
+package cpu
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"gorgonia.org/tensor"
+
+	"github.com/gorgonia/moe/ops/backend"
+)
+
+// expertsCase is a call of Experts, its ids by token and slot, −1 for one that is not here.
+type expertsCase struct {
+	tokens, slots, experts, align, h, f int
+	id                                  func(t, k int) int
+}
+
+// operands draws a case's operands from small whole numbers over 16 in memory that ends at a page that cannot be touched, and
+// makes the plan. Gates of slots that are not here are NaN.
+func (c expertsCase) operands(t *testing.T, r *rand.Rand, x, w tensor.Dtype) (in [5]backend.Value) {
+	t.Helper()
+	rows, err := backend.RowBound(c.tokens, c.slots, c.experts, c.align)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := backend.NewPlan(backend.Host, c.tokens, c.slots, c.experts, c.align, rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []int32
+	for i := range c.tokens {
+		for k := range c.slots {
+			ids = append(ids, int32(c.id(i, k)))
+		}
+	}
+	if err := (Go{}).Plan(p, hostTensor(t, []int{c.tokens, c.slots}, ids...), nil); err != nil {
+		t.Fatal(err)
+	}
+	gates := guarded[float32](t, len(ids), true)
+	for i, id := range ids {
+		gates[i] = float32(r.NormFloat64())
+		if id < 0 {
+			gates[i] = float32(math.NaN())
+		}
+	}
+	scaled := func(dt tensor.Dtype, shape ...int) *tensor.Dense {
+		v := guardedTensor(t, r, dt, shape...)
+		f, err := floatsOf[float32]("test", "operand", v, shape...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range backend.Elements(shape) {
+			f.write(i, []float32{f.at(i) / 16})
+		}
+		return v
+	}
+	return [5]backend.Value{
+		scaled(x, c.tokens, c.h),
+		tensor.New(tensor.WithShape(c.tokens, c.slots), tensor.WithBacking(gates)),
+		p,
+		scaled(w, c.experts, 2*c.f, c.h),
+		scaled(w, c.experts, c.h, c.f),
+	}
+}
+
+// composed is Experts by its definition, in plain Go.
+func composed(t *testing.T, in [5]backend.Value, dt tensor.Dtype) []float64 {
+	t.Helper()
+	p, w13, w2 := in[2].(*backend.Plan), in[3].Shape(), in[4].Shape()
+	zeros := func(shape ...int) *tensor.Dense { return tensor.New(tensor.Of(dt), tensor.WithShape(shape...)) }
+	rows, gateUp, hidden := zeros(p.Rows, w13[2]), zeros(p.Rows, w13[1]), zeros(p.Rows, w2[2])
+	out, y := zeros(p.Rows, w2[1]), zeros(p.Tokens, w2[1])
+	if err := errors.Join(
+		Go{}.Permute(rows, in[0], p), Go{}.GroupedMatMul(gateUp, rows, in[3], p), Go{}.SwiGLU(hidden, gateUp),
+		Go{}.GroupedMatMul(out, hidden, in[4], p), Go{}.Unpermute(y, out, in[1], p),
+	); err != nil {
+		t.Fatal(err)
+	}
+	return floatsIn(t, y)
+}
+
+func expertsBackends() []backend.Backend {
+	return slices.DeleteFunc(VectorBackends(), func(b backend.Backend) bool { _, ok := b.(backend.Experts); return !ok })
+}
+
+// TestFusedExperts compares the fused stage of every variant with the composition: routings of every kind, sizes that no unit of
+// the products divides, padding, NaN where nothing may look.
+func TestFusedExperts(t *testing.T) {
+	for name, c := range map[string]expertsCase{
+		"no slot is here":      {7, 2, 3, 1, 40, 24, func(int, int) int { return -1 }},
+		"one token":            {1, 2, 3, 1, 131, 67, func(_, k int) int { return 2 - k }},
+		"an expert without":    {40, 2, 4, 1, 96, 64, func(t, k int) int { return []int{0, 2, 3}[(t+k)%3] }},
+		"all on one":           {300, 1, 3, 1, 33, 35, func(int, int) int { return 1 }},
+		"some not here":        {29, 3, 5, 1, 61, 130, func(t, k int) int { return []int{3, -1, 0, 4, -1, 1, 2}[(t+k)%7] }},
+		"padding":              {29, 2, 5, 8, 70, 33, func(t, k int) int { return (t*t + 2*k) % 5 }},
+		"padding and not here": {50, 3, 4, 8, 2, 3, func(t, k int) int { return (t+k)%5 - 1 }},
+		"wide":                 {9, 2, 2, 1, 515, 1100, func(_, k int) int { return k }},
+	} {
+		for _, dts := range [][2]tensor.Dtype{
+			{tensor.Float32, tensor.Float32}, {tensor.Float32, backend.BFloat16}, {backend.BFloat16, backend.BFloat16}, {backend.BFloat16, tensor.Float32},
+		} {
+			in := c.operands(t, rand.New(rand.NewPCG(9, 10)), dts[0], dts[1])
+			want := composed(t, in, dts[0])
+			scale := 0.0
+			for _, v := range want {
+				scale = max(scale, math.Abs(v))
+			}
+			bound := 0x1p-18 * scale
+			if dts[0] == backend.BFloat16 {
+				bound = 0x1p-5 * scale
+			}
+			for _, b := range expertsBackends() {
+				t.Run(fmt.Sprintf("%s/%v,%v/%s", name, dts[0].Name(), dts[1].Name(), b.Name()), func(t *testing.T) {
+					for _, w13 := range []backend.Value{in[3], inBlocks(t, in[3].(*tensor.Dense), c.f)} {
+						y := guardedTensor(t, rand.New(rand.NewPCG(1, 1)), dts[0], c.tokens, c.h)
+						if err := b.(backend.Experts).Experts(y, in[0], in[1], in[2].(*backend.Plan), w13, in[4]); err != nil {
+							t.Fatal(err)
+						}
+						for i, got := range floatsIn(t, y) {
+							if !(math.Abs(got-want[i]) <= bound) {
+								t.Fatalf("w13 as %T: element %d is %v, want %v ± %v", w13, i, got, want[i], bound)
+							}
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// TestFusedExpertsKeepNaNToItsToken: a NaN of one token is in its row of y and in no other, and in none if none of its slots is here.
+func TestFusedExpertsKeepNaNToItsToken(t *testing.T) {
+	c := expertsCase{20, 2, 3, 8, 37, 41, func(t, k int) int {
+		if t == 6 {
+			return -1
+		}
+		return (t + k) % 3
+	}}
+	in := c.operands(t, rand.New(rand.NewPCG(11, 12)), tensor.Float32, tensor.Float32)
+	x := in[0].(*tensor.Dense).Data().([]float32)
+	for _, token := range []int{4, 6} {
+		x[token*c.h+5] = float32(math.NaN())
+	}
+	for _, b := range expertsBackends() {
+		y := filled(tensor.Float32, c.tokens, c.h)
+		if err := b.(backend.Experts).Experts(y, in[0], in[1], in[2].(*backend.Plan), in[3], in[4]); err != nil {
+			t.Fatal(err)
+		}
+		for i, got := range y.Data().([]float32) {
+			if math.IsNaN(float64(got)) != (i/c.h == 4) {
+				t.Fatalf("%s: token %d, column %d is %v", b.Name(), i/c.h, i%c.h, got)
+			}
+			if i/c.h == 6 && got != 0 {
+				t.Fatalf("%s: token 6, none of whose slots is here, has %v", b.Name(), got)
+			}
+		}
+	}
+}
+
+// TestFusedExpertsDecline holds the stage to what it leaves to the composition.
+func TestFusedExpertsDecline(t *testing.T) {
+	c := expertsCase{6, 2, 3, 1, 8, 4, func(t, k int) int { return (t + k) % 3 }}
+	good := c.operands(t, rand.New(rand.NewPCG(13, 14)), tensor.Float32, tensor.Float32)
+	with := func(i int, v backend.Value) [5]backend.Value {
+		in := good
+		in[i] = v
+		return in
+	}
+	broken := func(breakIt func(p *backend.Plan, slotRow, rowSlot []int32)) [5]backend.Value {
+		in := c.operands(t, rand.New(rand.NewPCG(13, 14)), tensor.Float32, tensor.Float32)
+		p := in[2].(*backend.Plan)
+		breakIt(p, p.SlotRow.Data().([]int32), p.RowSlot.Data().([]int32))
+		return in
+	}
+	s := simd{"cpu/kernels in go", &goKernels, 0}
+	if err := s.Experts(filled(tensor.Float32, 6, 8), good[0], good[1], good[2].(*backend.Plan), good[3], good[4]); err != nil {
+		t.Fatal(err)
+	}
+	for name, in := range map[string][5]backend.Value{
+		"float64":                with(0, filled(tensor.Float64, 6, 8)),
+		"a short x":              with(0, filled(tensor.Float32, 5, 8)),
+		"narrow gates":           with(1, filled(tensor.Float32, 6, 1)),
+		"gates of float64":       with(1, filled(tensor.Float64, 6, 2)),
+		"no gates":               with(1, nil),
+		"no plan":                with(2, (*backend.Plan)(nil)),
+		"w13 of another width":   with(3, filled(tensor.Float32, 3, 8, 7)),
+		"w13 of another height":  with(3, filled(tensor.Float32, 3, 10, 8)),
+		"w2 of more experts":     with(4, filled(tensor.Float32, 4, 8, 4)),
+		"w2 in two dimensions":   with(4, filled(tensor.Float32, 8, 4)),
+		"no w2":                  with(4, nil),
+		"a row of no slot":       broken(func(_ *backend.Plan, _, rowSlot []int32) { rowSlot[3] = -1 }),
+		"a row beyond the slots": broken(func(_ *backend.Plan, _, rowSlot []int32) { rowSlot[3] = 12 }),
+		"a slot beyond the rows": broken(func(_ *backend.Plan, slotRow, _ []int32) { slotRow[3] = 12 }),
+		"a slot of another row":  broken(func(_ *backend.Plan, slotRow, _ []int32) { slotRow[3] = slotRow[4] }),
+		"a slot of padding": broken(func(p *backend.Plan, _, _ []int32) {
+			p.Counts.Data().([]int32)[1]--
+		}),
+		"a segment beyond the rows": broken(func(p *backend.Plan, _, _ []int32) {
+			p.Offsets.Data().([]int32)[3], p.Counts.Data().([]int32)[2] = 100, 90
+		}),
+		"a short table": broken(func(p *backend.Plan, _, _ []int32) { p.SlotRow = hostTensor[int32](t, []int{6, 1}) }),
+	} {
+		y := filled(tensor.Float32, 6, 8)
+		before := slices.Clone(y.Data().([]float32))
+		if err := s.Experts(y, in[0], in[1], in[2].(*backend.Plan), in[3], in[4]); !errors.Is(err, backend.ErrUnsupported) {
+			t.Errorf("%s: error %v, want %v", name, err, backend.ErrUnsupported)
+		}
+		if !slices.Equal(y.Data().([]float32), before) {
+			t.Errorf("%s: y was written to", name)
+		}
+	}
+}
+
+// TestFusedExpertsAllocateNothing counts allocations once the pools are warm.
+func TestFusedExpertsAllocateNothing(t *testing.T) {
+	skipWherePoolsForget(t)
+	c := expertsCase{24, 2, 4, 8, 64, 96, func(t, k int) int { return (t + k) % 4 }}
+	for _, dt := range []tensor.Dtype{tensor.Float32, backend.BFloat16} {
+		in := c.operands(t, rand.New(rand.NewPCG(15, 16)), dt, dt)
+		p, y := in[2].(*backend.Plan), filled(dt, c.tokens, c.h)
+		for _, v := range append(machineVariants(), simd{"cpu/kernels in go", &goKernels, 0}) {
+			packed13, err13 := v.PackWeight(in[3])
+			packed2, err2 := v.PackWeight(in[4])
+			if err := errors.Join(err13, err2); err != nil {
+				t.Fatal(err)
+			}
+			for _, w := range [][2]backend.Value{{in[3], in[4]}, {inBlocks(t, in[3].(*tensor.Dense), c.f), in[4]}, {packed13, packed2}} {
+				n := testing.AllocsPerRun(50, func() {
+					if err := v.Experts(y, in[0], in[1], p, w[0], w[1]); err != nil {
+						t.Fatal(err)
+					}
+				})
+				if n != 0 {
+					t.Errorf("%s, %v, %T: %v allocations a run", v.name, dt, w[0], n)
+				}
+			}
+		}
+	}
+}
