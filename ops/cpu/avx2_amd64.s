@@ -2447,6 +2447,119 @@ loop2_done:
 	VZEROUPPER
 	RET
 
+// func axpyF32AVX2(y *float32, a *float32, lda int, x *float32, n int, rows int)
+// Requires: AVX, FMA3
+TEXT ·axpyF32AVX2(SB), NOSPLIT, $0-48
+	MOVQ         rows+40(FP), CX
+	CMPQ         CX, $+4
+	JE           rows4
+	MOVQ         y+0(FP), AX
+	MOVQ         a+8(FP), BX
+	MOVQ         lda+16(FP), CX
+	LEAQ         (CX)(CX*2), DX
+	MOVQ         x+24(FP), SI
+	MOVQ         n+32(FP), DI
+	VBROADCASTSS (SI), Y0
+
+loop1:
+	CMPQ        DI, $+32
+	JL          loop1_done
+	VMOVUPS     (AX), Y4
+	VFMADD231PS (BX), Y0, Y4
+	VMOVUPS     Y4, (AX)
+	VMOVUPS     32(AX), Y5
+	VFMADD231PS 32(BX), Y0, Y5
+	VMOVUPS     Y5, 32(AX)
+	VMOVUPS     64(AX), Y6
+	VFMADD231PS 64(BX), Y0, Y6
+	VMOVUPS     Y6, 64(AX)
+	VMOVUPS     96(AX), Y7
+	VFMADD231PS 96(BX), Y0, Y7
+	VMOVUPS     Y7, 96(AX)
+	ADDQ        $+128, AX
+	ADDQ        $+128, BX
+	SUBQ        $+32, DI
+	JMP         loop1
+
+loop1_done:
+loop1_rest:
+	CMPQ        DI, $+8
+	JL          loop1_rest_done
+	VMOVUPS     (AX), Y4
+	VFMADD231PS (BX), Y0, Y4
+	VMOVUPS     Y4, (AX)
+	ADDQ        $+32, AX
+	ADDQ        $+32, BX
+	SUBQ        $+8, DI
+	JMP         loop1_rest
+
+loop1_rest_done:
+	VZEROUPPER
+	RET
+
+rows4:
+	MOVQ         y+0(FP), AX
+	MOVQ         a+8(FP), BX
+	MOVQ         lda+16(FP), CX
+	LEAQ         (CX)(CX*2), DX
+	MOVQ         x+24(FP), SI
+	MOVQ         n+32(FP), DI
+	VBROADCASTSS (SI), Y0
+	VBROADCASTSS 4(SI), Y1
+	VBROADCASTSS 8(SI), Y2
+	VBROADCASTSS 12(SI), Y3
+
+loop4:
+	CMPQ        DI, $+32
+	JL          loop4_done
+	VMOVUPS     (AX), Y4
+	VFMADD231PS (BX), Y0, Y4
+	VFMADD231PS (BX)(CX*1), Y1, Y4
+	VFMADD231PS (BX)(CX*2), Y2, Y4
+	VFMADD231PS (BX)(DX*1), Y3, Y4
+	VMOVUPS     Y4, (AX)
+	VMOVUPS     32(AX), Y5
+	VFMADD231PS 32(BX), Y0, Y5
+	VFMADD231PS 32(BX)(CX*1), Y1, Y5
+	VFMADD231PS 32(BX)(CX*2), Y2, Y5
+	VFMADD231PS 32(BX)(DX*1), Y3, Y5
+	VMOVUPS     Y5, 32(AX)
+	VMOVUPS     64(AX), Y6
+	VFMADD231PS 64(BX), Y0, Y6
+	VFMADD231PS 64(BX)(CX*1), Y1, Y6
+	VFMADD231PS 64(BX)(CX*2), Y2, Y6
+	VFMADD231PS 64(BX)(DX*1), Y3, Y6
+	VMOVUPS     Y6, 64(AX)
+	VMOVUPS     96(AX), Y7
+	VFMADD231PS 96(BX), Y0, Y7
+	VFMADD231PS 96(BX)(CX*1), Y1, Y7
+	VFMADD231PS 96(BX)(CX*2), Y2, Y7
+	VFMADD231PS 96(BX)(DX*1), Y3, Y7
+	VMOVUPS     Y7, 96(AX)
+	ADDQ        $+128, AX
+	ADDQ        $+128, BX
+	SUBQ        $+32, DI
+	JMP         loop4
+
+loop4_done:
+loop4_rest:
+	CMPQ        DI, $+8
+	JL          loop4_rest_done
+	VMOVUPS     (AX), Y4
+	VFMADD231PS (BX), Y0, Y4
+	VFMADD231PS (BX)(CX*1), Y1, Y4
+	VFMADD231PS (BX)(CX*2), Y2, Y4
+	VFMADD231PS (BX)(DX*1), Y3, Y4
+	VMOVUPS     Y4, (AX)
+	ADDQ        $+32, AX
+	ADDQ        $+32, BX
+	SUBQ        $+8, DI
+	JMP         loop4_rest
+
+loop4_rest_done:
+	VZEROUPPER
+	RET
+
 // func transposeAVX2(to *uint32, from *uint32, ld int, steps int)
 // Requires: AVX
 TEXT ·transposeAVX2(SB), NOSPLIT, $0-32

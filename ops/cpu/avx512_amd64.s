@@ -7829,6 +7829,119 @@ loop4_done:
 	VZEROUPPER
 	RET
 
+// func axpyF32AVX512(y *float32, a *float32, lda int, x *float32, n int, rows int)
+// Requires: AVX, AVX512F
+TEXT ·axpyF32AVX512(SB), NOSPLIT, $0-48
+	MOVQ         rows+40(FP), CX
+	CMPQ         CX, $+4
+	JE           rows4
+	MOVQ         y+0(FP), AX
+	MOVQ         a+8(FP), BX
+	MOVQ         lda+16(FP), CX
+	LEAQ         (CX)(CX*2), DX
+	MOVQ         x+24(FP), SI
+	MOVQ         n+32(FP), DI
+	VBROADCASTSS (SI), Z0
+
+loop1:
+	CMPQ        DI, $+64
+	JL          loop1_done
+	VMOVUPS     (AX), Z4
+	VFMADD231PS (BX), Z0, Z4
+	VMOVUPS     Z4, (AX)
+	VMOVUPS     64(AX), Z5
+	VFMADD231PS 64(BX), Z0, Z5
+	VMOVUPS     Z5, 64(AX)
+	VMOVUPS     128(AX), Z6
+	VFMADD231PS 128(BX), Z0, Z6
+	VMOVUPS     Z6, 128(AX)
+	VMOVUPS     192(AX), Z7
+	VFMADD231PS 192(BX), Z0, Z7
+	VMOVUPS     Z7, 192(AX)
+	ADDQ        $+256, AX
+	ADDQ        $+256, BX
+	SUBQ        $+64, DI
+	JMP         loop1
+
+loop1_done:
+loop1_rest:
+	CMPQ        DI, $+16
+	JL          loop1_rest_done
+	VMOVUPS     (AX), Z4
+	VFMADD231PS (BX), Z0, Z4
+	VMOVUPS     Z4, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, BX
+	SUBQ        $+16, DI
+	JMP         loop1_rest
+
+loop1_rest_done:
+	VZEROUPPER
+	RET
+
+rows4:
+	MOVQ         y+0(FP), AX
+	MOVQ         a+8(FP), BX
+	MOVQ         lda+16(FP), CX
+	LEAQ         (CX)(CX*2), DX
+	MOVQ         x+24(FP), SI
+	MOVQ         n+32(FP), DI
+	VBROADCASTSS (SI), Z0
+	VBROADCASTSS 4(SI), Z1
+	VBROADCASTSS 8(SI), Z2
+	VBROADCASTSS 12(SI), Z3
+
+loop4:
+	CMPQ        DI, $+64
+	JL          loop4_done
+	VMOVUPS     (AX), Z4
+	VFMADD231PS (BX), Z0, Z4
+	VFMADD231PS (BX)(CX*1), Z1, Z4
+	VFMADD231PS (BX)(CX*2), Z2, Z4
+	VFMADD231PS (BX)(DX*1), Z3, Z4
+	VMOVUPS     Z4, (AX)
+	VMOVUPS     64(AX), Z5
+	VFMADD231PS 64(BX), Z0, Z5
+	VFMADD231PS 64(BX)(CX*1), Z1, Z5
+	VFMADD231PS 64(BX)(CX*2), Z2, Z5
+	VFMADD231PS 64(BX)(DX*1), Z3, Z5
+	VMOVUPS     Z5, 64(AX)
+	VMOVUPS     128(AX), Z6
+	VFMADD231PS 128(BX), Z0, Z6
+	VFMADD231PS 128(BX)(CX*1), Z1, Z6
+	VFMADD231PS 128(BX)(CX*2), Z2, Z6
+	VFMADD231PS 128(BX)(DX*1), Z3, Z6
+	VMOVUPS     Z6, 128(AX)
+	VMOVUPS     192(AX), Z7
+	VFMADD231PS 192(BX), Z0, Z7
+	VFMADD231PS 192(BX)(CX*1), Z1, Z7
+	VFMADD231PS 192(BX)(CX*2), Z2, Z7
+	VFMADD231PS 192(BX)(DX*1), Z3, Z7
+	VMOVUPS     Z7, 192(AX)
+	ADDQ        $+256, AX
+	ADDQ        $+256, BX
+	SUBQ        $+64, DI
+	JMP         loop4
+
+loop4_done:
+loop4_rest:
+	CMPQ        DI, $+16
+	JL          loop4_rest_done
+	VMOVUPS     (AX), Z4
+	VFMADD231PS (BX), Z0, Z4
+	VFMADD231PS (BX)(CX*1), Z1, Z4
+	VFMADD231PS (BX)(CX*2), Z2, Z4
+	VFMADD231PS (BX)(DX*1), Z3, Z4
+	VMOVUPS     Z4, (AX)
+	ADDQ        $+64, AX
+	ADDQ        $+64, BX
+	SUBQ        $+16, DI
+	JMP         loop4_rest
+
+loop4_rest_done:
+	VZEROUPPER
+	RET
+
 // func transposeAVX512(to *uint32, from *uint32, ld int, steps int)
 // Requires: AVX, AVX512F
 TEXT ·transposeAVX512(SB), NOSPLIT, $0-32
