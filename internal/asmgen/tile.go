@@ -153,13 +153,31 @@ func (g *gen) tileProducts(m mode, s shape, offset int) {
 	}
 }
 
-// tileStore stores the sums, or adds them to c, the columns below cols only.
+// tileStore stores the sums, or adds them to c, the columns below cols only. A tile of AVX2 that has all columns does without masks:
+// some CPUs take ten cycles or more for a masked store.
 func (g *gen) tileStore(s shape) {
+	if !g.wide() {
+		g.load("cols", reg.RCX)
+		g.CMPQ(reg.RCX, operand.I32(s.across*g.lanes))
+		g.JL(operand.LabelRef(fmt.Sprintf("masked%d", s.rows)))
+		g.tilePasses(s, "whole", func(shape) masks {
+			return masks{
+				load:  func(from mem, _ int, to vec) { g.VMOVUPS(from, to) },
+				store: func(from vec, _ int, to mem) { g.VMOVUPS(from, to) },
+			}
+		})
+		g.Label(fmt.Sprintf("masked%d", s.rows))
+	}
+	g.tilePasses(s, "", g.columnMasks)
+}
+
+// tilePasses adds c to the sums, if need be, and stores them.
+func (g *gen) tilePasses(s shape, prefix string, columns func(shape) masks) {
 	c, ldc := reg.RAX, reg.RBX
 	g.load("ldc", ldc)
-	masked := g.columnMasks(s)
+	masked := columns(s)
 	pass := func(label string, row func(r, j int, at mem)) {
-		g.Label(fmt.Sprintf("%s%d", label, s.rows))
+		g.Label(fmt.Sprintf("%s%s%d", prefix, label, s.rows))
 		g.load("c", c)
 		for r := range s.rows {
 			for j := range s.across {
@@ -170,7 +188,7 @@ func (g *gen) tileStore(s shape) {
 	}
 	g.load("add", reg.RCX)
 	g.TESTQ(reg.RCX, reg.RCX)
-	g.JE(operand.LabelRef(fmt.Sprintf("store%d", s.rows)))
+	g.JE(operand.LabelRef(fmt.Sprintf("%sstore%d", prefix, s.rows)))
 	pass("add", func(r, j int, at mem) {
 		masked.load(at, j, g.vecs[0])
 		g.VADDPS(g.vecs[0], s.sum(g, r, j), s.sum(g, r, j))

@@ -117,6 +117,35 @@ loop1_rest:
 	JMP          loop1_rest
 
 loop1_rest_done:
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JL      masked1
+	MOVQ    ldc+32(FP), BX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      wholestore1
+	MOVQ    c+24(FP), AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y15
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y14
+	VMOVUPS 64(AX), Y0
+	VADDPS  Y0, Y13, Y13
+	VMOVUPS 96(AX), Y0
+	VADDPS  Y0, Y12, Y12
+	ADDQ    BX, AX
+
+wholestore1:
+	MOVQ    c+24(FP), AX
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	VMOVUPS Y13, 64(AX)
+	VMOVUPS Y12, 96(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+masked1:
 	MOVQ         ldc+32(FP), BX
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
@@ -235,6 +264,49 @@ loop2_rest:
 	JMP          loop2_rest
 
 loop2_rest_done:
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JL      masked2
+	MOVQ    ldc+32(FP), BX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      wholestore2
+	MOVQ    c+24(FP), AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y15
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y14
+	VMOVUPS 64(AX), Y0
+	VADDPS  Y0, Y13, Y13
+	VMOVUPS 96(AX), Y0
+	VADDPS  Y0, Y12, Y12
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y11
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y10
+	VMOVUPS 64(AX), Y0
+	VADDPS  Y0, Y9, Y9
+	VMOVUPS 96(AX), Y0
+	VADDPS  Y0, Y8, Y8
+	ADDQ    BX, AX
+
+wholestore2:
+	MOVQ    c+24(FP), AX
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	VMOVUPS Y13, 64(AX)
+	VMOVUPS Y12, 96(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	VMOVUPS Y9, 64(AX)
+	VMOVUPS Y8, 96(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+masked2:
 	MOVQ         ldc+32(FP), BX
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
@@ -364,6 +436,45 @@ loop3_rest:
 	JMP          loop3_rest
 
 loop3_rest_done:
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JL      masked3
+	MOVQ    ldc+32(FP), BX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      wholestore3
+	MOVQ    c+24(FP), AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y15
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y14
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y13
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y12
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y11
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y10
+	ADDQ    BX, AX
+
+wholestore3:
+	MOVQ    c+24(FP), AX
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+masked3:
 	MOVQ         ldc+32(FP), BX
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
@@ -497,6 +608,53 @@ loop4_rest:
 	JMP          loop4_rest
 
 loop4_rest_done:
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JL      masked4
+	MOVQ    ldc+32(FP), BX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      wholestore4
+	MOVQ    c+24(FP), AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y15
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y14
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y13
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y12
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y11
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y10
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y9, Y9
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y8, Y8
+	ADDQ    BX, AX
+
+wholestore4:
+	MOVQ    c+24(FP), AX
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y9, (AX)
+	VMOVUPS Y8, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+masked4:
 	MOVQ         ldc+32(FP), BX
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
@@ -653,6 +811,61 @@ loop5_rest:
 	JMP          loop5_rest
 
 loop5_rest_done:
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JL      masked5
+	MOVQ    ldc+32(FP), BX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      wholestore5
+	MOVQ    c+24(FP), AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y15
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y14
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y13
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y12
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y11
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y10
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y9, Y9
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y8, Y8
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y7, Y7
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y6, Y6
+	ADDQ    BX, AX
+
+wholestore5:
+	MOVQ    c+24(FP), AX
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y9, (AX)
+	VMOVUPS Y8, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y7, (AX)
+	VMOVUPS Y6, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+masked5:
 	MOVQ         ldc+32(FP), BX
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
@@ -833,6 +1046,69 @@ loop6_rest:
 	JMP          loop6_rest
 
 loop6_rest_done:
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JL      masked6
+	MOVQ    ldc+32(FP), BX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      wholestore6
+	MOVQ    c+24(FP), AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y15
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y14
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y13
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y12
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y11
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y10
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y9, Y9
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y8, Y8
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y7, Y7
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y6, Y6
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y5, Y5
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y4, Y4
+	ADDQ    BX, AX
+
+wholestore6:
+	MOVQ    c+24(FP), AX
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y9, (AX)
+	VMOVUPS Y8, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y7, (AX)
+	VMOVUPS Y6, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y5, (AX)
+	VMOVUPS Y4, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+masked6:
 	MOVQ         ldc+32(FP), BX
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
@@ -1041,6 +1317,35 @@ loop1_rest:
 	JMP          loop1_rest
 
 loop1_rest_done:
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JL      masked1
+	MOVQ    ldc+32(FP), BX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      wholestore1
+	MOVQ    c+24(FP), AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y15
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y14
+	VMOVUPS 64(AX), Y0
+	VADDPS  Y0, Y13, Y13
+	VMOVUPS 96(AX), Y0
+	VADDPS  Y0, Y12, Y12
+	ADDQ    BX, AX
+
+wholestore1:
+	MOVQ    c+24(FP), AX
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	VMOVUPS Y13, 64(AX)
+	VMOVUPS Y12, 96(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+masked1:
 	MOVQ         ldc+32(FP), BX
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
@@ -1215,6 +1520,49 @@ loop2_rest:
 	JMP          loop2_rest
 
 loop2_rest_done:
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JL      masked2
+	MOVQ    ldc+32(FP), BX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      wholestore2
+	MOVQ    c+24(FP), AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y15
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y14
+	VMOVUPS 64(AX), Y0
+	VADDPS  Y0, Y13, Y13
+	VMOVUPS 96(AX), Y0
+	VADDPS  Y0, Y12, Y12
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y11
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y10
+	VMOVUPS 64(AX), Y0
+	VADDPS  Y0, Y9, Y9
+	VMOVUPS 96(AX), Y0
+	VADDPS  Y0, Y8, Y8
+	ADDQ    BX, AX
+
+wholestore2:
+	MOVQ    c+24(FP), AX
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	VMOVUPS Y13, 64(AX)
+	VMOVUPS Y12, 96(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	VMOVUPS Y9, 64(AX)
+	VMOVUPS Y8, 96(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+masked2:
 	MOVQ         ldc+32(FP), BX
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
@@ -1385,6 +1733,45 @@ loop3_rest:
 	JMP          loop3_rest
 
 loop3_rest_done:
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JL      masked3
+	MOVQ    ldc+32(FP), BX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      wholestore3
+	MOVQ    c+24(FP), AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y15
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y14
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y13
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y12
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y11
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y10
+	ADDQ    BX, AX
+
+wholestore3:
+	MOVQ    c+24(FP), AX
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+masked3:
 	MOVQ         ldc+32(FP), BX
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
@@ -1568,6 +1955,53 @@ loop4_rest:
 	JMP          loop4_rest
 
 loop4_rest_done:
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JL      masked4
+	MOVQ    ldc+32(FP), BX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      wholestore4
+	MOVQ    c+24(FP), AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y15
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y14
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y13
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y12
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y11
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y10
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y9, Y9
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y8, Y8
+	ADDQ    BX, AX
+
+wholestore4:
+	MOVQ    c+24(FP), AX
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y9, (AX)
+	VMOVUPS Y8, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+masked4:
 	MOVQ         ldc+32(FP), BX
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
@@ -1783,6 +2217,61 @@ loop5_rest:
 	JMP          loop5_rest
 
 loop5_rest_done:
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JL      masked5
+	MOVQ    ldc+32(FP), BX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      wholestore5
+	MOVQ    c+24(FP), AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y15
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y14
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y13
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y12
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y11
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y10
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y9, Y9
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y8, Y8
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y7, Y7
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y6, Y6
+	ADDQ    BX, AX
+
+wholestore5:
+	MOVQ    c+24(FP), AX
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y9, (AX)
+	VMOVUPS Y8, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y7, (AX)
+	VMOVUPS Y6, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+masked5:
 	MOVQ         ldc+32(FP), BX
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
@@ -2031,6 +2520,69 @@ loop6_rest:
 	JMP          loop6_rest
 
 loop6_rest_done:
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JL      masked6
+	MOVQ    ldc+32(FP), BX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      wholestore6
+	MOVQ    c+24(FP), AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y15
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y14
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y13
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y12
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y11
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y10
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y9, Y9
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y8, Y8
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y7, Y7
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y6, Y6
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y5, Y5
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y4, Y4
+	ADDQ    BX, AX
+
+wholestore6:
+	MOVQ    c+24(FP), AX
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y9, (AX)
+	VMOVUPS Y8, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y7, (AX)
+	VMOVUPS Y6, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y5, (AX)
+	VMOVUPS Y4, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+masked6:
 	MOVQ         ldc+32(FP), BX
 	MOVQ         cols+56(FP), CX
 	VMOVD        CX, X2
