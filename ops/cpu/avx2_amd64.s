@@ -55,16 +55,20 @@ TEXT ·tileF32AVX2(SB), NOSPLIT, $0-88
 	RET
 
 rows1:
-	MOVQ   a+0(FP), AX
-	MOVQ   b+16(FP), BX
-	MOVQ   steps+40(FP), CX
-	MOVQ   next+72(FP), DX
-	MOVQ   ahead+80(FP), SI
-	MOVQ   lda+8(FP), DI
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
 
 loop1:
 	CMPQ         CX, $+2
@@ -183,20 +187,27 @@ store1:
 	RET
 
 rows2:
-	MOVQ   a+0(FP), AX
-	MOVQ   b+16(FP), BX
-	MOVQ   steps+40(FP), CX
-	MOVQ   next+72(FP), DX
-	MOVQ   ahead+80(FP), SI
-	MOVQ   lda+8(FP), DI
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	VXORPS Y11, Y11, Y11
-	VXORPS Y10, Y10, Y10
-	VXORPS Y9, Y9, Y9
-	VXORPS Y8, Y8, Y8
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
 
 loop2:
 	CMPQ         CX, $+2
@@ -366,18 +377,25 @@ store2:
 	RET
 
 rows3:
-	MOVQ   a+0(FP), AX
-	MOVQ   b+16(FP), BX
-	MOVQ   steps+40(FP), CX
-	MOVQ   next+72(FP), DX
-	MOVQ   ahead+80(FP), SI
-	MOVQ   lda+8(FP), DI
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	VXORPS Y11, Y11, Y11
-	VXORPS Y10, Y10, Y10
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
 
 loop3:
 	CMPQ         CX, $+2
@@ -526,21 +544,30 @@ store3:
 	RET
 
 rows4:
-	MOVQ   a+0(FP), AX
-	MOVQ   b+16(FP), BX
-	MOVQ   steps+40(FP), CX
-	MOVQ   next+72(FP), DX
-	MOVQ   ahead+80(FP), SI
-	MOVQ   lda+8(FP), DI
-	LEAQ   (DI)(DI*2), R8
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	VXORPS Y11, Y11, Y11
-	VXORPS Y10, Y10, Y10
-	VXORPS Y9, Y9, Y9
-	VXORPS Y8, Y8, Y8
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	LEAQ       (DI)(DI*2), R8
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
 
 loop4:
 	CMPQ         CX, $+2
@@ -718,23 +745,34 @@ store4:
 	RET
 
 rows5:
-	MOVQ   a+0(FP), AX
-	MOVQ   b+16(FP), BX
-	MOVQ   steps+40(FP), CX
-	MOVQ   next+72(FP), DX
-	MOVQ   ahead+80(FP), SI
-	MOVQ   lda+8(FP), DI
-	LEAQ   (DI)(DI*2), R8
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	VXORPS Y11, Y11, Y11
-	VXORPS Y10, Y10, Y10
-	VXORPS Y9, Y9, Y9
-	VXORPS Y8, Y8, Y8
-	VXORPS Y7, Y7, Y7
-	VXORPS Y6, Y6, Y6
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	LEAQ       (DI)(DI*2), R8
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y6, Y6, Y6
 
 loop5:
 	CMPQ         CX, $+2
@@ -941,26 +979,39 @@ store5:
 	RET
 
 rows6:
-	MOVQ   a+0(FP), AX
-	MOVQ   b+16(FP), BX
-	MOVQ   steps+40(FP), CX
-	MOVQ   next+72(FP), DX
-	MOVQ   ahead+80(FP), SI
-	MOVQ   lda+8(FP), DI
-	LEAQ   (DI)(DI*2), R8
-	LEAQ   (R8)(DI*2), R9
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	VXORPS Y11, Y11, Y11
-	VXORPS Y10, Y10, Y10
-	VXORPS Y9, Y9, Y9
-	VXORPS Y8, Y8, Y8
-	VXORPS Y7, Y7, Y7
-	VXORPS Y6, Y6, Y6
-	VXORPS Y5, Y5, Y5
-	VXORPS Y4, Y4, Y4
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	LEAQ       (DI)(DI*2), R8
+	LEAQ       (R8)(DI*2), R9
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y4, Y4, Y4
 
 loop6:
 	CMPQ         CX, $+2
@@ -1214,18 +1265,22 @@ TEXT ·tileWidenedAVX2(SB), NOSPLIT, $0-88
 	RET
 
 rows1:
-	MOVQ     a+0(FP), AX
-	MOVQ     b+16(FP), BX
-	MOVQ     steps+40(FP), CX
-	MOVQ     next+72(FP), DX
-	MOVQ     ahead+80(FP), SI
-	MOVQ     lda+8(FP), DI
-	VXORPS   Y15, Y15, Y15
-	VXORPS   Y14, Y14, Y14
-	VXORPS   Y13, Y13, Y13
-	VXORPS   Y12, Y12, Y12
-	VPCMPEQD Y5, Y5, Y5
-	VPSLLD   $0x10, Y5, Y5
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VPCMPEQD   Y5, Y5, Y5
+	VPSLLD     $0x10, Y5, Y5
 
 loop1:
 	CMPQ         CX, $+2
@@ -1383,22 +1438,29 @@ store1:
 	RET
 
 rows2:
-	MOVQ     a+0(FP), AX
-	MOVQ     b+16(FP), BX
-	MOVQ     steps+40(FP), CX
-	MOVQ     next+72(FP), DX
-	MOVQ     ahead+80(FP), SI
-	MOVQ     lda+8(FP), DI
-	VXORPS   Y15, Y15, Y15
-	VXORPS   Y14, Y14, Y14
-	VXORPS   Y13, Y13, Y13
-	VXORPS   Y12, Y12, Y12
-	VXORPS   Y11, Y11, Y11
-	VXORPS   Y10, Y10, Y10
-	VXORPS   Y9, Y9, Y9
-	VXORPS   Y8, Y8, Y8
-	VPCMPEQD Y5, Y5, Y5
-	VPSLLD   $0x10, Y5, Y5
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
+	VPCMPEQD   Y5, Y5, Y5
+	VPSLLD     $0x10, Y5, Y5
 
 loop2:
 	CMPQ         CX, $+2
@@ -1622,20 +1684,27 @@ store2:
 	RET
 
 rows3:
-	MOVQ     a+0(FP), AX
-	MOVQ     b+16(FP), BX
-	MOVQ     steps+40(FP), CX
-	MOVQ     next+72(FP), DX
-	MOVQ     ahead+80(FP), SI
-	MOVQ     lda+8(FP), DI
-	VXORPS   Y15, Y15, Y15
-	VXORPS   Y14, Y14, Y14
-	VXORPS   Y13, Y13, Y13
-	VXORPS   Y12, Y12, Y12
-	VXORPS   Y11, Y11, Y11
-	VXORPS   Y10, Y10, Y10
-	VPCMPEQD Y3, Y3, Y3
-	VPSLLD   $0x10, Y3, Y3
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VPCMPEQD   Y3, Y3, Y3
+	VPSLLD     $0x10, Y3, Y3
 
 loop3:
 	CMPQ         CX, $+2
@@ -1823,23 +1892,32 @@ store3:
 	RET
 
 rows4:
-	MOVQ     a+0(FP), AX
-	MOVQ     b+16(FP), BX
-	MOVQ     steps+40(FP), CX
-	MOVQ     next+72(FP), DX
-	MOVQ     ahead+80(FP), SI
-	MOVQ     lda+8(FP), DI
-	LEAQ     (DI)(DI*2), R8
-	VXORPS   Y15, Y15, Y15
-	VXORPS   Y14, Y14, Y14
-	VXORPS   Y13, Y13, Y13
-	VXORPS   Y12, Y12, Y12
-	VXORPS   Y11, Y11, Y11
-	VXORPS   Y10, Y10, Y10
-	VXORPS   Y9, Y9, Y9
-	VXORPS   Y8, Y8, Y8
-	VPCMPEQD Y3, Y3, Y3
-	VPSLLD   $0x10, Y3, Y3
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	LEAQ       (DI)(DI*2), R8
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
+	VPCMPEQD   Y3, Y3, Y3
+	VPSLLD     $0x10, Y3, Y3
 
 loop4:
 	CMPQ         CX, $+2
@@ -2065,25 +2143,36 @@ store4:
 	RET
 
 rows5:
-	MOVQ     a+0(FP), AX
-	MOVQ     b+16(FP), BX
-	MOVQ     steps+40(FP), CX
-	MOVQ     next+72(FP), DX
-	MOVQ     ahead+80(FP), SI
-	MOVQ     lda+8(FP), DI
-	LEAQ     (DI)(DI*2), R8
-	VXORPS   Y15, Y15, Y15
-	VXORPS   Y14, Y14, Y14
-	VXORPS   Y13, Y13, Y13
-	VXORPS   Y12, Y12, Y12
-	VXORPS   Y11, Y11, Y11
-	VXORPS   Y10, Y10, Y10
-	VXORPS   Y9, Y9, Y9
-	VXORPS   Y8, Y8, Y8
-	VXORPS   Y7, Y7, Y7
-	VXORPS   Y6, Y6, Y6
-	VPCMPEQD Y3, Y3, Y3
-	VPSLLD   $0x10, Y3, Y3
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	LEAQ       (DI)(DI*2), R8
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y3, Y3, Y3
+	VPSLLD     $0x10, Y3, Y3
 
 loop5:
 	CMPQ         CX, $+2
@@ -2347,28 +2436,41 @@ store5:
 	RET
 
 rows6:
-	MOVQ     a+0(FP), AX
-	MOVQ     b+16(FP), BX
-	MOVQ     steps+40(FP), CX
-	MOVQ     next+72(FP), DX
-	MOVQ     ahead+80(FP), SI
-	MOVQ     lda+8(FP), DI
-	LEAQ     (DI)(DI*2), R8
-	LEAQ     (R8)(DI*2), R9
-	VXORPS   Y15, Y15, Y15
-	VXORPS   Y14, Y14, Y14
-	VXORPS   Y13, Y13, Y13
-	VXORPS   Y12, Y12, Y12
-	VXORPS   Y11, Y11, Y11
-	VXORPS   Y10, Y10, Y10
-	VXORPS   Y9, Y9, Y9
-	VXORPS   Y8, Y8, Y8
-	VXORPS   Y7, Y7, Y7
-	VXORPS   Y6, Y6, Y6
-	VXORPS   Y5, Y5, Y5
-	VXORPS   Y4, Y4, Y4
-	VPCMPEQD Y3, Y3, Y3
-	VPSLLD   $0x10, Y3, Y3
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	LEAQ       (DI)(DI*2), R8
+	LEAQ       (R8)(DI*2), R9
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y3, Y3, Y3
+	VPSLLD     $0x10, Y3, Y3
 
 loop6:
 	CMPQ         CX, $+2

@@ -19,11 +19,11 @@ import (
 // With no more rows than a strip has, each panel is used by one task alone, which packs it for itself.
 
 const (
-	partSteps  = 384           // steps of a part at most: 96 rows are 147 KiB, a panel is 48 KiB
-	blockDepth = 4 * partSteps // of a block at most
+	partSteps  = 512           // steps of a part at most: 72 rows are 144 KiB, a panel is 64 KiB
+	blockDepth = 3 * partSteps // of a block at most
 	blockCols  = 2048          // of a block at most: 12 MiB of panels
 	blockRows  = 1024          // of a block at most, give or take a strip: 6 MiB of a
-	stripRows  = 96            // of a strip at most
+	stripRows  = 72            // of a strip at most
 	taskCols   = 512           // columns of a task at most
 	aloneCols  = 128           // columns that a task packs at a time for itself
 	asIsCols   = 64            // with up to so many columns a is not worth a copy
