@@ -1,10 +1,15 @@
 package cpu
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
+	"slices"
 	"testing"
+
+	"github.com/gorgonia/moe/ops/backend"
 )
 
 // forBLAS runs a test for the kernels of every variant that the machine has and those in plain Go.
@@ -56,11 +61,15 @@ func (c blasCase) check(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
 	t.Helper()
 	a, b := operand(t, r, c.transA, c.m, c.k, c.padA, atEnd), operand(t, r, c.transB, c.k, c.n, c.padB, atEnd)
 	out := operand(t, r, false, c.m, c.n, c.padC, atEnd)
-	before := append([]float32(nil), out.data...)
+	before := slices.Clone(out.data)
 	if c.beta == 0 {
 		for i := range out.data {
 			out.data[i] = poison
 		}
+	}
+	if c.alpha == 0 {
+		fill(a.data, func() float32 { return poison })
+		fill(b.data, func() float32 { return poison })
 	}
 	sgemmOn(k, c.m, c.n, c.k, c.alpha, a, b, c.beta, out)
 	for i, got := range out.data {
@@ -76,7 +85,7 @@ func (c blasCase) check(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
 			want = float64(c.beta) * float64(before[i])
 			size = math.Abs(want)
 		}
-		for s := range c.k {
+		for s := 0; s < c.k && c.alpha != 0; s++ {
 			p := float64(c.alpha) * float64(a.at(row, s)) * float64(b.at(s, col))
 			want += p
 			size += math.Abs(p)
@@ -111,11 +120,98 @@ func TestSgemmBlocks(t *testing.T) {
 			{blockRows + 100, blockCols + 31, 2}, {200, taskCols + 7, partSteps + 1}, {5, 2*aloneCols + 3, partSteps + 9},
 			{96, 64, 100}, {90, 65, 100}, {1, 5000, 33}, {5000, 1, 33}, {1, 33, 5000}, {33, 1, 5000},
 		} {
-			for _, beta := range []float32{0, 1, 0.5} {
-				for trans := range 4 {
-					blasCase{trans&1 > 0, trans&2 > 0, size[0], size[1], size[2], 1, 2, 3, []float32{1, 0.5}[i%2], beta}.check(t, k, r, trans < 2)
-				}
+			for trans := range 4 {
+				alpha, beta := []float32{1, 0.5}[i%2], []float32{0, 1, 0.5}[(i+trans)%3]
+				blasCase{trans&1 > 0, trans&2 > 0, size[0], size[1], size[2], 1, 2, 3, alpha, beta}.check(t, k, r, trans < 2)
 			}
 		}
 	})
+}
+
+// TestSgemmKeepsBits computes the same with one worker and with several.
+func TestSgemmKeepsBits(t *testing.T) {
+	forBLAS(t, func(t *testing.T, k *kernels) {
+		r := rand.New(rand.NewPCG(5, 6))
+		for _, size := range [][3]int{{100, 100, 100}, {30, 300, 100}, {1, 600, 500}} {
+			m, n, depth := size[0], size[1], size[2]
+			a, b := operand(t, r, false, m, depth, 0, true), operand(t, r, false, depth, n, 0, true)
+			var results [2][]float32
+			for i := range results {
+				results[i] = make([]float32, m*n)
+				withWorkers(1+3*i, func() { sgemmOn(k, m, n, depth, 1, a, b, 0, blasMatrix{results[i], n, false}) })
+			}
+			if !slices.Equal(results[0], results[1]) {
+				t.Errorf("(%d,%d,%d): other bits with four workers than with one", m, n, depth)
+			}
+		}
+	})
+}
+
+func withWorkers(n int, do func()) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(n))
+	do()
+}
+
+func TestSgemmAllocatesNothing(t *testing.T) {
+	forBLAS(t, func(t *testing.T, k *kernels) {
+		r := rand.New(rand.NewPCG(7, 8))
+		a, b, c := operand(t, r, true, 100, 100, 0, true), operand(t, r, true, 100, 100, 0, true), operand(t, r, false, 100, 100, 0, true)
+		for name, call := range map[string]func(){
+			"Sgemm":             func() { sgemmOn(k, 100, 100, 100, 2, a, b, 0, c) },
+			"Sgemm of few rows": func() { sgemmOn(k, 5, 100, 100, 2, a, b, 0, c) },
+			"Sgemv":             func() { sgemvOn(k, 100, 100, 1, a, b.data, 100, 0, c.data, 100) },
+		} {
+			if n := testing.AllocsPerRun(20, call); n >= 1 {
+				t.Errorf("%s allocates %v times", name, n)
+			}
+		}
+	})
+}
+
+func TestSgemmErrors(t *testing.T) {
+	if blasKernels() == nil {
+		x := make([]float32, 1)
+		if err := Sgemm(false, false, 1, 1, 1, 1, x, 1, x, 1, 0, x, 1); !errors.Is(err, backend.ErrUnsupported) {
+			t.Errorf("without kernels: error %v", err)
+		}
+		if err := Sgemv(false, 1, 1, 1, x, 1, x, 1, 0, x, 1); !errors.Is(err, backend.ErrUnsupported) {
+			t.Errorf("without kernels: error %v", err)
+		}
+		return
+	}
+	const huge = math.MaxInt/2 + 2 // twice that is no int
+	x, c := make([]float32, 100), []float32{1, 2, 3, 4, 5, 6}
+	for _, bad := range []struct {
+		transA, transB         bool
+		m, n, k, lda, ldb, ldc int
+	}{
+		{m: -1, n: 3, k: 4, lda: 4, ldb: 3, ldc: 3}, {m: 2, n: -1, k: 4, lda: 4, ldb: 3, ldc: 3}, {m: 2, n: 3, k: -1, lda: 4, ldb: 3, ldc: 3},
+		{m: 2, n: 3, k: 4, lda: 3, ldb: 3, ldc: 3}, {m: 2, n: 3, k: 4, lda: 4, ldb: 2, ldc: 3}, {m: 2, n: 3, k: 4, lda: 4, ldb: 3, ldc: 2},
+		{transA: true, m: 2, n: 3, k: 4, lda: 1, ldb: 3, ldc: 3}, {transB: true, m: 2, n: 3, k: 4, lda: 4, ldb: 3, ldc: 3},
+		{m: 2, n: 3, k: 4, lda: 97, ldb: 3, ldc: 3}, {m: 2, n: 3, k: 4, lda: 4, ldb: 33, ldc: 3}, {m: 2, n: 3, k: 4, lda: 4, ldb: 3, ldc: 4},
+		{m: 3, n: 3, k: 4, lda: huge, ldb: 3, ldc: 3}, {m: 2, n: 3, k: 3, lda: 4, ldb: huge, ldc: 3}, {m: 3, n: 3, k: 4, lda: 4, ldb: 3, ldc: huge},
+		{m: huge, n: 3, k: 4, lda: 4, ldb: 3, ldc: 3}, {m: 2, n: 3, k: huge, lda: huge, ldb: 3, ldc: 3}, {m: 0, n: 3, k: 4, lda: 0, ldb: 3, ldc: 3},
+	} {
+		err := Sgemm(bad.transA, bad.transB, bad.m, bad.n, bad.k, 1, x, bad.lda, x, bad.ldb, 0, c, bad.ldc)
+		if !errors.Is(err, backend.ErrShape) || !slices.Equal(c, []float32{1, 2, 3, 4, 5, 6}) {
+			t.Errorf("%+v: error %v, c=%v", bad, err, c)
+		}
+	}
+	for _, bad := range []struct {
+		trans                 bool
+		m, n, lda, incX, incY int
+		want                  error
+	}{
+		{false, -1, 3, 3, 1, 1, backend.ErrShape}, {false, 2, -1, 3, 1, 1, backend.ErrShape}, {false, 2, 3, 2, 1, 1, backend.ErrShape},
+		{false, 2, 3, 3, 0, 1, backend.ErrParameter}, {false, 2, 3, 3, 1, 0, backend.ErrParameter}, {false, 2, 3, 98, 1, 1, backend.ErrShape},
+		{false, 2, 3, 3, 50, 1, backend.ErrShape}, {false, 2, 3, 3, -50, 1, backend.ErrShape}, {false, 2, 3, 3, 1, 6, backend.ErrShape},
+		{true, 3, 2, 2, 1, -6, backend.ErrShape}, {true, 2, 7, 7, 1, 1, backend.ErrShape}, {false, 3, 3, huge, 1, 1, backend.ErrShape},
+		{false, 2, 3, 3, huge, 1, backend.ErrShape}, {false, 3, 3, 3, 1, huge, backend.ErrShape}, {false, 3, 3, 3, 1, math.MinInt, backend.ErrShape},
+		{false, 0, 3, 2, 1, 1, backend.ErrShape},
+	} {
+		err := Sgemv(bad.trans, bad.m, bad.n, 1, x, bad.lda, x, bad.incX, 0, c, bad.incY)
+		if !errors.Is(err, bad.want) || !slices.Equal(c, []float32{1, 2, 3, 4, 5, 6}) {
+			t.Errorf("%+v: error %v, y=%v", bad, err, c)
+		}
+	}
 }
