@@ -8,7 +8,7 @@ import (
 )
 
 // axpyRows is the rows of a that an axpy kernel takes at a time.
-const axpyRows = 4
+const axpyRows = 8
 
 // axpy writes the kernel that adds multiples of rows to a vector: a product with a matrix whose rows run across the sums.
 func (g *gen) axpy() {
@@ -27,11 +27,13 @@ func (g *gen) axpy() {
 }
 
 func (g *gen) axpyLoop(rows int) {
-	y, a, lda, lda3, x, n := reg.RAX, reg.RBX, reg.RCX, reg.RDX, reg.RSI, reg.RDI
+	y, a, lda, lda3, lda5, lda7, x, n := reg.RAX, reg.RBX, reg.RCX, reg.RDX, reg.R8, reg.R9, reg.RSI, reg.RDI
 	g.load("y", y)
 	g.load("a", a)
 	g.load("lda", lda)
 	g.LEAQ(mem{Base: lda, Index: lda, Scale: 2}, lda3)
+	g.LEAQ(mem{Base: lda, Index: lda, Scale: 4}, lda5)
+	g.LEAQ(mem{Base: lda3, Index: lda, Scale: 4}, lda7)
 	g.load("x", x)
 	g.load("n", n)
 	for i := range rows {
@@ -41,8 +43,13 @@ func (g *gen) axpyLoop(rows int) {
 		return func() {
 			for j := range vectors {
 				sum, disp := g.vecs[axpyRows+j], j*g.bytes()
-				row := []mem{{Base: a, Disp: disp}, {Base: a, Index: lda, Scale: 1, Disp: disp},
-					{Base: a, Index: lda, Scale: 2, Disp: disp}, {Base: a, Index: lda3, Scale: 1, Disp: disp}}
+				row := []mem{
+					{Base: a, Disp: disp},
+					{Base: a, Index: lda, Scale: 1, Disp: disp}, {Base: a, Index: lda, Scale: 2, Disp: disp},
+					{Base: a, Index: lda3, Scale: 1, Disp: disp}, {Base: a, Index: lda, Scale: 4, Disp: disp},
+					{Base: a, Index: lda5, Scale: 1, Disp: disp}, {Base: a, Index: lda3, Scale: 2, Disp: disp},
+					{Base: a, Index: lda7, Scale: 1, Disp: disp},
+				}
 				g.VMOVUPS(mem{Base: y, Disp: disp}, sum)
 				for i := range rows {
 					g.VFMADD231PS(row[i], g.vecs[i], sum)

@@ -32,7 +32,7 @@ func dotF32AVX512(out *float32, x *float32, ldx int, w *float32, ldw int, n int,
 //go:noescape
 func dotWidenedAVX512(out *float32, x *float32, ldx int, w *uint16, ldw int, n int, rows int)
 
-// axpyF32AVX512 adds Σ x[i]·a[i,j] to y[j] for j below n, a multiple of 16, and rows i of a, 1 or 4, in ascending order.
+// axpyF32AVX512 adds Σ x[i]·a[i,j] to y[j] for j below n, a multiple of 16, and rows i of a, 1 or 8, in ascending order.
 // Rows of a are lda bytes apart.
 //
 //go:noescape

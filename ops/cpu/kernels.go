@@ -4,7 +4,7 @@ package cpu
 const panelCols = 32
 
 // axpyRows is the number of rows that axpyF32 takes at a time.
-const axpyRows = 4
+const axpyRows = 8
 
 // tileKernel computes c (rows, cols) = a·b, or adds it to c if add is not 0, for rows in [1, kernels.rows] and cols up to what
 // kernels.cols says. Rows of a and c are lda and ldc bytes apart. b is a part of a panel: steps of 32 elements of 32 bits, of
@@ -28,7 +28,8 @@ type kernels struct {
 	dotWidened func(out, x *float32, ldx int, w *uint16, ldw, n, rows int)
 	dotRows    int
 
-	// y[j] += Σ x[i]·a[i,j] for j below n, a multiple of lanes, and 1 or axpyRows rows i of a, lda bytes apart.
+	// y[j] += Σ x[i]·a[i,j] for j below n, a multiple of lanes, and 1 or axpyRows rows i of a, lda bytes apart. It is nil where
+	// there is none, and with it no Sgemm and Sgemv.
 	axpyF32 func(y, a *float32, lda int, x *float32, n, rows int)
 
 	// to[32k+i] = from[i,k] for rows i below lanes, ld bytes apart, and k below steps, a multiple of lanes.

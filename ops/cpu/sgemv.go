@@ -8,12 +8,12 @@ import (
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-// The product of a matrix and a vector. All time goes into reading the matrix once: it is cut into blocks as wide as the first level
-// of cache has room for a piece of the vector that runs along a row, and as tall as makes a task. What the blocks give is added up in
-// their order.
+// The product of a matrix and a vector. All time goes into reading the matrix once, several rows side by side: it is cut into blocks
+// so wide that rows are read in long runs, yet a piece of the vector that lies along a row stays in the second level of cache, and as
+// tall as makes a task. What the blocks give is added up in their order.
 
 const (
-	gemvCols   = 4096    // of a block at most: 16 KiB of a vector
+	gemvCols   = 16384   // of a block at most: 64 KiB of a vector
 	gemvWork   = 1 << 16 // elements of a block at least, if it is not all: 256 KiB
 	gemvBlocks = 64      // blocks side by side, or one above the other, at most, if their results are to be added up
 )
@@ -221,7 +221,7 @@ var errNoKernels = fmt.Errorf("sgemm and sgemv: no vector kernels for this machi
 // blasKernels are the kernels of the variant that the machine does the stages' products with, nil if that is plain Go.
 var blasKernels = sync.OnceValue(func() *kernels {
 	for _, b := range backend.Backends("cpu") {
-		if s, ok := b.(simd); ok {
+		if s, ok := b.(simd); ok && s.k.axpyF32 != nil {
 			return s.k
 		}
 	}
