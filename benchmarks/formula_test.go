@@ -51,6 +51,10 @@ func TestFormulasByHand(t *testing.T) {
 		},
 		"peer-gorgonia-matmul":            {ffn, weights + 3*137*4 + 3*144*4},
 		"peer-gorgonia-matmul-transposed": {ffn, weights + 3*137*4 + 3*144*4},
+		"sgemm-nt":                        {2 * 3 * 130 * 7, 4 * (3*130 + 130*7 + 3*7)},
+		"sgemv-t":                         {2 * 130 * 7, 4 * (130*7 + 130 + 7)},
+		"peer-gonum-sgemm-tn":             {2 * 3 * 130 * 7, 4 * (3*130 + 130*7 + 3*7)},
+		"peer-gonum-sgemv-n":              {2 * 130 * 7, 4 * (130*7 + 130 + 7)},
 	} {
 		list, err := selectWorks(name)
 		if err != nil {

@@ -46,6 +46,7 @@ func (g *gen) common() {
 	g.tile(widened)
 	g.dots(false)
 	g.dots(true)
+	g.axpy()
 	g.transpose()
 	g.widen()
 	g.widenPanel()

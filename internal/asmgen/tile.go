@@ -101,6 +101,18 @@ func (g *gen) tile(m mode) {
 }
 
 func (g *gen) tileLoop(m mode, s shape) {
+	// The sums meet c after the loop; until then it can come.
+	g.load("c", tileA)
+	g.load("ldc", tileB)
+	for r := range s.rows {
+		g.PREFETCHT0(mem{Base: tileA})
+		if s.across*g.bytes() > 64 {
+			g.PREFETCHT0(mem{Base: tileA, Disp: 64})
+		}
+		if r < s.rows-1 {
+			g.ADDQ(tileB, tileA)
+		}
+	}
 	g.load("a", tileA)
 	g.load("b", tileB)
 	g.load("steps", tileSteps)

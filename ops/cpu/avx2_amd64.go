@@ -32,6 +32,12 @@ func dotF32AVX2(out *float32, x *float32, ldx int, w *float32, ldw int, n int, r
 //go:noescape
 func dotWidenedAVX2(out *float32, x *float32, ldx int, w *uint16, ldw int, n int, rows int)
 
+// axpyF32AVX2 adds Σ x[i]·a[i,j] to y[j] for j below n, a multiple of 8, and rows i of a, 1 or 8, in ascending order.
+// Rows of a are lda bytes apart.
+//
+//go:noescape
+func axpyF32AVX2(y *float32, a *float32, lda int, x *float32, n int, rows int)
+
 // transposeAVX2 sets to[32k+i] = from[i,k] for 8 rows i, ld bytes apart, and k below steps, a multiple of 8.
 //
 //go:noescape

@@ -55,18 +55,22 @@ TEXT ·tileF32AVX2(SB), NOSPLIT, $0-88
 	RET
 
 rows1:
-	MOVQ   a+0(FP), AX
-	MOVQ   b+16(FP), BX
-	MOVQ   steps+40(FP), CX
-	MOVQ   next+72(FP), DX
-	MOVQ   ahead+80(FP), SI
-	MOVQ   lda+8(FP), DI
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	SUBQ   $+4, CX
-	JL     loop1_done
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	SUBQ       $+4, CX
+	JL         loop1_done
 
 loop1:
 	VMOVUPS      (BX), Y0
@@ -215,22 +219,29 @@ part_store1:
 	RET
 
 rows2:
-	MOVQ   a+0(FP), AX
-	MOVQ   b+16(FP), BX
-	MOVQ   steps+40(FP), CX
-	MOVQ   next+72(FP), DX
-	MOVQ   ahead+80(FP), SI
-	MOVQ   lda+8(FP), DI
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	VXORPS Y11, Y11, Y11
-	VXORPS Y10, Y10, Y10
-	VXORPS Y9, Y9, Y9
-	VXORPS Y8, Y8, Y8
-	SUBQ   $+4, CX
-	JL     loop2_done
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
+	SUBQ       $+4, CX
+	JL         loop2_done
 
 loop2:
 	VMOVUPS      (BX), Y0
@@ -452,20 +463,27 @@ part_store2:
 	RET
 
 rows3:
-	MOVQ   a+0(FP), AX
-	MOVQ   b+16(FP), BX
-	MOVQ   steps+40(FP), CX
-	MOVQ   next+72(FP), DX
-	MOVQ   ahead+80(FP), SI
-	MOVQ   lda+8(FP), DI
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	VXORPS Y11, Y11, Y11
-	VXORPS Y10, Y10, Y10
-	SUBQ   $+4, CX
-	JL     loop3_done
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	SUBQ       $+4, CX
+	JL         loop3_done
 
 loop3:
 	VMOVUPS      (BX), Y0
@@ -654,23 +672,32 @@ part_store3:
 	RET
 
 rows4:
-	MOVQ   a+0(FP), AX
-	MOVQ   b+16(FP), BX
-	MOVQ   steps+40(FP), CX
-	MOVQ   next+72(FP), DX
-	MOVQ   ahead+80(FP), SI
-	MOVQ   lda+8(FP), DI
-	LEAQ   (DI)(DI*2), R8
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	VXORPS Y11, Y11, Y11
-	VXORPS Y10, Y10, Y10
-	VXORPS Y9, Y9, Y9
-	VXORPS Y8, Y8, Y8
-	SUBQ   $+4, CX
-	JL     loop4_done
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	LEAQ       (DI)(DI*2), R8
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
+	SUBQ       $+4, CX
+	JL         loop4_done
 
 loop4:
 	VMOVUPS      (BX), Y0
@@ -900,25 +927,36 @@ part_store4:
 	RET
 
 rows5:
-	MOVQ   a+0(FP), AX
-	MOVQ   b+16(FP), BX
-	MOVQ   steps+40(FP), CX
-	MOVQ   next+72(FP), DX
-	MOVQ   ahead+80(FP), SI
-	MOVQ   lda+8(FP), DI
-	LEAQ   (DI)(DI*2), R8
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	VXORPS Y11, Y11, Y11
-	VXORPS Y10, Y10, Y10
-	VXORPS Y9, Y9, Y9
-	VXORPS Y8, Y8, Y8
-	VXORPS Y7, Y7, Y7
-	VXORPS Y6, Y6, Y6
-	SUBQ   $+4, CX
-	JL     loop5_done
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	LEAQ       (DI)(DI*2), R8
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y6, Y6, Y6
+	SUBQ       $+4, CX
+	JL         loop5_done
 
 loop5:
 	VMOVUPS      (BX), Y0
@@ -1189,28 +1227,41 @@ part_store5:
 	RET
 
 rows6:
-	MOVQ   a+0(FP), AX
-	MOVQ   b+16(FP), BX
-	MOVQ   steps+40(FP), CX
-	MOVQ   next+72(FP), DX
-	MOVQ   ahead+80(FP), SI
-	MOVQ   lda+8(FP), DI
-	LEAQ   (DI)(DI*2), R8
-	LEAQ   (R8)(DI*2), R9
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	VXORPS Y11, Y11, Y11
-	VXORPS Y10, Y10, Y10
-	VXORPS Y9, Y9, Y9
-	VXORPS Y8, Y8, Y8
-	VXORPS Y7, Y7, Y7
-	VXORPS Y6, Y6, Y6
-	VXORPS Y5, Y5, Y5
-	VXORPS Y4, Y4, Y4
-	SUBQ   $+4, CX
-	JL     loop6_done
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	LEAQ       (DI)(DI*2), R8
+	LEAQ       (R8)(DI*2), R9
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y4, Y4, Y4
+	SUBQ       $+4, CX
+	JL         loop6_done
 
 loop6:
 	VMOVUPS      (BX), Y0
@@ -1540,20 +1591,24 @@ TEXT ·tileWidenedAVX2(SB), NOSPLIT, $0-88
 	RET
 
 rows1:
-	MOVQ     a+0(FP), AX
-	MOVQ     b+16(FP), BX
-	MOVQ     steps+40(FP), CX
-	MOVQ     next+72(FP), DX
-	MOVQ     ahead+80(FP), SI
-	MOVQ     lda+8(FP), DI
-	VXORPS   Y15, Y15, Y15
-	VXORPS   Y14, Y14, Y14
-	VXORPS   Y13, Y13, Y13
-	VXORPS   Y12, Y12, Y12
-	VPCMPEQD Y5, Y5, Y5
-	VPSLLD   $0x10, Y5, Y5
-	SUBQ     $+4, CX
-	JL       loop1_done
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VPCMPEQD   Y5, Y5, Y5
+	VPSLLD     $0x10, Y5, Y5
+	SUBQ       $+4, CX
+	JL         loop1_done
 
 loop1:
 	VMOVUPS      (BX), Y0
@@ -1767,24 +1822,31 @@ part_store1:
 	RET
 
 rows2:
-	MOVQ     a+0(FP), AX
-	MOVQ     b+16(FP), BX
-	MOVQ     steps+40(FP), CX
-	MOVQ     next+72(FP), DX
-	MOVQ     ahead+80(FP), SI
-	MOVQ     lda+8(FP), DI
-	VXORPS   Y15, Y15, Y15
-	VXORPS   Y14, Y14, Y14
-	VXORPS   Y13, Y13, Y13
-	VXORPS   Y12, Y12, Y12
-	VXORPS   Y11, Y11, Y11
-	VXORPS   Y10, Y10, Y10
-	VXORPS   Y9, Y9, Y9
-	VXORPS   Y8, Y8, Y8
-	VPCMPEQD Y5, Y5, Y5
-	VPSLLD   $0x10, Y5, Y5
-	SUBQ     $+4, CX
-	JL       loop2_done
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
+	VPCMPEQD   Y5, Y5, Y5
+	VPSLLD     $0x10, Y5, Y5
+	SUBQ       $+4, CX
+	JL         loop2_done
 
 loop2:
 	VMOVUPS      (BX), Y0
@@ -2096,22 +2158,29 @@ part_store2:
 	RET
 
 rows3:
-	MOVQ     a+0(FP), AX
-	MOVQ     b+16(FP), BX
-	MOVQ     steps+40(FP), CX
-	MOVQ     next+72(FP), DX
-	MOVQ     ahead+80(FP), SI
-	MOVQ     lda+8(FP), DI
-	VXORPS   Y15, Y15, Y15
-	VXORPS   Y14, Y14, Y14
-	VXORPS   Y13, Y13, Y13
-	VXORPS   Y12, Y12, Y12
-	VXORPS   Y11, Y11, Y11
-	VXORPS   Y10, Y10, Y10
-	VPCMPEQD Y3, Y3, Y3
-	VPSLLD   $0x10, Y3, Y3
-	SUBQ     $+4, CX
-	JL       loop3_done
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VPCMPEQD   Y3, Y3, Y3
+	VPSLLD     $0x10, Y3, Y3
+	SUBQ       $+4, CX
+	JL         loop3_done
 
 loop3:
 	VMOVUPS      (BX), Y0
@@ -2365,25 +2434,34 @@ part_store3:
 	RET
 
 rows4:
-	MOVQ     a+0(FP), AX
-	MOVQ     b+16(FP), BX
-	MOVQ     steps+40(FP), CX
-	MOVQ     next+72(FP), DX
-	MOVQ     ahead+80(FP), SI
-	MOVQ     lda+8(FP), DI
-	LEAQ     (DI)(DI*2), R8
-	VXORPS   Y15, Y15, Y15
-	VXORPS   Y14, Y14, Y14
-	VXORPS   Y13, Y13, Y13
-	VXORPS   Y12, Y12, Y12
-	VXORPS   Y11, Y11, Y11
-	VXORPS   Y10, Y10, Y10
-	VXORPS   Y9, Y9, Y9
-	VXORPS   Y8, Y8, Y8
-	VPCMPEQD Y3, Y3, Y3
-	VPSLLD   $0x10, Y3, Y3
-	SUBQ     $+4, CX
-	JL       loop4_done
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	LEAQ       (DI)(DI*2), R8
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
+	VPCMPEQD   Y3, Y3, Y3
+	VPSLLD     $0x10, Y3, Y3
+	SUBQ       $+4, CX
+	JL         loop4_done
 
 loop4:
 	VMOVUPS      (BX), Y0
@@ -2693,27 +2771,38 @@ part_store4:
 	RET
 
 rows5:
-	MOVQ     a+0(FP), AX
-	MOVQ     b+16(FP), BX
-	MOVQ     steps+40(FP), CX
-	MOVQ     next+72(FP), DX
-	MOVQ     ahead+80(FP), SI
-	MOVQ     lda+8(FP), DI
-	LEAQ     (DI)(DI*2), R8
-	VXORPS   Y15, Y15, Y15
-	VXORPS   Y14, Y14, Y14
-	VXORPS   Y13, Y13, Y13
-	VXORPS   Y12, Y12, Y12
-	VXORPS   Y11, Y11, Y11
-	VXORPS   Y10, Y10, Y10
-	VXORPS   Y9, Y9, Y9
-	VXORPS   Y8, Y8, Y8
-	VXORPS   Y7, Y7, Y7
-	VXORPS   Y6, Y6, Y6
-	VPCMPEQD Y3, Y3, Y3
-	VPSLLD   $0x10, Y3, Y3
-	SUBQ     $+4, CX
-	JL       loop5_done
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	LEAQ       (DI)(DI*2), R8
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y6, Y6, Y6
+	VPCMPEQD   Y3, Y3, Y3
+	VPSLLD     $0x10, Y3, Y3
+	SUBQ       $+4, CX
+	JL         loop5_done
 
 loop5:
 	VMOVUPS      (BX), Y0
@@ -3079,30 +3168,43 @@ part_store5:
 	RET
 
 rows6:
-	MOVQ     a+0(FP), AX
-	MOVQ     b+16(FP), BX
-	MOVQ     steps+40(FP), CX
-	MOVQ     next+72(FP), DX
-	MOVQ     ahead+80(FP), SI
-	MOVQ     lda+8(FP), DI
-	LEAQ     (DI)(DI*2), R8
-	LEAQ     (R8)(DI*2), R9
-	VXORPS   Y15, Y15, Y15
-	VXORPS   Y14, Y14, Y14
-	VXORPS   Y13, Y13, Y13
-	VXORPS   Y12, Y12, Y12
-	VXORPS   Y11, Y11, Y11
-	VXORPS   Y10, Y10, Y10
-	VXORPS   Y9, Y9, Y9
-	VXORPS   Y8, Y8, Y8
-	VXORPS   Y7, Y7, Y7
-	VXORPS   Y6, Y6, Y6
-	VXORPS   Y5, Y5, Y5
-	VXORPS   Y4, Y4, Y4
-	VPCMPEQD Y3, Y3, Y3
-	VPSLLD   $0x10, Y3, Y3
-	SUBQ     $+4, CX
-	JL       loop6_done
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+80(FP), SI
+	MOVQ       lda+8(FP), DI
+	LEAQ       (DI)(DI*2), R8
+	LEAQ       (R8)(DI*2), R9
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y4, Y4, Y4
+	VPCMPEQD   Y3, Y3, Y3
+	VPSLLD     $0x10, Y3, Y3
+	SUBQ       $+4, CX
+	JL         loop6_done
 
 loop6:
 	VMOVUPS      (BX), Y0
@@ -3854,6 +3956,153 @@ loop2_done:
 	VHADDPS      X0, X0, X0
 	VHADDPS      X0, X0, X0
 	VMOVSS       X0, 28(AX)
+	VZEROUPPER
+	RET
+
+// func axpyF32AVX2(y *float32, a *float32, lda int, x *float32, n int, rows int)
+// Requires: AVX, FMA3
+TEXT ·axpyF32AVX2(SB), NOSPLIT, $0-48
+	MOVQ         rows+40(FP), CX
+	CMPQ         CX, $+8
+	JE           rows8
+	MOVQ         y+0(FP), AX
+	MOVQ         a+8(FP), BX
+	MOVQ         lda+16(FP), CX
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (CX)(CX*4), R8
+	LEAQ         (DX)(CX*4), R9
+	MOVQ         x+24(FP), SI
+	MOVQ         n+32(FP), DI
+	VBROADCASTSS (SI), Y0
+	SUBQ         $+32, DI
+	JL           loop1_done
+
+loop1:
+	VMOVUPS     (AX), Y8
+	VFMADD231PS (BX), Y0, Y8
+	VMOVUPS     Y8, (AX)
+	VMOVUPS     32(AX), Y9
+	VFMADD231PS 32(BX), Y0, Y9
+	VMOVUPS     Y9, 32(AX)
+	VMOVUPS     64(AX), Y10
+	VFMADD231PS 64(BX), Y0, Y10
+	VMOVUPS     Y10, 64(AX)
+	VMOVUPS     96(AX), Y11
+	VFMADD231PS 96(BX), Y0, Y11
+	VMOVUPS     Y11, 96(AX)
+	ADDQ        $+128, AX
+	ADDQ        $+128, BX
+	SUBQ        $+32, DI
+	JGE         loop1
+
+loop1_done:
+	ADDQ $+32, DI
+	SUBQ $+8, DI
+	JL   loop1_rest_done
+
+loop1_rest:
+	VMOVUPS     (AX), Y8
+	VFMADD231PS (BX), Y0, Y8
+	VMOVUPS     Y8, (AX)
+	ADDQ        $+32, AX
+	ADDQ        $+32, BX
+	SUBQ        $+8, DI
+	JGE         loop1_rest
+
+loop1_rest_done:
+	ADDQ $+8, DI
+	VZEROUPPER
+	RET
+
+rows8:
+	MOVQ         y+0(FP), AX
+	MOVQ         a+8(FP), BX
+	MOVQ         lda+16(FP), CX
+	LEAQ         (CX)(CX*2), DX
+	LEAQ         (CX)(CX*4), R8
+	LEAQ         (DX)(CX*4), R9
+	MOVQ         x+24(FP), SI
+	MOVQ         n+32(FP), DI
+	VBROADCASTSS (SI), Y0
+	VBROADCASTSS 4(SI), Y1
+	VBROADCASTSS 8(SI), Y2
+	VBROADCASTSS 12(SI), Y3
+	VBROADCASTSS 16(SI), Y4
+	VBROADCASTSS 20(SI), Y5
+	VBROADCASTSS 24(SI), Y6
+	VBROADCASTSS 28(SI), Y7
+	SUBQ         $+32, DI
+	JL           loop8_done
+
+loop8:
+	VMOVUPS     (AX), Y8
+	VFMADD231PS (BX), Y0, Y8
+	VFMADD231PS (BX)(CX*1), Y1, Y8
+	VFMADD231PS (BX)(CX*2), Y2, Y8
+	VFMADD231PS (BX)(DX*1), Y3, Y8
+	VFMADD231PS (BX)(CX*4), Y4, Y8
+	VFMADD231PS (BX)(R8*1), Y5, Y8
+	VFMADD231PS (BX)(DX*2), Y6, Y8
+	VFMADD231PS (BX)(R9*1), Y7, Y8
+	VMOVUPS     Y8, (AX)
+	VMOVUPS     32(AX), Y9
+	VFMADD231PS 32(BX), Y0, Y9
+	VFMADD231PS 32(BX)(CX*1), Y1, Y9
+	VFMADD231PS 32(BX)(CX*2), Y2, Y9
+	VFMADD231PS 32(BX)(DX*1), Y3, Y9
+	VFMADD231PS 32(BX)(CX*4), Y4, Y9
+	VFMADD231PS 32(BX)(R8*1), Y5, Y9
+	VFMADD231PS 32(BX)(DX*2), Y6, Y9
+	VFMADD231PS 32(BX)(R9*1), Y7, Y9
+	VMOVUPS     Y9, 32(AX)
+	VMOVUPS     64(AX), Y10
+	VFMADD231PS 64(BX), Y0, Y10
+	VFMADD231PS 64(BX)(CX*1), Y1, Y10
+	VFMADD231PS 64(BX)(CX*2), Y2, Y10
+	VFMADD231PS 64(BX)(DX*1), Y3, Y10
+	VFMADD231PS 64(BX)(CX*4), Y4, Y10
+	VFMADD231PS 64(BX)(R8*1), Y5, Y10
+	VFMADD231PS 64(BX)(DX*2), Y6, Y10
+	VFMADD231PS 64(BX)(R9*1), Y7, Y10
+	VMOVUPS     Y10, 64(AX)
+	VMOVUPS     96(AX), Y11
+	VFMADD231PS 96(BX), Y0, Y11
+	VFMADD231PS 96(BX)(CX*1), Y1, Y11
+	VFMADD231PS 96(BX)(CX*2), Y2, Y11
+	VFMADD231PS 96(BX)(DX*1), Y3, Y11
+	VFMADD231PS 96(BX)(CX*4), Y4, Y11
+	VFMADD231PS 96(BX)(R8*1), Y5, Y11
+	VFMADD231PS 96(BX)(DX*2), Y6, Y11
+	VFMADD231PS 96(BX)(R9*1), Y7, Y11
+	VMOVUPS     Y11, 96(AX)
+	ADDQ        $+128, AX
+	ADDQ        $+128, BX
+	SUBQ        $+32, DI
+	JGE         loop8
+
+loop8_done:
+	ADDQ $+32, DI
+	SUBQ $+8, DI
+	JL   loop8_rest_done
+
+loop8_rest:
+	VMOVUPS     (AX), Y8
+	VFMADD231PS (BX), Y0, Y8
+	VFMADD231PS (BX)(CX*1), Y1, Y8
+	VFMADD231PS (BX)(CX*2), Y2, Y8
+	VFMADD231PS (BX)(DX*1), Y3, Y8
+	VFMADD231PS (BX)(CX*4), Y4, Y8
+	VFMADD231PS (BX)(R8*1), Y5, Y8
+	VFMADD231PS (BX)(DX*2), Y6, Y8
+	VFMADD231PS (BX)(R9*1), Y7, Y8
+	VMOVUPS     Y8, (AX)
+	ADDQ        $+32, AX
+	ADDQ        $+32, BX
+	SUBQ        $+8, DI
+	JGE         loop8_rest
+
+loop8_rest_done:
+	ADDQ $+8, DI
 	VZEROUPPER
 	RET
 

@@ -19,6 +19,8 @@
 // float32 numbers meet bfloat16 ones by widening the latter, which loses nothing. cpu/avx512bf16 multiplies two bfloat16 operands
 // with the CPU's own instruction for that, which takes denormals for zero and rounds the sum of each two products.
 //
+// [Sgemm] and [Sgemv] are the general products of BLAS on the same kernels; package blas puts them in Gorgonia's place for such.
+//
 // A weight that is used more than once is best packed once (PackWeight), in the order in which the vector kernels read it: a
 // product with many rows then need not reorder it each time.
 package cpu

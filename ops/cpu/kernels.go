@@ -3,6 +3,9 @@ package cpu
 // panelCols is the width of a panel: the rows of a weight that a tile multiplies with at a time.
 const panelCols = 32
 
+// axpyRows is the number of rows that axpyF32 takes at a time.
+const axpyRows = 8
+
 // tileKernel computes c (rows, cols) = a·b, or adds it to c if add is not 0, for rows in [1, kernels.rows] and cols up to what
 // kernels.cols says. Rows of a and c are lda and ldc bytes apart. b is a part of a panel: steps of 32 elements of 32 bits, of
 // which it reads the first cols and may read as many as kernels.cols says. Nothing of a or c is touched beyond rows and cols.
@@ -26,6 +29,10 @@ type kernels struct {
 	dotF32     func(out, x *float32, ldx int, w *float32, ldw, n, rows int)
 	dotWidened func(out, x *float32, ldx int, w *uint16, ldw, n, rows int)
 	dotRows    int
+
+	// y[j] += Σ x[i]·a[i,j] for j below n, a multiple of lanes, and 1 or axpyRows rows i of a, lda bytes apart. It is nil where
+	// there is none, and with it no Sgemm and Sgemv.
+	axpyF32 func(y, a *float32, lda int, x *float32, n, rows int)
 
 	// to[32k+i] = from[i,k] for rows i below lanes, ld bytes apart, and k below steps, a multiple of lanes.
 	transpose func(to, from *uint32, ld, steps int)

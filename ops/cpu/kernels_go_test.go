@@ -21,6 +21,13 @@ var goKernels = kernels{
 		goDots(out, x, ldx, n, rows, func(j, k int) float32 { return lower(uint32(*at(w, j*ldw+2*k))) })
 	},
 	dotRows: 3,
+	axpyF32: func(y, a *float32, lda int, x *float32, n, rows int) {
+		for i := range rows {
+			for j := range n {
+				*at(y, 4*j) += *at(x, 4*i) * *at(a, i*lda+4*j)
+			}
+		}
+	},
 	transpose: func(to, from *uint32, ld, steps int) {
 		for i := range 4 {
 			for k := range steps {

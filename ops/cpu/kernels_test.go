@@ -148,6 +148,26 @@ func TestDotKernels(t *testing.T) {
 	})
 }
 
+func TestAxpyKernels(t *testing.T) {
+	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+		for _, rows := range []int{1, axpyRows} {
+			for vectors := range 11 {
+				n := vectors * k.lanes
+				lda := n + r.IntN(3)
+				x := fill(guarded[float32](t, rows, atEnd), func() float32 { return small(r) })
+				a := fill(guarded[float32](t, max((rows-1)*lda+n, 1), atEnd), func() float32 { return small(r) })
+				y := fill(guarded[float32](t, max(n, 1), atEnd), func() float32 { return small(r) })
+				want := slices.Clone(y)
+				goKernels.axpyF32(&want[0], &a[0], 4*lda, &x[0], n, rows)
+				k.axpyF32(&y[0], &a[0], 4*lda, &x[0], n, rows)
+				if !slices.Equal(y, want) {
+					t.Fatalf("%d rows of %d: got %v, want %v", rows, n, y, want)
+				}
+			}
+		}
+	})
+}
+
 func TestTransposeKernels(t *testing.T) {
 	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
 		for _, vectors := range []int{0, 1, 3} {

@@ -19,7 +19,8 @@ type job struct {
 func (j *job) work() {
 	defer func() {
 		if r := recover(); r != nil {
-			j.panicked.CompareAndSwap(nil, &r)
+			first := r // one that is allocated only here
+			j.panicked.CompareAndSwap(nil, &first)
 			j.next.Store(j.n) // no more iterations
 		}
 	}()
