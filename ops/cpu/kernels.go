@@ -32,6 +32,8 @@ type kernels struct {
 	narrow func(to *uint16, from *float32, n int)
 	// widenPanel converts steps of two bfloat16 of a panel to twice as many of float32.
 	widenPanel func(to, from *uint32, steps int)
+
+	formats *formatKernels // of weights in blocks; nil if there are none
 }
 
 // cols is the number of columns of a tile of some rows.

@@ -11,7 +11,7 @@ import (
 // workspace is the memory of a task.
 type workspace struct {
 	a, panel, wide []uint32
-	c              []float32
+	c, rows        []float32
 	dots           [4 * 4]float32
 }
 
@@ -40,10 +40,13 @@ func (g *gemm) compute(t task) {
 	s := getWorkspace()
 	defer workspaces.Put(s)
 	c, ldc := g.sums(t, s)
-	if g.w.packed == nil && t.rows <= dotStrip {
-		g.dots(t, s, c, ldc)
-	} else {
+	switch {
+	case g.w.packed != nil || t.rows > dotStrip:
 		g.tiles(t, s, c, ldc)
+	case g.w.coded.bytes != 0:
+		g.codedDots(t, s, c, ldc)
+	default:
+		g.dots(t, s, c, ldc)
 	}
 	if g.outBF16 {
 		for i := range t.rows {

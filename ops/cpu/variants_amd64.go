@@ -9,13 +9,13 @@ var (
 		lanes: 8, rows: 6, full: 2,
 		tileF32: tileF32AVX2, tileWidened: tileWidenedAVX2,
 		dotF32: dotF32AVX2, dotWidened: dotWidenedAVX2, dotRows: 2,
-		transpose: transposeAVX2, widen: widenAVX2, narrow: narrowAVX2, widenPanel: widenPanelAVX2,
+		transpose: transposeAVX2, widen: widenAVX2, narrow: narrowAVX2, widenPanel: widenPanelAVX2, formats: &formatsAVX2,
 	}
 	avx512 = kernels{
 		lanes: 16, rows: 14, full: 14,
 		tileF32: tileF32AVX512, tileWidened: tileWidenedAVX512,
 		dotF32: dotF32AVX512, dotWidened: dotWidenedAVX512, dotRows: 4,
-		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512, widenPanel: widenPanelAVX512,
+		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512, widenPanel: widenPanelAVX512, formats: &formatsAVX512,
 	}
 	avx512bf16 = withDot(avx512, tileDotAVX512BF16)
 )
@@ -28,7 +28,7 @@ func withDot(k kernels, dot tileKernel) kernels {
 // machineVariants are the levels of vector instructions that the CPU has and the operating system lets it use, least first.
 func machineVariants() []simd {
 	has := cpu.X86
-	if !has.HasAVX2 || !has.HasFMA {
+	if !has.HasAVX2 || !has.HasFMA || !has.HasF16C {
 		return nil
 	}
 	list := []simd{{"cpu/avx2", &avx2, 10}}
