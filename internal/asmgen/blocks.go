@@ -65,28 +65,16 @@ func (g *gen) broadcastHalf(at mem, to vec) {
 // q4Numbers names the table of the numbers that four bits stand for.
 const q4Numbers = "q4Numbers"
 
-func static(name string, offset int) mem {
-	return mem{Symbol: operand.Symbol{Name: name, Static: true}, Base: reg.StaticBase, Disp: offset}
-}
-
-// words writes a table.
-func (g *gen) words(name string, list ...uint32) {
-	g.StaticGlobal(name)
-	g.DataAttributes(8 | 16) // RODATA | NOPTR
-	for i, w := range list {
-		g.AddDatum(4*i, operand.U32(w))
-	}
-}
-
 // q4Constants loads, for vectors of 16 elements, the table to look four bits up in, and for those of 8 a mask of four bits and −8.
 func (g *gen) q4Constants() {
+	table := mem{Symbol: operand.Symbol{Name: q4Numbers, Static: true}, Base: reg.StaticBase}
 	if g.wide() {
-		g.VMOVUPS(static(q4Numbers, 0), g.vecs[7])
+		g.VMOVUPS(table, g.vecs[7])
 		return
 	}
 	g.ones(g.vecs[7])
 	g.VPSRLD(operand.U8(28), g.vecs[7], g.vecs[7])
-	g.VBROADCASTSS(static(q4Numbers, 0), g.vecs[6])
+	g.VBROADCASTSS(table, g.vecs[6])
 }
 
 // q4Scale loads d·table, or d and −8·d.
@@ -128,12 +116,11 @@ func (g *gen) q4Elements(at mem, c int) vec {
 
 // blocks are the kernels for weights in blocks.
 func (g *gen) blocks() {
-	var numbers []uint32
+	g.StaticGlobal(q4Numbers)
+	g.DataAttributes(8 | 16) // RODATA | NOPTR
 	for i := range 16 {
-		numbers = append(numbers, math.Float32bits(float32(i-8)))
+		g.AddDatum(4*i, operand.U32(math.Float32bits(float32(i-8))))
 	}
-	g.words(q4Numbers, numbers...)
-	g.q4Tables()
 	for _, f := range blockFormats {
 		g.blockDots(f)
 		g.blockDecode(f)
@@ -181,11 +168,7 @@ func (g *gen) blockDots(f blockFormat) {
 	g.RET()
 	for rows := 1; rows <= most; rows++ {
 		g.Label(fmt.Sprintf("rows%d", rows))
-		if f.name == "Q4" && rows == 1 && !g.wide() {
-			g.q4DotLoop()
-		} else {
-			g.blockDotLoop(f, rows)
-		}
+		g.blockDotLoop(f, rows)
 		g.dotSums(rows)
 		g.end()
 	}

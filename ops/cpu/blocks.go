@@ -129,7 +129,7 @@ func codedRows(k *kernels, w backend.Value, d int) (coded, []byte, bool) {
 }
 
 // decodeRow makes float32 of the elements of a row from one on, the first of a block, as many as to holds.
-func (c *coded) decodeRow(to []float32, row []byte, from int) {
+func (c *coded) decodeRow(s *workspace, to []float32, row []byte, from int) {
 	row = row[from/backend.BlockElements*c.bytes:]
 	whole := len(to) / backend.BlockElements
 	if whole > 0 {
@@ -139,9 +139,8 @@ func (c *coded) decodeRow(to []float32, row []byte, from int) {
 	switch {
 	case len(to) == 0:
 	case c.padded:
-		var last [backend.BlockElements]float32
-		c.decode(&last[0], &row[0], 1)
-		copy(to, last[:])
+		c.decode(&s.block[0], &row[0], 1)
+		copy(to, s.block[:])
 	default:
 		backend.Widen(to, unsafe.Slice((*backend.F16)(unsafe.Pointer(&row[0])), len(to)))
 	}
@@ -156,7 +155,7 @@ func (g *gemm) codedPanel(s *workspace, to []uint32, e, col, from int) {
 		for i := range g.k.lanes {
 			row := s.rows[i*steps:][:steps]
 			if col+j+i < g.w.n {
-				g.w.coded.decodeRow(row, g.w.codedRow(e, col+j+i), from)
+				g.w.coded.decodeRow(s, row, g.w.codedRow(e, col+j+i), from)
 			} else {
 				clear(row)
 			}
@@ -249,7 +248,7 @@ func (g *gemm) decodedDots(s *workspace, x *float32, ldx int, w []byte, rows int
 		width := (here + backend.BlockElements - 1) / backend.BlockElements * backend.BlockElements
 		for j := range n {
 			row := s.rows[j*depth:][:width]
-			g.w.coded.decodeRow(row[:here], w[j*g.w.coded.rowBytes:][:g.w.coded.rowBytes], from)
+			g.w.coded.decodeRow(s, row[:here], w[j*g.w.coded.rowBytes:][:g.w.coded.rowBytes], from)
 			clear(row[here:])
 		}
 		for i := 0; i < rows; i += g.k.dotRows {

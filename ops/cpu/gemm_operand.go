@@ -123,7 +123,7 @@ func stackedOf[A accumulator](stage, operand string, s *backend.ExpertStack, sha
 	for e := range m.blocks {
 		for i, b := range s.Expert(e) {
 			name := fmt.Sprintf("%s's expert %d, block %d", operand, e, i)
-			block, err := matrixOf[A](stage, name, b, s.Expert(0)[i].Shape()...)
+			block, err := partOf[A](stage, name, b, s.Expert(0)[i].Shape()...)
 			if err != nil {
 				return nil, err
 			}
@@ -131,6 +131,14 @@ func stackedOf[A accumulator](stage, operand string, s *backend.ExpertStack, sha
 		}
 	}
 	return m, nil
+}
+
+// partOf reads a part of a stack: a tensor or blocks.
+func partOf[A accumulator](stage, operand string, v backend.Value, shape ...int) (matrix[A], error) {
+	if q, ok := v.(*backend.BlockQuantized); ok {
+		return blockedOf[A](stage, operand, q, shape...)
+	}
+	return denseOf[A](stage, operand, v, shape...)
 }
 
 func (m *stacked[A]) row(i, lo, hi int, buf []A) []A {

@@ -13,6 +13,7 @@ type workspace struct {
 	a, panel, wide []uint32
 	c, rows        []float32
 	dots           [4 * 4]float32
+	block          [backend.BlockElements]float32
 }
 
 var workspaces sync.Pool
