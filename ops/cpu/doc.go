@@ -4,7 +4,7 @@
 //
 // Plain Go, [Go], has every stage, runs on every GOARCH and is the specification that the other variants are held to. On amd64
 // there are products, GroupedMatMul and Linear, on vector instructions for float32 and bfloat16, chosen by what the CPU has:
-// cpu/avx2 (AVX2 and FMA), cpu/avx512 (AVX-512F) and cpu/avx512bf16 (AVX-512 BF16). A variant leaves what it lacks to the next
+// cpu/avx2 (AVX2, FMA and F16C), cpu/avx512 (AVX-512F) and cpu/avx512bf16 (AVX-512 BF16). A variant leaves what it lacks to the next
 // lesser one. The environment variable MOE_CPU = go, avx2, avx512 or avx512bf16 forces a variant, as far as the CPU has it: it comes
 // first and none that needs more of the CPU is used. Without it cpu/avx512bf16 comes first only where its instruction is fast, which
 // it is not on CPUs with AMX.
@@ -15,6 +15,11 @@
 //
 // float32 numbers meet bfloat16 ones by widening the latter, which loses nothing. cpu/avx512bf16 multiplies two bfloat16 operands
 // with the CPU's own instruction for that, which takes denormals for zero and rounds the sum of each two products.
+//
+// Weights of float16 and in blocks (backend.BlockQuantized) meet float32 or bfloat16 rows by becoming float32, which loses nothing:
+// in registers for up to 2 rows (4 with AVX-512), a few rows of the weight at a time for up to 16, in panels for more. So the result
+// is that of the numbers that the weight stands for, up to the order of sums. If the scale of a block is not finite, neither are the
+// results of its row.
 //
 // A weight that is used more than once is best packed once (PackWeight), in the order in which the vector kernels read it: a
 // product with many rows then need not reorder it each time.
