@@ -178,11 +178,15 @@ func (s *source) codedRow(e, i int) []byte {
 	return b.data[(i-b.start)*s.coded.rowBytes:][:s.coded.rowBytes]
 }
 
-// codedDots computes a task of a weight in blocks, four of its rows at a time: straight from the blocks if the strip is no taller
-// than the kernel, else by way of rows of float32.
+// straightCalls is how often the kernel that reads blocks straight may be called for four rows of a weight: from more calls on it is
+// faster to make float32 of them once.
+const straightCalls = 2
+
+// codedDots computes a task of a weight in blocks, four of its rows at a time: straight from the blocks for a few rows of x, else by
+// way of rows of float32.
 func (g *gemm) codedDots(t task, s *workspace, c []float32, ldc int) {
 	x, ldx := g.paddedFloats(t, s)
-	straight := t.rows <= g.k.dotRows && (g.w.coded.padded || g.w.d%backend.BlockElements == 0)
+	straight := t.rows <= straightCalls*g.k.dotRows && (g.w.coded.padded || g.w.d%backend.BlockElements == 0)
 	for j := 0; j < t.cols; {
 		b := g.w.block(t.e, t.col+j)
 		for end := min(b.end-t.col, t.cols); j < end; {
@@ -216,13 +220,16 @@ func (g *gemm) paddedFloats(t task, s *workspace) (*float32, int) {
 	return (*float32)(unsafe.Pointer(&s.a[0])), 4 * ld
 }
 
-// straightDots computes the columns of four rows of w, or of one, for as many rows of x as the kernel takes.
+// straightDots computes the columns of four rows of w, or of one.
 func (g *gemm) straightDots(s *workspace, x *float32, ldx int, w []byte, rows int, c []float32, ldc int) {
 	n, ldw := g.codedGroup(w)
 	blocks := (g.w.d + backend.BlockElements - 1) / backend.BlockElements
-	g.w.coded.dot(&s.dots[0], x, ldx, &w[0], ldw, blocks, rows)
-	for i := range rows {
-		copy(c[i*ldc:][:n], s.dots[4*i:])
+	for i := 0; i < rows; i += g.k.dotRows {
+		some := min(g.k.dotRows, rows-i)
+		g.w.coded.dot(&s.dots[0], (*float32)(unsafe.Add(unsafe.Pointer(x), i*ldx)), ldx, &w[0], ldw, blocks, some)
+		for r := range some {
+			copy(c[(i+r)*ldc:][:n], s.dots[4*r:])
+		}
 	}
 }
 
@@ -238,16 +245,17 @@ func (g *gemm) codedGroup(w []byte) (n, ldw int) {
 // lengths that stay in the first level of cache.
 func (g *gemm) decodedDots(s *workspace, x *float32, ldx int, w []byte, rows int, c []float32, ldc int) {
 	n, _ := g.codedGroup(w)
+	const ld = depth + padWords
 	ldw := 0
 	if n > 1 {
-		ldw = 4 * depth
+		ldw = 4 * ld
 	}
-	s.rows = grown(s.rows, 4*depth)
+	s.rows = grown(s.rows, 4*ld)
 	for from := 0; from < g.w.d; from += depth {
 		here := min(depth, g.w.d-from)
 		width := (here + backend.BlockElements - 1) / backend.BlockElements * backend.BlockElements
 		for j := range n {
-			row := s.rows[j*depth:][:width]
+			row := s.rows[j*ld:][:width]
 			g.w.coded.decodeRow(s, row[:here], w[j*g.w.coded.rowBytes:][:g.w.coded.rowBytes], from)
 			clear(row[here:])
 		}
