@@ -180,7 +180,7 @@ func (s *source) codedRow(e, i int) []byte {
 
 // straightCalls is how often the kernel that reads blocks straight may be called for four rows of a weight: from more calls on it is
 // faster to make float32 of them once.
-const straightCalls = 2
+const straightCalls = 4
 
 // codedDots computes a task of a weight in blocks, four of its rows at a time: straight from the blocks for a few rows of x, else by
 // way of rows of float32.

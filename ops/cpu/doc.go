@@ -17,7 +17,7 @@
 // with the CPU's own instruction for that, which takes denormals for zero and rounds the sum of each two products.
 //
 // Weights of float16 and in blocks (backend.BlockQuantized) meet float32 or bfloat16 rows by becoming float32, which loses nothing:
-// in registers for up to 4 rows (8 with AVX-512), a few rows of the weight at a time for up to 16, in panels for more. So the result
+// in registers for up to 8 rows (16 with AVX-512), a few rows of the weight at a time for up to 16, in panels for more. So the result
 // is that of the numbers that the weight stands for, up to the order of sums. If the scale of a block is not finite, neither are the
 // results of its row.
 //
