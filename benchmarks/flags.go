@@ -57,11 +57,11 @@ func newFlags(o *options) *flag.FlagSet {
 		o.tokens, err = parseTokens(s)
 		return err
 	})
-	list("dtype", "f32", "`dtypes` of the weights: f32, bf16, f16, fp8", func(s string) (err error) {
+	list("dtype", "f32", "`dtypes` of the weights: f32, bf16, f16, fp8, q8_0, q4_0", func(s string) (err error) {
 		o.dtypes, err = parseDtypes(s)
 		return err
 	})
-	list("activations", "f32", "`dtype` of the activations: one of those", func(s string) (err error) {
+	list("activations", "f32", "`dtype` of the activations: f32, bf16, f16, fp8", func(s string) (err error) {
 		o.activations, err = parseDtype(s)
 		return err
 	})

@@ -22,7 +22,8 @@ const legend = `T tokens, H hidden width, F width of an expert, E experts here, 
 M entries of the expert map (0 without one), R rows of the plan, N routed rows (slots whose expert is here),
 S tokens and U experts that have a routed row, Q query heads, P key/value heads, D width of a head,
 C positions in the cache before the tokens, V vocabulary, L layers;
-bytes of an element: a activations (FP8 with its scales), o products (a; 4 for FP8), w experts' weights, b other weights`
+bytes of an element: a activations (FP8 with its scales), o products (a; 4 for FP8), w experts' weights, m matrices of other linear maps,
+b other weights`
 
 // goSyntax turns a formula into an expression of Go.
 var goSyntax = strings.NewReplacer("·", "*", "⌈", "ceil(", "⌉", ")")
@@ -87,7 +88,7 @@ func (p *problem) quantities() quantities {
 		"M": float64(len(p.expertMap())), "R": float64(p.planRows()),
 		"N": 0, "S": 0, "U": 0,
 		"a": p.activations.activationBytes(), "o": p.activations.product().activationBytes(),
-		"w": p.weights.weightBytes(), "b": p.weights.beside().weightBytes(),
+		"w": p.weights.weightBytes(), "b": p.weights.beside().weightBytes(), "m": p.weights.matrix().weightBytes(),
 	}
 	for _, size := range sizes {
 		q[size.letter] = float64(*size.of(s))

@@ -98,3 +98,20 @@ func TestFormulasThatCannotBeComputed(t *testing.T) {
 		}
 	}
 }
+
+func TestBytesOfBlocks(t *testing.T) {
+	for dt, want := range map[*dtype]float64{q8: 34. / 32, q4: 18. / 32} {
+		p := handProblem()
+		p.weights = dt
+		q := p.quantities()
+		if q["w"] != want || q["m"] != want || q["b"] != 2 {
+			t.Errorf("%s: w = %v, m = %v, b = %v, want %v, %v, 2", dt.name, q["w"], q["m"], q["b"], want, want)
+		}
+		if w := p.w13(); p.err != nil || w.MemSize() != uintptr(2*2*7*dt.format.RowBytes(130)) {
+			t.Errorf("%s: w13 is %v of %d bytes, error %v", dt.name, w, w.MemSize(), p.err)
+		}
+		if w := p.matrix("q", 3, 130); p.err != nil || w.MemSize() != uintptr(3*dt.format.RowBytes(130)) {
+			t.Errorf("%s: a matrix is %v of %d bytes, error %v", dt.name, w, w.MemSize(), p.err)
+		}
+	}
+}

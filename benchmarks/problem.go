@@ -65,7 +65,13 @@ func newRandom(d backend.Device, dt *dtype, amplitude float32, dims ...int) (bac
 	if err := dt.fill(v, amplitude); err != nil {
 		return nil, err
 	}
-	return backend.To(d, v)
+	if !dt.blocks {
+		return backend.To(d, v)
+	}
+	if d != backend.Host {
+		return nil, fmt.Errorf("weights of %s are for the CPU only: %w", dt.name, backend.ErrUnsupported)
+	}
+	return ops.QuantizeBlocks(v, dt.format)
 }
 
 // ints is a tensor of int32.

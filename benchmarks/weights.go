@@ -56,7 +56,7 @@ func (p *problem) factor(name string, make func() (backend.Value, error)) backen
 // matrix is a weight of a linear map outside the experts.
 func (p *problem) matrix(name string, dims ...int) backend.Value {
 	return p.factor(name, func() (backend.Value, error) {
-		return newRandom(p.device, p.weights.beside(), weightAmplitude, dims...)
+		return newRandom(p.device, p.weights.matrix(), weightAmplitude, dims...)
 	})
 }
 

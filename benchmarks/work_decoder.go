@@ -17,9 +17,9 @@ const (
 var decoderWorks = []work{
 	{
 		name: "linear", what: "the product with one matrix (Q·D,H), an attention's query projection",
-		variant: asked[backend.Linear], weights: plainDtypes, activations: plainDtypes,
+		variant: asked[backend.Linear], weights: matrixDtypes, activations: plainDtypes,
 		flops: "2·T·H·Q·D",
-		bytes: "H·Q·D·b + T·(H + Q·D)·a",
+		bytes: "H·Q·D·m + T·(H + Q·D)·a",
 		setup: func(p *problem) func() error {
 			return p.op(binary(ops.Linear), p.rows(p.tokens, p.shape.H), p.matrix("q", p.shape.Q*p.shape.D, p.shape.H))
 		},

@@ -12,7 +12,8 @@ import (
 //	out[t] = x[t] · wᵀ
 //
 // x is (T,D), w (N,D) in the layout of the checkpoints, out (T,N) of x's dtype; float32, float64, BFloat16 or Float16 (float64
-// only with float64). w may be a *tensor.Dense or a backend.Packed (see Pack). Sums run in float32 (float64 for float64).
+// only with float64). w may be a *tensor.Dense, a backend.BlockQuantized (see QuantizeBlocks) or another backend.Packed (see Pack).
+// Sums run in float32 (float64 for float64).
 func Linear(x, w *gorgonia.Node) (*gorgonia.Node, error) { return apply(linear{}, x, w) }
 
 // EvalLinear is Linear on values, without a graph.

@@ -28,7 +28,12 @@ func main() {
 	narrow.common()
 	wide.common()
 	bf16.tile(dotBF16)
-	for name, g := range map[string]*gen{"avx2": narrow, "avx512": wide, "avx512bf16": bf16} {
+	narrowBlocks, wideBlocks := newGen("AVX2", 8), newGen("AVX512", 16)
+	narrowBlocks.blocks()
+	wideBlocks.blocks()
+	for name, g := range map[string]*gen{
+		"avx2": narrow, "avx512": wide, "avx512bf16": bf16, "blocks_avx2": narrowBlocks, "blocks_avx512": wideBlocks,
+	} {
 		if err := g.save(filepath.Join(*dir, name+"_amd64")); err != nil {
 			log.Fatal(err)
 		}

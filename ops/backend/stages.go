@@ -51,8 +51,8 @@ type (
 		Permute(rows, x Value, p *Plan) error
 	}
 	// GroupedMatMul multiplies rows with their experts' matrices: out[r] = rows[r] · w[RowExpert[r]]ᵀ, zero for padding;
-	// rows (R,D), w (E,N,D), out (R,N). The kinds of rows are F and Quantized, those of w are F, Quantized, ExpertStack
-	// and the backend's own Packed.
+	// rows (R,D), w (E,N,D), out (R,N). The kinds of rows are F and Quantized, those of w are F, Quantized, BlockQuantized,
+	// ExpertStack of F or BlockQuantized, and the backend's own Packed.
 	GroupedMatMul interface {
 		GroupedMatMul(out, rows, w Value, p *Plan) error
 	}
@@ -94,7 +94,7 @@ type (
 	Attention interface {
 		Attention(out, q Value, c *KVCache, positions Value, window int) error
 	}
-	// Linear is a product without bias: out = x · wᵀ; x (T,D) F, w (N,D) F or the backend's own Packed, out (T,N).
+	// Linear is a product without bias: out = x · wᵀ; x (T,D) F, w (N,D) F, BlockQuantized or the backend's own Packed, out (T,N).
 	Linear interface {
 		Linear(out, x, w Value) error
 	}

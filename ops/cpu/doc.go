@@ -4,7 +4,7 @@
 //
 // Plain Go, [Go], has every stage, runs on every GOARCH and is the specification that the other variants are held to. On amd64
 // and arm64 there are products, GroupedMatMul and Linear, on vector instructions for float32 and bfloat16. On amd64 they are
-// chosen by what the CPU has: cpu/avx2 (AVX2 and FMA), cpu/avx512 (AVX-512F) and cpu/avx512bf16 (AVX-512 BF16). On arm64 they are
+// chosen by what the CPU has: cpu/avx2 (AVX2, FMA and F16C), cpu/avx512 (AVX-512F) and cpu/avx512bf16 (AVX-512 BF16). On arm64 they are
 // cpu/neon, which is tested under an emulator only and whose speed is not measured. A variant leaves what it lacks to the next
 // lesser one.
 //
@@ -20,6 +20,11 @@
 // with the CPU's own instruction for that, which takes denormals for zero and rounds the sum of each two products.
 //
 // [Sgemm] and [Sgemv] are the general products of BLAS on the same kernels; package blas puts them in Gorgonia's place for such.
+//
+// Weights of float16 and in blocks (backend.BlockQuantized) meet float32 or bfloat16 rows by becoming float32, which loses nothing:
+// in registers for up to 8 rows (16 with AVX-512), a few rows of the weight at a time for up to 16, in panels for more. So the result
+// is that of the numbers that the weight stands for, up to the order of sums. If the scale of a block is not finite, neither are the
+// results of its row.
 //
 // A weight that is used more than once is best packed once (PackWeight), in the order in which the vector kernels read it: a
 // product with many rows then need not reorder it each time.

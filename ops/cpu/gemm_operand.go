@@ -24,6 +24,8 @@ func matrixOf[A accumulator](stage, operand string, v backend.Value, shape ...in
 		return denseOf[A](stage, operand, v, shape...)
 	case *backend.Quantized:
 		return scaledOf[A](stage, operand, v, shape...)
+	case *backend.BlockQuantized:
+		return blockedOf[A](stage, operand, v, shape...)
 	case *backend.ExpertStack:
 		return stackedOf[A](stage, operand, v, shape...)
 	}
@@ -34,7 +36,8 @@ func matrixOf[A accumulator](stage, operand string, v backend.Value, shape ...in
 func checkOperands(stage string, operands ...backend.Value) error {
 	for _, v := range operands {
 		q, ok := v.(*backend.Quantized)
-		if v == nil || ok && (q == nil || q.Codes == nil || q.Scales == nil) {
+		b, inBlocks := v.(*backend.BlockQuantized)
+		if v == nil || inBlocks && b == nil || ok && (q == nil || q.Codes == nil || q.Scales == nil) {
 			return fmt.Errorf("%s: an operand is nil: %w", stage, backend.ErrValue)
 		}
 	}
@@ -102,7 +105,7 @@ func (m *scaled[A]) row(i, lo, hi int, buf []A) []A {
 
 // stacked is a backend.ExpertStack.
 type stacked[A accumulator] struct {
-	blocks [][]*dense[A] // [expert][block]
+	blocks [][]matrix[A] // [expert][block]
 	starts []int         // the first row of each block
 	rows   int           // of each expert
 }
@@ -111,7 +114,7 @@ func stackedOf[A accumulator](stage, operand string, s *backend.ExpertStack, sha
 	if err := checkShape(stage, operand, s, shape...); err != nil {
 		return nil, err
 	}
-	m := &stacked[A]{blocks: make([][]*dense[A], shape[0]), rows: shape[1]}
+	m := &stacked[A]{blocks: make([][]matrix[A], shape[0]), rows: shape[1]}
 	start := 0
 	for _, b := range s.Expert(0) {
 		m.starts = append(m.starts, start)
@@ -120,7 +123,7 @@ func stackedOf[A accumulator](stage, operand string, s *backend.ExpertStack, sha
 	for e := range m.blocks {
 		for i, b := range s.Expert(e) {
 			name := fmt.Sprintf("%s's expert %d, block %d", operand, e, i)
-			block, err := denseOf[A](stage, name, b, s.Expert(0)[i].Shape()...)
+			block, err := partOf[A](stage, name, b, s.Expert(0)[i].Shape()...)
 			if err != nil {
 				return nil, err
 			}
@@ -128,6 +131,14 @@ func stackedOf[A accumulator](stage, operand string, s *backend.ExpertStack, sha
 		}
 	}
 	return m, nil
+}
+
+// partOf reads a part of a stack: a tensor or blocks.
+func partOf[A accumulator](stage, operand string, v backend.Value, shape ...int) (matrix[A], error) {
+	if q, ok := v.(*backend.BlockQuantized); ok {
+		return blockedOf[A](stage, operand, q, shape...)
+	}
+	return denseOf[A](stage, operand, v, shape...)
 }
 
 func (m *stacked[A]) row(i, lo, hi int, buf []A) []A {

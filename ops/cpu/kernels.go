@@ -44,6 +44,8 @@ type kernels struct {
 	// out[i] = silu(gate[i])·up[i] and to[i] += a·x[i] for n elements, a multiple of lanes. out may be gate or up.
 	swiglu    func(gate, up, out *float32, n int)
 	addScaled func(to, x *float32, a float32, n int)
+
+	formats *formatKernels // of weights in blocks; nil if there are none
 }
 
 // cols is the number of columns of a tile of some rows.

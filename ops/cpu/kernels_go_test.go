@@ -10,7 +10,7 @@ import (
 // goKernels are the kernels in plain Go, word by word what the type kernels says of each: the specification of those in assembly,
 // and a way to test on any GOARCH how products are cut.
 var goKernels = kernels{
-	lanes: 4, rows: 5, full: 3, prefetch: 3,
+	lanes: 4, rows: 5, full: 3, prefetch: 3, formats: &goFormats,
 	tileF32:     goTile(func(a, b uint32) float32 { return math.Float32frombits(a) * math.Float32frombits(b) }),
 	tileDot:     goTile(func(a, b uint32) float32 { return lower(a)*lower(b) + upper(a)*upper(b) }),
 	tileWidened: goTileWidened,

@@ -6,8 +6,8 @@ import (
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-// Linear implements backend.Linear: out = x · wᵀ for x (T,D), w (N,D) and out (T,N). x and w are F or Quantized, out is F, in
-// any mixture. Operands are widened first; the sums run in float32, in float64 where x or w are float64, and are rounded to
+// Linear implements backend.Linear: out = x · wᵀ for x (T,D), w (N,D) and out (T,N). x and w are F or Quantized, w may also be
+// BlockQuantized, out is F, in any mixture. Operands are widened first; the sums run in float32, in float64 where x or w are float64, and are rounded to
 // out's dtype. A row's result is the same whatever other rows there are.
 func (Go) Linear(out, x, w backend.Value) error {
 	if err := checkOperands("linear", out, x, w); err != nil {

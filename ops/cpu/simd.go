@@ -6,8 +6,8 @@ import (
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-// simd is the backend of one level of vector instructions: the products of float32 and bfloat16. It declines all else, and
-// what does not fit together, which plain Go then computes or puts into words.
+// simd is the backend of one level of vector instructions: the products of float32 and bfloat16 with weights of these, of float16
+// or in blocks. It declines all else, and what does not fit together, which plain Go then computes or puts into words.
 type simd struct {
 	name string
 	k    *kernels
@@ -27,8 +27,8 @@ func (s simd) PackWeight(w backend.Value) (backend.Packed, error) {
 	return pack(s.k, w)
 }
 
-// Linear implements backend.Linear for x, w and out of float32 or bfloat16, in any mixture; w may be packed. Sums run in
-// float32.
+// Linear implements backend.Linear for x, w and out of float32 or bfloat16, in any mixture; w may be packed, float16 or
+// BlockQuantized. Sums run in float32.
 func (s simd) Linear(out, x, w backend.Value) error {
 	g := getGEMM(s.k)
 	defer g.put()
@@ -40,8 +40,8 @@ func (s simd) Linear(out, x, w backend.Value) error {
 	return nil
 }
 
-// GroupedMatMul implements backend.GroupedMatMul for rows, w and out of float32 or bfloat16, in any mixture; w may be packed or
-// a stack. Sums run in float32.
+// GroupedMatMul implements backend.GroupedMatMul for rows, w and out of float32 or bfloat16, in any mixture; w may be packed,
+// float16, BlockQuantized or a stack. Sums run in float32.
 func (s simd) GroupedMatMul(out, rows, w backend.Value, p *backend.Plan) error {
 	g := getGEMM(s.k)
 	defer g.put()
@@ -53,6 +53,6 @@ func (s simd) GroupedMatMul(out, rows, w backend.Value, p *backend.Plan) error {
 }
 
 func (s simd) decline(stage string, x, w backend.Value) error {
-	return fmt.Errorf("%s: %s takes matrices that fit, of float32 or bfloat16 and without a dimension of 0, got %T and %T: %w",
+	return fmt.Errorf("%s: %s takes matrices that fit, of float32 or bfloat16 (w also of float16 or blocks) and without a dimension of 0, got %T and %T: %w",
 		stage, s.name, x, w, backend.ErrUnsupported)
 }

@@ -87,7 +87,7 @@ func (g *gemm) put() {
 
 // operands sets the operands and tells whether they are such as g can multiply.
 func (g *gemm) operands(out, x, w backend.Value) bool {
-	if out == nil || x == nil || w == nil || !g.w.set(w) {
+	if out == nil || x == nil || w == nil || !g.w.set(w) && !g.w.setCoded(g.k, w) {
 		return false
 	}
 	var ok bool

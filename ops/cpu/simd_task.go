@@ -11,8 +11,9 @@ import (
 // workspace is the memory of a task.
 type workspace struct {
 	a, panel, wide []uint32
-	c              []float32
+	c, rows        []float32
 	dots           [4 * 4]float32
+	block          [backend.BlockElements]float32
 }
 
 var workspaces sync.Pool
@@ -74,10 +75,13 @@ func (g *gemm) gate(t task, s *workspace) {
 
 // multiply computes the columns of w that t names.
 func (g *gemm) multiply(t task, s *workspace, c []float32, ldc int) {
-	if g.w.packed == nil && t.rows <= dotStrip {
-		g.dots(t, s, c, ldc)
-	} else {
+	switch {
+	case g.w.packed != nil || t.rows > dotStrip:
 		g.tiles(t, s, c, ldc)
+	case g.w.coded.bytes != 0:
+		g.codedDots(t, s, c, ldc)
+	default:
+		g.dots(t, s, c, ldc)
 	}
 }
 

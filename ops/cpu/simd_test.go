@@ -140,7 +140,7 @@ func TestVectorProductsDecline(t *testing.T) {
 	s := simd{"cpu/kernels in go", &goKernels, 0}
 	for name, c := range map[string]struct{ out, x, w backend.Value }{
 		"float64":            {f32(3, 7), filled(tensor.Float64, 3, 5), f32(7, 5)},
-		"float16":            {f32(3, 7), f32(3, 5), filled(backend.Float16, 7, 5)},
+		"float16":            {f32(3, 7), filled(backend.Float16, 3, 5), f32(7, 5)},
 		"an empty dimension": {f32(3, 7), f32(3, 0), f32(7, 0)},
 		"another width":      {f32(3, 7), f32(3, 6), f32(7, 5)},
 		"a stack":            {f32(3, 7), f32(3, 5), f32(1, 7, 5)},

@@ -86,6 +86,10 @@ func (g *gemm) panelPart(t task, s *workspace, col, from, steps int) []uint32 {
 		return g.w.packed.data[t.matrix][col*g.w.steps+from*panelCols:][:steps*panelCols]
 	}
 	s.panel = grown(s.panel, steps*panelCols)
+	if g.w.coded.bytes != 0 {
+		g.codedPanel(s, s.panel, t.matrix, col, from)
+		return s.panel
+	}
 	g.w.panel(g.k, s.panel, t.matrix, col, from)
 	return s.panel
 }

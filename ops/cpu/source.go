@@ -20,6 +20,7 @@ type source struct {
 	steps          int // of a panel
 
 	packed *panels
+	coded  coded   // if its rows are blocks
 	blocks []block // each matrix's from top to bottom, the matrices one after the other
 	each   int     // blocks of a matrix
 }

@@ -27,7 +27,7 @@ func TestMutantsFail(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("MOE_SEED=%d repeats this run", seed)
-	for _, m := range slices.Concat(routingMutants, expertMutants, numericMutants, decoderMutants, packMutants, conductMutants) {
+	for _, m := range slices.Concat(routingMutants, expertMutants, numericMutants, decoderMutants, packMutants, blockMutants(), conductMutants) {
 		t.Run(m.stage+"/"+m.name, func(t *testing.T) {
 			found, err := firstFailure(m, seed)
 			if err == nil {

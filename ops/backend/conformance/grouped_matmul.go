@@ -120,6 +120,10 @@ func (g *grouped) poisonRows(rows ...int) {
 
 // poisonWeight makes element at of the weight NaN.
 func (g *grouped) poisonWeight(at int) {
+	if q, ok := g.w.(*backend.BlockQuantized); ok {
+		poisonBlock(q, g.y, at)
+		return
+	}
 	g.y.f[at] = math.NaN()
 	for _, part := range leaves(g.w) { // of a stack its blocks, of a quantized weight the codes before the scales
 		n := backend.Elements(part.Shape())

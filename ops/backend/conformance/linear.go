@@ -49,6 +49,7 @@ func linearChecks(s backend.Linear) []check {
 			}},
 		)
 	}
+	checks = append(checks, blockLinearChecks(call)...)
 	return append(checks,
 		check{"views", func(e *env) error {
 			x, w := e.floats(tensor.Float32, normal, 5, 7), e.floats(tensor.Float32, normal, 3, 7)

@@ -136,6 +136,10 @@ func leaves(v backend.Value) []*tensor.Dense {
 		return all
 	case *tensor.Dense:
 		return []*tensor.Dense{v}
+	case *backend.BlockQuantized:
+		if len(v.Bytes()) > 0 {
+			return []*tensor.Dense{tensor.New(tensor.WithBacking(v.Bytes()))}
+		}
 	}
 	return nil
 }

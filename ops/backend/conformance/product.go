@@ -108,5 +108,6 @@ func groupedCombinations() []combination {
 			combination{rows, weight, dt},
 		)
 	}
-	return append(list, combination{rows, stacked(backend.BFloat16, 0.5, 0.5), backend.BFloat16})
+	list = append(list, combination{rows, stacked(backend.BFloat16, 0.5, 0.5), backend.BFloat16})
+	return append(list, blockCombinations()...)
 }
