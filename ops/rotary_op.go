@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -49,7 +50,7 @@ func (s rotary) infer(in []operand) (operand, error) {
 	if err := checkPositions("rotary", pos, x.shape[0]); err != nil {
 		return operand{}, err
 	}
-	return operand{dtype: x.dtype, shape: x.shape.Clone()}, nil
+	return operand{dtype: x.dtype, shape: slices.Clone(x.shape)}, nil
 }
 
 func checkPositions(name string, pos operand, tokens int) error {
