@@ -63,11 +63,19 @@ func DeviceOf(v Value) Device {
 	return Host
 }
 
+// wholeOn reports whether v is on d with all its parts.
+func wholeOn(d Device, v Value) bool {
+	if c, ok := v.(Composite); ok {
+		return !slices.ContainsFunc(c.Parts(), func(p Value) bool { return !wholeOn(d, p) })
+	}
+	return DeviceOf(v) == d
+}
+
 // To copies v to the device d, part by part; a value that is there already is returned as it is. A packed value that moves is
 // unpacked, for its order of memory suits the device that it leaves.
 func To(d Device, v Value) (Value, error) {
 	if c, ok := v.(Composite); ok {
-		if DeviceOf(c) == d && d == Host {
+		if wholeOn(d, c) {
 			return c, nil
 		}
 		parts := slices.Clone(c.Parts())

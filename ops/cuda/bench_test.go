@@ -8,6 +8,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/gorgonia/moe/layers"
 	"github.com/gorgonia/moe/ops"
 	"github.com/gorgonia/moe/ops/backend"
 )
@@ -81,6 +82,26 @@ func BenchmarkTapeMachine(b *testing.B) {
 		b.StartTimer()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*count), "ns/op-of-graph")
+}
+
+// BenchmarkLayer is the host's cost of a layer of small weights, from router to sum, with a node for each stage.
+func BenchmarkLayer(b *testing.B) {
+	d := testDevice(b)
+	l, x := newLayer(b, layers.FusionNone)
+	m := must(newTaped(must(l.To(d))(b), must(d.Upload(x))(b)))(b)
+	defer m.Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := m.RunAll(); err != nil {
+			b.Fatal(err)
+		}
+		b.StopTimer()
+		m.Reset()
+		if err := d.Sync(); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+	}
 }
 
 // BenchmarkReplay is the cost of one kernel of a replayed graph of 1000, on the GPU's clock as on the host's.

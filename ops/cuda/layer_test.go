@@ -113,6 +113,28 @@ func TestLayerRunsKeepMemoryFlat(t *testing.T) {
 	}
 }
 
+// TestLayerMakesItsTablesOnce wants no run after the first to make a table of a stack of weights, so that it can be captured.
+func TestLayerMakesItsTablesOnce(t *testing.T) {
+	d := testDevice(t)
+	d.collectGarbage()
+	before := tables(d)
+	l, x := newLayer(t, layers.FusionNone)
+	m := must(newTaped(must(l.To(d))(t), must(d.Upload(x))(t)))(t)
+	defer m.Close()
+	if err := errors.Join(m.run(), m.run()); err != nil {
+		t.Fatal(err)
+	}
+	if n := tables(d) - before; n != 2 {
+		t.Errorf("%d tables for the two weights", n)
+	}
+	g := must(Capture(d, m.run))(t)
+	defer g.Close()
+	if err := errors.Join(g.Replay(), d.Sync()); err != nil {
+		t.Error(err)
+	}
+	runtime.KeepAlive(l)
+}
+
 // TestManyGoroutinesShareALayer has 64 goroutines run one layer, each in a graph of its own.
 func TestManyGoroutinesShareALayer(t *testing.T) {
 	d := computingDevice(t)
