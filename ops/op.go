@@ -28,7 +28,7 @@ type stage interface {
 	name() string
 	spec() string
 	// infer checks the inputs and gives the output's dtype and shape. It serves the graph (inputs without values) and the
-	// run (with values), so that both find the same errors.
+	// run (with values), so that both find the same errors. The shape may be an input's own.
 	infer(in []operand) (operand, error)
 	// run computes out from in, all on dev. out has what infer said and overlaps no input.
 	run(dev backend.Device, out backend.Value, in []backend.Value) error
@@ -65,6 +65,7 @@ func apply(s stage, inputs ...*gorgonia.Node) (*gorgonia.Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	out.shape = slices.Clone(out.shape)
 	n, err := gorgonia.ApplyOp(&op{stage: s, in: in, out: out}, inputs...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.name(), err)
@@ -103,7 +104,7 @@ func (o *op) InferShape(dims ...gorgonia.DimSizer) (tensor.Shape, error) {
 		in[i] = operand{dtype: o.in[i].dtype, shape: s}
 	}
 	out, err := o.infer(in)
-	return out.shape, err
+	return slices.Clone(out.shape), err
 }
 
 // Do implements gorgonia.Op.

@@ -2,7 +2,6 @@ package ops
 
 import (
 	"fmt"
-	"slices"
 
 	"gorgonia.org/gorgonia"
 
@@ -45,7 +44,7 @@ func (s rmsNorm) infer(in []operand) (operand, error) {
 	if err := wantDtype("rmsnorm", "w", w, floats...); err != nil {
 		return operand{}, err
 	}
-	return operand{dtype: x.dtype, shape: slices.Clone(x.shape)}, nil
+	return operand{dtype: x.dtype, shape: x.shape}, nil
 }
 
 func (s rmsNorm) run(dev backend.Device, out backend.Value, in []backend.Value) error {

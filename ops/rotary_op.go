@@ -2,7 +2,6 @@ package ops
 
 import (
 	"fmt"
-	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -50,7 +49,7 @@ func (s rotary) infer(in []operand) (operand, error) {
 	if err := checkPositions("rotary", pos, x.shape[0]); err != nil {
 		return operand{}, err
 	}
-	return operand{dtype: x.dtype, shape: slices.Clone(x.shape)}, nil
+	return operand{dtype: x.dtype, shape: x.shape}, nil
 }
 
 func checkPositions(name string, pos operand, tokens int) error {

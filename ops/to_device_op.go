@@ -2,7 +2,6 @@ package ops
 
 import (
 	"fmt"
-	"slices"
 
 	"gorgonia.org/gorgonia"
 
@@ -49,7 +48,7 @@ func (s toDevice) infer(in []operand) (operand, error) {
 	if c, ok := x.value.(*backend.KVCache); ok && backend.DeviceOf(c) != s.device {
 		return operand{}, fmt.Errorf("todevice: x is a %v, want it on %v from the start: %w", c, s.device, backend.ErrValue)
 	}
-	return operand{dtype: x.dtype, shape: slices.Clone(x.shape)}, nil
+	return operand{dtype: x.dtype, shape: x.shape}, nil
 }
 
 func (s toDevice) make(_ backend.Device, _ operand, in []backend.Value, _ backend.Value) (backend.Value, error) {

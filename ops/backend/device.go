@@ -19,7 +19,8 @@ type Device interface {
 
 	// Kind is what backends register for: "cpu", "cuda".
 	Kind() string
-	// New allocates a contiguous value with undefined contents. Every dimension is ≥ 0.
+	// New allocates a contiguous value with undefined contents. Every dimension is ≥ 0. The shape stays the caller's: New
+	// copies what it keeps of it.
 	New(dt tensor.Dtype, shape tensor.Shape) (Value, error)
 	// Upload copies a host *tensor.Dense (contiguous, row-major) here.
 	Upload(v Value) (Value, error)
