@@ -59,6 +59,16 @@ func Backends(kind string) []Backend {
 	return out
 }
 
+// observer is what Observe installed, nil if there is nothing.
+var observer atomic.Pointer[func(stage string, b Backend)]
+
+// Observe has f called after each stage that Dispatch has run, with the stage's name and the backend that took it, until stop is
+// called. It is for measurements and tests: one observer at a time, the last one installed. f must be safe for concurrent use.
+func Observe(f func(stage string, b Backend)) (stop func()) {
+	observer.Store(&f)
+	return func() { observer.CompareAndSwap(&f, nil) }
+}
+
 // Dispatch calls the stage S of the best backend for d that has it and does not decline with ErrUnsupported. The stage's
 // name is for the error that says nobody took it.
 func Dispatch[S any](d Device, stage string, call func(S) error) error {
@@ -74,7 +84,13 @@ func Dispatch[S any](d Device, stage string, call func(S) error) error {
 			continue
 		}
 		err := call(s)
-		if err == nil || !errors.Is(err, ErrUnsupported) {
+		if err == nil {
+			if f := observer.Load(); f != nil {
+				(*f)(stage, r.backend)
+			}
+			return nil
+		}
+		if !errors.Is(err, ErrUnsupported) {
 			return err
 		}
 		declined = errors.Join(declined, fmt.Errorf("%s: %w", r.backend.Name(), err))
