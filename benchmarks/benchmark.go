@@ -60,6 +60,10 @@ func (b *benchmark) measure(o *options) (*record, error) {
 	if err != nil {
 		return nil, err
 	}
+	variant, err := b.work.variant(run)
+	if err != nil {
+		return nil, err
+	}
 	runs := []func() error{run}
 	if !b.work.host {
 		for range o.backend.sets(bytes) - 1 {
@@ -79,7 +83,7 @@ func (b *benchmark) measure(o *options) (*record, error) {
 	r.Work, r.Shape, r.Tokens, r.Dtype = b.work.name, b.shape.name, b.tokens, b.dtypeName()
 	r.Packed = p.pack && len(b.work.weights) > 0
 	r.Activations, r.Routing = o.activations.name, o.routing.name
-	r.Backend, r.Variant = p.device.String(), b.work.variant(p.device.Kind())
+	r.Backend, r.Variant = p.device.String(), variant
 	r.GFLOPS, r.GBS = flops/t.median, bytes/t.median
 	return r, nil
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 
 	"gorgonia.org/gorgonia"
 
@@ -15,8 +16,9 @@ import (
 type work struct {
 	name string
 	what string
-	// variant names the code that does the work on a kind of device.
-	variant func(kind string) string
+	// stage is the one whose backend is reported as the code that does the work. A work of other software has none.
+	stage string
+	peer  string // that software
 	// weights lists the dtypes that the work's weights may have. A work without weights has none; it is measured once,
 	// whatever -dtype says.
 	weights []*dtype
@@ -72,22 +74,28 @@ func names[T any](list []T, name func(T) string) string {
 	return strings.Join(s, ", ")
 }
 
-// asked names the backend that is asked first for the stage S.
-func asked[S any](kind string) string {
-	for _, b := range backend.Backends(kind) {
-		if _, ok := b.(S); ok {
-			return b.Name()
+// variant runs the work once and names the backends that took its stage. The fused stage of the experts falls to the products
+// where nobody takes it.
+func (w *work) variant(run func() error) (string, error) {
+	if w.stage == "" {
+		return w.peer, run()
+	}
+	var lock sync.Mutex
+	took := make(map[string][]string) // names by stage
+	stop := backend.Observe(func(stage string, b backend.Backend) {
+		lock.Lock()
+		defer lock.Unlock()
+		if !slices.Contains(took[stage], b.Name()) {
+			took[stage] = append(took[stage], b.Name())
 		}
+	})
+	defer stop()
+	err := run()
+	names := took[w.stage]
+	if names == nil && w.stage == "experts" {
+		names = took["groupedmatmul"]
 	}
-	return "none"
-}
-
-// askedExperts names the backend of the fused stage, that of GroupedMatMul where nobody has it.
-func askedExperts(kind string) string {
-	if name := asked[backend.Experts](kind); name != "none" {
-		return name
-	}
-	return asked[backend.GroupedMatMul](kind)
+	return strings.Join(names, ", "), err
 }
 
 // op is one op over values, run as a TapeMachine runs it: from the second time on it writes over its own output.

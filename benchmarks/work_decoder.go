@@ -4,7 +4,6 @@ import (
 	"gorgonia.org/gorgonia"
 
 	"github.com/gorgonia/moe/ops"
-	"github.com/gorgonia/moe/ops/backend"
 )
 
 // Hyper-parameters of Mixtral.
@@ -17,7 +16,7 @@ const (
 var decoderWorks = []work{
 	{
 		name: "linear", what: "the product with one matrix (Q·D,H), an attention's query projection",
-		variant: asked[backend.Linear], weights: matrixDtypes, activations: plainDtypes,
+		stage: "linear", weights: matrixDtypes, activations: plainDtypes,
 		flops: "2·T·H·Q·D",
 		bytes: "H·Q·D·m + T·(H + Q·D)·a",
 		setup: func(p *problem) func() error {
@@ -26,7 +25,7 @@ var decoderWorks = []work{
 	},
 	{
 		name: "embedding", what: "T rows of a table (V,H), far from each other",
-		variant: asked[backend.Embedding], weights: plainDtypes, activations: plainDtypes,
+		stage: "embedding", weights: plainDtypes, activations: plainDtypes,
 		bytes: "T·H·(b + a) + 4·T",
 		setup: func(p *problem) func() error {
 			ids := make([]int32, p.tokens)
@@ -39,7 +38,7 @@ var decoderWorks = []work{
 	},
 	{
 		name: "rotary", what: "rotary positions of the queries (T,Q·D)",
-		variant: asked[backend.Rotary], activations: plainDtypes,
+		stage: "rotary", activations: plainDtypes,
 		bytes: "2·T·Q·D·a + 4·T",
 		setup: func(p *problem) func() error {
 			rotary := func(x, at *node) (*node, error) { return ops.Rotary(x, at, p.shape.D, rotaryBase) }
@@ -48,7 +47,7 @@ var decoderWorks = []work{
 	},
 	{
 		name: "cacheappend", what: "the tokens' keys and values into an f32 cache",
-		variant: asked[backend.CacheAppend], activations: plainDtypes,
+		stage: "cacheappend", activations: plainDtypes,
 		bytes: "2·T·P·D·(a + 4) + 4·T",
 		setup: func(p *problem) func() error {
 			width := p.shape.P * p.shape.D
@@ -58,7 +57,7 @@ var decoderWorks = []work{
 	},
 	{
 		name: "attention", what: "grouped-query attention of the tokens to an f32 cache of C + T positions",
-		variant: asked[backend.Attention], activations: plainDtypes,
+		stage: "attention", activations: plainDtypes,
 		flops: "4·Q·D·(T·C + T·(T + 1)/2)",
 		bytes: "8·(C + T)·P·D + 2·T·Q·D·a + 4·T",
 		setup: func(p *problem) func() error {

@@ -11,7 +11,7 @@ import (
 var expertWorks = []work{
 	{
 		name: "groupedmatmul-w13", what: "each expert's rows times its w1 and w3: (R,H) to (R,2F)",
-		variant: asked[backend.GroupedMatMul], weights: expertDtypes, activations: allDtypes,
+		stage: "groupedmatmul", weights: expertDtypes, activations: allDtypes,
 		flops: "4·N·H·F",
 		bytes: "2·U·F·H·w + N·H·a + 2·R·F·o",
 		setup: func(p *problem) func() error {
@@ -20,7 +20,7 @@ var expertWorks = []work{
 	},
 	{
 		name: "groupedmatmul-w2", what: "each expert's rows times its w2: (R,F) to (R,H)",
-		variant: asked[backend.GroupedMatMul], weights: expertDtypes, activations: allDtypes,
+		stage: "groupedmatmul", weights: expertDtypes, activations: allDtypes,
 		flops: "2·N·H·F",
 		bytes: "U·F·H·w + N·F·a + R·H·o",
 		setup: func(p *problem) func() error {
@@ -29,7 +29,7 @@ var expertWorks = []work{
 	},
 	{
 		name: "groupedmatmul-ffn", what: "the two above, one after the other: the three products of an expert",
-		variant: asked[backend.GroupedMatMul], weights: expertDtypes, activations: allDtypes,
+		stage: "groupedmatmul", weights: expertDtypes, activations: allDtypes,
 		flops: "6·N·H·F",
 		bytes: "3·U·F·H·w + N·(H + F)·a + R·(2·F + H)·o",
 		setup: func(p *problem) func() error {
@@ -41,7 +41,7 @@ var expertWorks = []work{
 	},
 	{
 		name: "experts", what: "the Experts op: permute, w13, SwiGLU, w2, unpermute; fused where the backend can",
-		variant: askedExperts, weights: expertDtypes, activations: allDtypes,
+		stage: "experts", weights: expertDtypes, activations: allDtypes,
 		flops: "6·N·H·F",
 		bytes: "3·U·F·H·w + S·H·a + T·H·o + 8·T·K",
 		setup: func(p *problem) func() error {
@@ -51,7 +51,7 @@ var expertWorks = []work{
 	},
 	{
 		name: "moe", what: "router, TopK, Gates, Plan and Experts, each through its Eval function, without a graph",
-		variant: askedExperts, weights: expertDtypes, activations: plainDtypes,
+		stage: "experts", weights: expertDtypes, activations: plainDtypes,
 		flops: "6·N·H·F + 2·T·G·H",
 		bytes: "3·U·F·H·w + G·H·b + T·H·(a + o)",
 		setup: setupMoE,

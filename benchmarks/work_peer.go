@@ -10,21 +10,21 @@ import (
 var peerWorks = []work{
 	{
 		name: "peer-gorgonia-matmul", what: "groupedmatmul-ffn by tensor.MatMul, three calls an expert, weights (H,F) and (F,H)",
-		variant: gorgoniaBLAS, weights: []*dtype{f32}, activations: []*dtype{f32}, host: true,
+		peer: gorgoniaBLAS, weights: []*dtype{f32}, activations: []*dtype{f32}, host: true,
 		flops: "6·N·H·F",
 		bytes: "3·U·F·H·w + N·(H + F)·a + N·(2·F + H)·o",
 		setup: func(p *problem) func() error { return setupMatMul(p, false) },
 	},
 	{
 		name: "peer-gorgonia-matmul-transposed", what: "the same with weights as checkpoints have them, transposed views",
-		variant: gorgoniaBLAS, weights: []*dtype{f32}, activations: []*dtype{f32}, host: true,
+		peer: gorgoniaBLAS, weights: []*dtype{f32}, activations: []*dtype{f32}, host: true,
 		flops: "6·N·H·F",
 		bytes: "3·U·F·H·w + N·(H + F)·a + N·(2·F + H)·o",
 		setup: func(p *problem) func() error { return setupMatMul(p, true) },
 	},
 }
 
-func gorgoniaBLAS(string) string { return "gorgonia/gonum" }
+const gorgoniaBLAS = "gorgonia/gonum"
 
 // product is one call of tensor.MatMul that writes over its output.
 type product struct{ x, w, out *tensor.Dense }

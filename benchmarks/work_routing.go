@@ -4,14 +4,13 @@ import (
 	"gorgonia.org/gorgonia"
 
 	"github.com/gorgonia/moe/ops"
-	"github.com/gorgonia/moe/ops/backend"
 )
 
 // routingWorks choose experts and plan the rows.
 var routingWorks = []work{
 	{
 		name: "topk", what: "the K largest of G logits of each token",
-		variant: asked[backend.TopK], activations: plainDtypes,
+		stage: "topk", activations: plainDtypes,
 		bytes: "T·G·a + 4·T·K",
 		setup: func(p *problem) func() error {
 			return p.op(unary(func(logits *node) (*node, error) { return ops.TopK(logits, p.shape.K) }), p.rows(p.tokens, p.shape.G))
@@ -19,7 +18,7 @@ var routingWorks = []work{
 	},
 	{
 		name: "gates", what: "softmax over the chosen logits",
-		variant: asked[backend.Gates], activations: plainDtypes,
+		stage: "gates", activations: plainDtypes,
 		bytes: "T·K·(a + 8)",
 		setup: func(p *problem) func() error {
 			gates := func(logits, ids *node) (*node, error) { return ops.Gates(logits, ids, ops.SoftmaxTopK) }
@@ -28,7 +27,7 @@ var routingWorks = []work{
 	},
 	{
 		name: "plan", what: "where every routed row goes, and back",
-		variant: asked[backend.Planner], activations: allDtypes,
+		stage: "plan", activations: allDtypes,
 		bytes: "8·T·K + 8·R + 8·E + 4 + 4·M",
 		setup: func(p *problem) func() error {
 			m := p.expertMap()

@@ -2,14 +2,13 @@ package main
 
 import (
 	"github.com/gorgonia/moe/ops"
-	"github.com/gorgonia/moe/ops/backend"
 )
 
 // rowWorks move rows or work on each row by itself.
 var rowWorks = []work{
 	{
 		name: "permute", what: "copies of the tokens' rows, expert by expert; FP8 with its scales",
-		variant: asked[backend.Permute], activations: allDtypes,
+		stage: "permute", activations: allDtypes,
 		bytes: "S·H·a + R·H·a + 4·R",
 		setup: func(p *problem) func() error {
 			return p.op(binary(ops.Permute), p.rows(p.tokens, p.shape.H), p.plan())
@@ -17,7 +16,7 @@ var rowWorks = []work{
 	},
 	{
 		name: "unpermute", what: "the experts' rows back at their tokens, summed with the gates",
-		variant: asked[backend.Unpermute], activations: plainDtypes,
+		stage: "unpermute", activations: plainDtypes,
 		flops: "2·N·H",
 		bytes: "N·H·a + T·H·a + 8·T·K",
 		setup: func(p *problem) func() error {
@@ -26,7 +25,7 @@ var rowWorks = []work{
 	},
 	{
 		name: "swiglu", what: "silu of the gate's half times the other half of the plan's rows",
-		variant: asked[backend.SwiGLU], activations: plainDtypes,
+		stage: "swiglu", activations: plainDtypes,
 		bytes: "3·R·F·a",
 		setup: func(p *problem) func() error {
 			return p.op(unary(ops.SwiGLU), p.rows(p.planRows(), 2*p.shape.F))
@@ -34,7 +33,7 @@ var rowWorks = []work{
 	},
 	{
 		name: "quantize", what: "block-scaled FP8 of the tokens' rows",
-		variant: asked[backend.Quantize], activations: plainDtypes,
+		stage: "quantize", activations: plainDtypes,
 		bytes: "T·H·a + T·H + 4·T·⌈H/128⌉",
 		setup: func(p *problem) func() error {
 			return p.op(unary(ops.Quantize), p.rows(p.tokens, p.shape.H))
@@ -42,7 +41,7 @@ var rowWorks = []work{
 	},
 	{
 		name: "quantize-weight", what: "block-scaled FP8 of one expert's matrix (H,F), of the dtype of activations",
-		variant: asked[backend.Quantize], activations: plainDtypes,
+		stage: "quantize", activations: plainDtypes,
 		bytes: "H·F·(a + 1) + 4·⌈H/128⌉·⌈F/128⌉",
 		setup: func(p *problem) func() error {
 			return p.op(unary(ops.QuantizeWeight), p.rows(p.shape.H, p.shape.F))
@@ -50,7 +49,7 @@ var rowWorks = []work{
 	},
 	{
 		name: "rmsnorm", what: "root-mean-square norm of the tokens' rows",
-		variant: asked[backend.RMSNorm], activations: plainDtypes,
+		stage: "rmsnorm", activations: plainDtypes,
 		bytes: "2·T·H·a + 4·H",
 		setup: func(p *problem) func() error {
 			norm := func(x, w *node) (*node, error) { return ops.RMSNorm(x, w, normEps) }
@@ -59,7 +58,7 @@ var rowWorks = []work{
 	},
 	{
 		name: "add", what: "sum of two matrices (T,H)",
-		variant: asked[backend.Add], activations: plainDtypes,
+		stage: "add", activations: plainDtypes,
 		bytes: "3·T·H·a",
 		setup: func(p *problem) func() error {
 			return p.op(binary(ops.Add), p.rows(p.tokens, p.shape.H), p.rows(p.tokens, p.shape.H))

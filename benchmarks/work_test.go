@@ -1,10 +1,14 @@
 package main
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
+	"gorgonia.org/tensor"
+
 	"github.com/gorgonia/moe/ops/backend"
+	"github.com/gorgonia/moe/ops/cpu"
 )
 
 // Every work runs on small shapes, with all the dtypes that it says it takes, again and again.
@@ -17,9 +21,6 @@ func TestEveryWorkRuns(t *testing.T) {
 			if len(weights) == 0 {
 				weights = []*dtype{f32}
 			}
-			if v := w.variant("cpu"); v == "none" {
-				t.Errorf("no backend has its stage")
-			}
 			for _, s := range []shape{small, whole} {
 				for _, dt := range weights {
 					cached := &store{}
@@ -28,8 +29,12 @@ func TestEveryWorkRuns(t *testing.T) {
 							o := &options{routing: routings[1], device: backend.Host, activations: activations, context: 3, layers: 2, align: 4, pack: n > 0}
 							b := benchmark{work: w, shape: s, tokens: tokens, dtype: dt, store: cached}
 							_, run, err := b.prepare(o)
+							var variant string
 							for n := 0; n < 2 && err == nil; n++ {
-								err = run()
+								variant, err = w.variant(run)
+							}
+							if err == nil && variant == "" {
+								err = errors.New("nobody took its stage")
 							}
 							if err != nil {
 								t.Fatalf("%v, activations %s: %v", &b, activations.name, err)
@@ -41,6 +46,44 @@ func TestEveryWorkRuns(t *testing.T) {
 		})
 	}
 }
+
+// picky is a backend that is asked first and takes bfloat16 alone.
+type picky struct{}
+
+func (picky) Name() string { return "picky" }
+
+func (picky) Add(_, a, _ backend.Value) error {
+	if a.Dtype() != backend.BFloat16 {
+		return backend.ErrUnsupported
+	}
+	return nil
+}
+
+// A record names the backend that did the work, not the one that declined it.
+func TestVariantIsWhoRan(t *testing.T) {
+	backend.Register("picky", 1, picky{})
+	backend.Register("picky", 0, cpu.Go{})
+	add := func(dt tensor.Dtype) (string, error) {
+		x := tensor.New(tensor.Of(dt), tensor.WithShape(2, 2))
+		run := func() error {
+			return backend.Dispatch(pickyDevice{backend.Host}, "add", func(b backend.Add) error { return b.Add(x, x, x) })
+		}
+		return (&work{stage: "add"}).variant(run)
+	}
+	for dt, want := range map[tensor.Dtype]string{tensor.Float32: "cpu/go", backend.BFloat16: "picky"} {
+		if got, err := add(dt); got != want || err != nil {
+			t.Errorf("%v: %q, error %v, want %q", dt, got, err, want)
+		}
+	}
+	if got, err := (&work{peer: "other"}).variant(func() error { return nil }); got != "other" || err != nil {
+		t.Errorf("a peer's work: %q, error %v", got, err)
+	}
+}
+
+// pickyDevice is the host under another kind.
+type pickyDevice struct{ backend.Device }
+
+func (pickyDevice) Kind() string { return "picky" }
 
 func TestSetupErrorsAreReported(t *testing.T) {
 	narrow := shape{name: "narrow", H: 2, F: 3, E: 4, K: 1, G: 4, Q: 1, P: 1, D: 2, V: 3}

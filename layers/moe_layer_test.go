@@ -109,9 +109,9 @@ func TestMoEEqualsDenseOracle(t *testing.T) {
 			check(t, got, want, size, c.h+c.f)
 		}
 		for i := range all[0] {
-			// Both ways run the same stages here, so they agree to the bit.
-			if all[0][i] != all[1][i] || all[0][i] != all[2][i] {
-				t.Fatalf("%+v: element %d is %v fused, %v composed", c, i, all[2][i], all[1][i])
+			// The layer's own choice is one node today. Apart from it the two ways may round differently, within check's bound.
+			if all[0][i] != all[2][i] {
+				t.Fatalf("%+v: element %d is %v by default, %v fused", c, i, all[0][i], all[2][i])
 			}
 		}
 	}

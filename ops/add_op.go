@@ -31,7 +31,7 @@ func (add) infer(in []operand) (operand, error) {
 	if err := wantShape("add", "b", b, a.shape...); err != nil {
 		return operand{}, err
 	}
-	return operand{dtype: a.dtype, shape: a.shape.Clone()}, nil
+	return operand{dtype: a.dtype, shape: a.shape}, nil
 }
 
 func (add) run(dev backend.Device, out backend.Value, in []backend.Value) error {

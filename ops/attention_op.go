@@ -60,7 +60,7 @@ func (cacheAppend) infer(in []operand) (operand, error) {
 	if err := checkPositions("cacheappend", pos, keys.shape[0]); err != nil {
 		return operand{}, err
 	}
-	return operand{dtype: cache.dtype, shape: cache.shape.Clone()}, nil
+	return operand{dtype: cache.dtype, shape: cache.shape}, nil
 }
 
 func cacheOf(name string, x operand) (*backend.KVCache, error) {
@@ -144,7 +144,7 @@ func (s attention) infer(in []operand) (operand, error) {
 	if err := checkPositions("attention", pos, q.shape[0]); err != nil {
 		return operand{}, err
 	}
-	return operand{dtype: q.dtype, shape: q.shape.Clone()}, nil
+	return operand{dtype: q.dtype, shape: q.shape}, nil
 }
 
 func (s attention) run(dev backend.Device, out backend.Value, in []backend.Value) error {

@@ -22,7 +22,7 @@ func wantRank(name, what string, x operand, rank int) error {
 
 func wantShape(name, what string, x operand, dims ...int) error {
 	if !slices.Equal(x.shape, dims) {
-		return fmt.Errorf("%s: %s has shape %v, want %v: %w", name, what, x.shape, tensor.Shape(dims), backend.ErrShape)
+		return fmt.Errorf("%s: %s has shape %v, want %v: %w", name, what, x.shape, tensor.Shape(slices.Clone(dims)), backend.ErrShape)
 	}
 	return nil
 }
@@ -40,8 +40,11 @@ func wantDtype(name, what string, x operand, of ...tensor.Dtype) error {
 	return fmt.Errorf("%s: %s is %v, want %s: %w", name, what, x.dtype, strings.Join(names, " or "), backend.ErrDtype)
 }
 
-// floats are the dtypes called F in package backend.
-var floats = []tensor.Dtype{tensor.Float32, tensor.Float64, backend.BFloat16, backend.Float16}
+// floats are the dtypes called F in package backend, numbers those and the one of FP8 codes.
+var (
+	numbers = [...]tensor.Dtype{tensor.Float32, tensor.Float64, backend.BFloat16, backend.Float16, backend.Float8E4M3}
+	floats  = numbers[:4]
+)
 
 // planOf gives the plan when the op runs, nil while the graph is built. The sizes that a plan states must be those of its tables:
 // stages allocate and index by them.

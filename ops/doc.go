@@ -18,8 +18,9 @@
 // included), A alignment of an expert's segment of rows. Experts is the last three lines as one node.
 //
 // Every op comes twice: under its name for a graph, and with Eval in front for values, without a graph. Both run the same
-// code. An op runs on the device that holds any of its inputs, on the CPU if none does. Bad input is an error that names
-// the op, what it got and what it wants, and wraps one of the sentinel errors of package backend; no op panics.
+// code. An op runs on the device that holds any of its inputs, on the CPU if none does; ToDevice and ToHost move a value
+// between them. Bad input is an error that names the op, what it got and what it wants, and wraps one of the sentinel errors
+// of package backend; no op panics.
 //
 // Every op is deterministic: on one backend the same inputs give the same bits, whatever the number of cores. No op writes to
 // its inputs, CacheAppend's cache excepted; a host tensor may have any order of memory, only a masked one is refused.

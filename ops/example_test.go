@@ -74,3 +74,37 @@ func ExampleEvalPlan() {
 	// Plan{T=2 K=2 E=3 A=2 R=6 on cpu}
 	// [0 -1 2 2 -1 -1]
 }
+
+// A graph that computes on a device and goes on in Gorgonia's own ops. The device is the host here, so that this runs everywhere;
+// a GPU is cuda.Open(0).
+func ExampleToDevice() {
+	device := backend.Host
+	g := gorgonia.NewGraph()
+	x := gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithName("x"), gorgonia.WithShape(1, 4),
+		gorgonia.WithValue(tensor.New(tensor.WithShape(1, 4), tensor.WithBacking([]float32{1, 2, 3, 4}))))
+	there, err := ops.ToDevice(x, device)
+	if err != nil {
+		log.Fatal(err)
+	}
+	sum, err := ops.Add(there, there)
+	if err != nil {
+		log.Fatal(err)
+	}
+	back, err := ops.ToHost(sum)
+	if err != nil {
+		log.Fatal(err)
+	}
+	y, err := gorgonia.Neg(back)
+	if err != nil {
+		log.Fatal(err)
+	}
+	machine := gorgonia.NewTapeMachine(g)
+	if err := machine.RunAll(); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(y.Value().Data())
+	if err := machine.Close(); err != nil {
+		log.Fatal(err)
+	}
+	// Output: [-2 -4 -6 -8]
+}

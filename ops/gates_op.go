@@ -59,7 +59,7 @@ func (s gates) infer(in []operand) (operand, error) {
 	if err := wantShape("gates", "ids", in[1], in[0].shape[0], in[1].shape[1]); err != nil {
 		return operand{}, err
 	}
-	return operand{dtype: tensor.Float32, shape: in[1].shape.Clone()}, nil
+	return operand{dtype: tensor.Float32, shape: in[1].shape}, nil
 }
 
 func (s gates) run(dev backend.Device, out backend.Value, in []backend.Value) error {

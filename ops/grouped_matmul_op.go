@@ -69,11 +69,10 @@ func (s groupedMatMul) infer(in []operand) (operand, error) {
 
 // productDtype checks the dtypes of x and w of a product and gives the output's: want, or if that is zero x's own.
 func productDtype(name string, x, w operand, want tensor.Dtype) (tensor.Dtype, error) {
-	numbers := append([]tensor.Dtype{backend.Float8E4M3}, floats...)
-	if err := wantDtype(name, "x", x, numbers...); err != nil {
+	if err := wantDtype(name, "x", x, numbers[:]...); err != nil {
 		return want, err
 	}
-	if err := wantDtype(name, "w", w, numbers...); err != nil {
+	if err := wantDtype(name, "w", w, numbers[:]...); err != nil {
 		return want, err
 	}
 	for _, o := range []operand{x, w} {

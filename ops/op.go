@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"runtime/debug"
 	"slices"
+	"sync"
 
 	"github.com/chewxy/hm"
 	"gorgonia.org/gorgonia"
@@ -21,13 +22,13 @@ type operand struct {
 	value backend.Value
 }
 
-// stage is what tells one op from another. It holds hyper-parameters and no state.
+// stage is what tells one op from another. It holds hyper-parameters and no state, and keeps no slice that it is called with.
 type stage interface {
 	// name is the stage's name, spec its hyper-parameters ("k=2"), all that changes the result.
 	name() string
 	spec() string
 	// infer checks the inputs and gives the output's dtype and shape. It serves the graph (inputs without values) and the
-	// run (with values), so that both find the same errors.
+	// run (with values), so that both find the same errors. The shape may be an input's own.
 	infer(in []operand) (operand, error)
 	// run computes out from in, all on dev. out has what infer said and overlaps no input.
 	run(dev backend.Device, out backend.Value, in []backend.Value) error
@@ -64,6 +65,7 @@ func apply(s stage, inputs ...*gorgonia.Node) (*gorgonia.Node, error) {
 	if err != nil {
 		return nil, err
 	}
+	out.shape = slices.Clone(out.shape)
 	n, err := gorgonia.ApplyOp(&op{stage: s, in: in, out: out}, inputs...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.name(), err)
@@ -102,7 +104,7 @@ func (o *op) InferShape(dims ...gorgonia.DimSizer) (tensor.Shape, error) {
 		in[i] = operand{dtype: o.in[i].dtype, shape: s}
 	}
 	out, err := o.infer(in)
-	return out.shape, err
+	return slices.Clone(out.shape), err
 }
 
 // Do implements gorgonia.Op.
@@ -175,15 +177,14 @@ func runStage(s stage, reuse backend.Value, inputs []backend.Value) (out backend
 			out, err = nil, fmt.Errorf("%s: panic: %v: %w\n%s", describe(s), r, backend.ErrValue, debug.Stack())
 		}
 	}()
-	in := make([]backend.Value, len(inputs))
-	known := make([]operand, len(inputs))
+	w := workspaces.Get().(*workspace)
 	for i, v := range inputs {
 		if err := checkWhole(v); err != nil {
 			return nil, fmt.Errorf("%s: input %d %w", s.name(), i, err)
 		}
-		known[i] = operand{dtype: v.Dtype(), shape: v.Shape(), value: v}
+		w.known = append(w.known, operand{dtype: v.Dtype(), shape: v.Shape(), value: v})
 	}
-	want, err := s.infer(known)
+	want, err := s.infer(w.known)
 	if err != nil {
 		return nil, err
 	}
@@ -192,10 +193,13 @@ func runStage(s stage, reuse backend.Value, inputs []backend.Value) (out backend
 		return nil, err
 	}
 	for i, v := range inputs {
-		if in[i], err = local(dev, v); err != nil {
+		here, err := local(dev, v)
+		if err != nil {
 			return nil, fmt.Errorf("%s: input %d: %w", s.name(), i, err)
 		}
+		w.in = append(w.in, here)
 	}
+	in := w.in
 	if reuse != nil && (checkWhole(reuse) != nil || overlapsAny(reuse, in)) {
 		reuse = nil
 	}
@@ -212,7 +216,27 @@ func runStage(s stage, reuse backend.Value, inputs []backend.Value) (out backend
 	if err := s.run(dev, out, in); err != nil {
 		return nil, err
 	}
+	w.giveBack()
 	return out, nil
+}
+
+// workspace is memory that a run of a stage needs for a moment. A stage keeps none of it.
+type workspace struct {
+	known []operand
+	in    []backend.Value
+}
+
+var workspaces = sync.Pool{New: func() any {
+	const inputs = 5 // of Experts, the most of all stages
+	return &workspace{make([]operand, 0, inputs), make([]backend.Value, 0, inputs)}
+}}
+
+// giveBack ends the use of w. After an error w is left to the garbage collector: a backend that panicked may use it still.
+func (w *workspace) giveBack() {
+	clear(w.known)
+	clear(w.in)
+	w.known, w.in = w.known[:0], w.in[:0]
+	workspaces.Put(w)
 }
 
 // commonDevice is the device that holds inputs, the host if none does. Inputs on two devices are an error.

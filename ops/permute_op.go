@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"slices"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -43,7 +44,7 @@ func (permute) infer(in []operand) (operand, error) {
 	if q, ok := x.value.(*backend.Quantized); ok && q.BlockRows != 1 {
 		return operand{}, fmt.Errorf("permute: x has scales for blocks of %d rows, want 1: %w", q.BlockRows, backend.ErrValue)
 	}
-	shape := x.shape.Clone()
+	shape := slices.Clone(x.shape)
 	shape[0] = in[1].shape[0]
 	return operand{dtype: x.dtype, shape: shape}, nil
 }

@@ -51,7 +51,7 @@ func (s quantize) infer(in []operand) (operand, error) {
 	if len(in[0].shape) < 2 {
 		return operand{}, fmt.Errorf("quantize: x has shape %v, want two dimensions or more: %w", in[0].shape, backend.ErrShape)
 	}
-	return operand{dtype: backend.Float8E4M3, shape: in[0].shape.Clone()}, nil
+	return operand{dtype: backend.Float8E4M3, shape: in[0].shape}, nil
 }
 
 func (s quantize) make(dev backend.Device, out operand, _ []backend.Value, reuse backend.Value) (backend.Value, error) {
@@ -93,7 +93,7 @@ func (s part) infer(in []operand) (operand, error) {
 		}
 	}
 	if s.codes {
-		return operand{dtype: x.dtype, shape: x.shape.Clone()}, nil
+		return operand{dtype: x.dtype, shape: x.shape}, nil
 	}
 	shape, err := backend.ScaleShape(x.shape, 1, backend.QuantBlock)
 	return operand{dtype: tensor.Float32, shape: shape}, err

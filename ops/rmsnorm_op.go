@@ -44,7 +44,7 @@ func (s rmsNorm) infer(in []operand) (operand, error) {
 	if err := wantDtype("rmsnorm", "w", w, floats...); err != nil {
 		return operand{}, err
 	}
-	return operand{dtype: x.dtype, shape: x.shape.Clone()}, nil
+	return operand{dtype: x.dtype, shape: x.shape}, nil
 }
 
 func (s rmsNorm) run(dev backend.Device, out backend.Value, in []backend.Value) error {

@@ -49,7 +49,7 @@ func (s rotary) infer(in []operand) (operand, error) {
 	if err := checkPositions("rotary", pos, x.shape[0]); err != nil {
 		return operand{}, err
 	}
-	return operand{dtype: x.dtype, shape: x.shape.Clone()}, nil
+	return operand{dtype: x.dtype, shape: x.shape}, nil
 }
 
 func checkPositions(name string, pos operand, tokens int) error {

@@ -25,7 +25,7 @@ func (a *app) demo(ctx context.Context, m *model) error {
 		load[i] = make([]int64, m.Config.NumExperts)
 	}
 	for _, task := range tasks {
-		r, err := m.solve(ctx, t, task.prompt)
+		r, err := m.solve(ctx, t, task.prompt, a.countsLoad())
 		if err != nil {
 			return err
 		}
@@ -55,8 +55,8 @@ type result struct {
 }
 
 // solve answers a prompt with the likeliest tokens, up to the end of the text or of the context. An answer that does not
-// come to its end is marked with "…".
-func (m *model) solve(ctx context.Context, t *tokenizer.Tokenizer, prompt string) (r result, err error) {
+// come to its end is marked with "…". The experts' load is counted if that is asked for.
+func (m *model) solve(ctx context.Context, t *tokenizer.Tokenizer, prompt string, count bool) (r result, err error) {
 	ids, err := t.Encode(prompt, true)
 	if err != nil {
 		return r, err
@@ -65,7 +65,7 @@ func (m *model) solve(ctx context.Context, t *tokenizer.Tokenizer, prompt string
 		return r, err
 	}
 	n := m.Config.MaxPositions - len(ids)
-	g, err := newGeneration(m, len(ids)+n, newSampler(0, 1, 0))
+	g, err := newGeneration(m, len(ids)+n, newSampler(0, 1, 0), count)
 	if err != nil {
 		return r, err
 	}

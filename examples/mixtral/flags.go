@@ -36,6 +36,7 @@ type options struct {
 	topP        float64
 	seed        uint64
 	device      string
+	pack        bool
 
 	dump       string
 	load       bool
@@ -51,6 +52,7 @@ var usedIn = map[string][]mode{
 	"top-p":       {modePrompt, modeIDs},
 	"seed":        {modeDemo, modePrompt, modeIDs},
 	"device":      {modeDemo, modePrompt, modeIDs},
+	"pack":        {modeDemo, modePrompt, modeIDs},
 	"dump":        {modeIDs},
 	"load":        {modeDemo, modePrompt, modeIDs},
 	"load-plot":   {modeDemo, modePrompt, modeIDs},
@@ -70,6 +72,7 @@ func flagSet(o *options) *flag.FlagSet {
 	fs.Float64Var(&o.topP, "top-p", 1, "")
 	fs.Uint64Var(&o.seed, "seed", rand.Uint64N(1_000_000), "")
 	fs.StringVar(&o.device, "device", "auto", "")
+	fs.BoolVar(&o.pack, "pack", false, "")
 	fs.StringVar(&o.dump, "dump", "", "")
 	fs.BoolVar(&o.load, "load", false, "")
 	fs.StringVar(&o.loadPlot, "load-plot", "", "")

@@ -29,11 +29,14 @@ type speed struct {
 	promptTime, stepsTime time.Duration
 }
 
-// newGeneration makes a generation of up to room tokens, prompt included.
-func newGeneration(m *model, room int, s *sampler) (*generation, error) {
+// newGeneration makes a generation of up to room tokens, prompt included, that counts the experts' load if that is asked for.
+func newGeneration(m *model, room int, s *sampler, count bool) (*generation, error) {
 	session, err := m.NewSession(room)
 	if err != nil {
 		return nil, err
+	}
+	if count {
+		session.CountLoad()
 	}
 	return &generation{session: session, sampler: s, vocab: m.Config.VocabSize}, nil
 }

@@ -14,7 +14,7 @@ import (
 func TestLongPrompt(t *testing.T) {
 	dir := copyOf(t, "testdata/checkpoints/tied-window-f32")
 	edit(t, filepath.Join(dir, "config.json"), `"max_position_embeddings": 40`, `"max_position_embeddings": 2000`)
-	m, err := folder(dir).open(backend.Host)
+	m, err := folder(dir).open(backend.Host, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func TestLongPrompt(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, all := range []bool{true, false} {
-		g, err := newGeneration(m, len(ids), newSampler(0, 1, 0))
+		g, err := newGeneration(m, len(ids), newSampler(0, 1, 0), false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -66,6 +66,20 @@ func TestGoldens(t *testing.T) {
 	}
 }
 
+// Packed weights say the same, on the device that auto finds too.
+func TestPackedWeightsSayTheSame(t *testing.T) {
+	for _, model := range []string{"testdata/golden/public-bf16-sharded", "testdata/checkpoints/stacked-bf16"} {
+		greedy := open(t, filepath.Join(model, "golden.safetensors"))
+		want, n := int32s(t, greedy, "greedy_ids"), int(int32s(t, greedy, "prompt_len")[0])
+		for _, device := range []string{"cpu", "auto"} {
+			got := succeed(t, "", "-model", model, "-ids", joined(want[:n]), "-n", strconv.Itoa(len(want)-n), "-pack", "-device", device)
+			if got != "["+joined(want)+"]\n" {
+				t.Errorf("%s on %s: %q, want %v", model, device, got, want)
+			}
+		}
+	}
+}
+
 // dump runs -ids … -n … -dump and reads the file; what is printed must be the dump's ids.
 func dump(t *testing.T, model string, prompt []int32, n int) (logits []float32, shape []int, ids []int32) {
 	t.Helper()

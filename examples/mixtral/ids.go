@@ -25,7 +25,7 @@ func (a *app) continueIDs(ctx context.Context, m *model) error {
 		return fmt.Errorf("%d ids and -n %d exceed the context of %s, %d (max_position_embeddings): %w",
 			len(ids), a.n, m.folder.path(checkpoint.ConfigName), m.Config.MaxPositions, decoder.ErrContext)
 	}
-	g, err := newGeneration(m, len(ids)+a.n, a.sampler())
+	g, err := newGeneration(m, len(ids)+a.n, a.sampler(), a.countsLoad())
 	if err != nil {
 		return err
 	}

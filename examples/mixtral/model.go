@@ -77,8 +77,8 @@ type model struct {
 	weights *checkpoint.Dir // what the decoder's weights lie in
 }
 
-// open loads the model of the folder onto a device. The caller must close it.
-func (f folder) open(d backend.Device) (*model, error) {
+// open loads the model of the folder onto a device, its weights packed if pack says so. The caller must close it.
+func (f folder) open(d backend.Device, pack bool) (*model, error) {
 	config, err := f.config()
 	if err != nil {
 		return nil, err
@@ -90,6 +90,9 @@ func (f folder) open(d backend.Device) (*model, error) {
 	m := &model{folder: f, weights: weights}
 	if m.Model, err = decoder.Load(config, weights); err == nil {
 		m.Model, err = m.To(d)
+	}
+	if err == nil && pack {
+		m.Model, err = m.Pack()
 	}
 	if err != nil {
 		return nil, errors.Join(err, weights.Close())

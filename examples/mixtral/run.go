@@ -35,7 +35,7 @@ func (a *app) withModel(f func(*model) error) error {
 	if err != nil {
 		return err
 	}
-	m, err := folder(a.model).open(d)
+	m, err := folder(a.model).open(d, a.pack)
 	if err != nil {
 		return err
 	}
@@ -43,6 +43,9 @@ func (a *app) withModel(f func(*model) error) error {
 }
 
 func (a *app) sampler() *sampler { return newSampler(a.temperature, a.topP, a.seed) }
+
+// countsLoad tells whether the options ask for the experts' load.
+func (a *app) countsLoad() bool { return a.load || a.loadPlot != "" }
 
 // input returns the argument, or standard input for "-".
 func (a *app) input(argument string) (string, error) {

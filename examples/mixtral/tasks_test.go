@@ -131,7 +131,7 @@ func TestHeldOut(t *testing.T) {
 func TestEmbeddedModelSolvesFreshTasks(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
-	m, err := folder("").open(backend.Host)
+	m, err := folder("").open(backend.Host, false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +146,7 @@ func TestEmbeddedModelSolvesFreshTasks(t *testing.T) {
 	}
 	tasks, right := drawTasks(rand.New(rand.NewPCG(seed, 0)), each), 0
 	for _, task := range tasks {
-		r, err := m.solve(context.Background(), tok, task.prompt)
+		r, err := m.solve(context.Background(), tok, task.prompt, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,7 @@ func (a *app) continueText(ctx context.Context, m *model) error {
 		return err
 	}
 	n := min(a.n, m.Config.MaxPositions-len(prompt))
-	g, err := newGeneration(m, len(prompt)+n, a.sampler())
+	g, err := newGeneration(m, len(prompt)+n, a.sampler(), a.countsLoad())
 	if err != nil {
 		return err
 	}

@@ -19,7 +19,8 @@ type Device interface {
 
 	// Kind is what backends register for: "cpu", "cuda".
 	Kind() string
-	// New allocates a contiguous value with undefined contents. Every dimension is ≥ 0.
+	// New allocates a contiguous value with undefined contents. Every dimension is ≥ 0. The shape stays the caller's: New
+	// copies what it keeps of it.
 	New(dt tensor.Dtype, shape tensor.Shape) (Value, error)
 	// Upload copies a host *tensor.Dense (contiguous, row-major) here.
 	Upload(v Value) (Value, error)
@@ -63,11 +64,19 @@ func DeviceOf(v Value) Device {
 	return Host
 }
 
+// wholeOn reports whether v is on d with all its parts.
+func wholeOn(d Device, v Value) bool {
+	if c, ok := v.(Composite); ok {
+		return !slices.ContainsFunc(c.Parts(), func(p Value) bool { return !wholeOn(d, p) })
+	}
+	return DeviceOf(v) == d
+}
+
 // To copies v to the device d, part by part; a value that is there already is returned as it is. A packed value that moves is
 // unpacked, for its order of memory suits the device that it leaves.
 func To(d Device, v Value) (Value, error) {
 	if c, ok := v.(Composite); ok {
-		if DeviceOf(c) == d && d == Host {
+		if wholeOn(d, c) {
 			return c, nil
 		}
 		parts := slices.Clone(c.Parts())

@@ -44,7 +44,7 @@ type Plan struct {
 func NewPlan(d Device, tokens, slots, experts, align, rows int) (*Plan, error) {
 	p := &Plan{Tokens: tokens, Slots: slots, Experts: experts, Align: align, Rows: rows}
 	for _, t := range p.tables() {
-		v, err := d.New(tensor.Int32, t.shape)
+		v, err := d.New(tensor.Int32, t.shape())
 		if err != nil {
 			return nil, fmt.Errorf("plan: %w", err)
 		}
@@ -58,8 +58,8 @@ func NewPlan(d Device, tokens, slots, experts, align, rows int) (*Plan, error) {
 func (p *Plan) Check() error {
 	for _, t := range p.tables() {
 		v := *t.value
-		if !slices.Equal(v.Shape(), t.shape) {
-			return fmt.Errorf("the plan's %s has shape %v, want %v: %w", t.name, v.Shape(), t.shape, ErrShape)
+		if !slices.Equal(v.Shape(), t.dims[:t.rank]) {
+			return fmt.Errorf("the plan's %s has shape %v, want %v: %w", t.name, v.Shape(), t.shape(), ErrShape)
 		}
 		if v.Dtype() != tensor.Int32 {
 			return fmt.Errorf("the plan's %s is %v, want int32: %w", t.name, v.Dtype(), ErrDtype)
@@ -72,17 +72,20 @@ func (p *Plan) Check() error {
 type planTable struct {
 	name  string
 	value *Value
-	shape tensor.Shape
+	dims  [2]int
+	rank  int
 }
+
+func (t planTable) shape() tensor.Shape { return slices.Clone(t.dims[:t.rank]) }
 
 // tables lists the tables in the order of Parts.
 func (p *Plan) tables() [5]planTable {
 	return [...]planTable{
-		{"SlotRow", &p.SlotRow, tensor.Shape{p.Tokens, p.Slots}},
-		{"RowSlot", &p.RowSlot, tensor.Shape{p.Rows}},
-		{"RowExpert", &p.RowExpert, tensor.Shape{p.Rows}},
-		{"Offsets", &p.Offsets, tensor.Shape{p.Experts + 1}},
-		{"Counts", &p.Counts, tensor.Shape{p.Experts}},
+		{"SlotRow", &p.SlotRow, [2]int{p.Tokens, p.Slots}, 2},
+		{"RowSlot", &p.RowSlot, [2]int{p.Rows}, 1},
+		{"RowExpert", &p.RowExpert, [2]int{p.Rows}, 1},
+		{"Offsets", &p.Offsets, [2]int{p.Experts + 1}, 1},
+		{"Counts", &p.Counts, [2]int{p.Experts}, 1},
 	}
 }
 

@@ -3,8 +3,10 @@ package backend
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // Backend is a set of stages for one kind of device: a value that implements some of the stage interfaces.
@@ -18,9 +20,18 @@ type registration struct {
 	priority int
 }
 
+// registry is written under its lock and read without: what it points to is never changed.
 var registry struct {
-	sync.RWMutex
-	kinds map[string][]registration // by kind of device, best first; a slice is never changed once it is stored
+	sync.Mutex
+	kinds atomic.Pointer[map[string][]registration] // by kind of device, best first
+}
+
+// registered lists the backends for a kind of device, best first.
+func registered(kind string) []registration {
+	if kinds := registry.kinds.Load(); kinds != nil {
+		return (*kinds)[kind]
+	}
+	return nil
 }
 
 // Register adds b for devices of a kind; of several that have a stage the one of highest priority is asked first, of equal
@@ -28,19 +39,19 @@ var registry struct {
 func Register(kind string, priority int, b Backend) {
 	registry.Lock()
 	defer registry.Unlock()
-	if registry.kinds == nil {
-		registry.kinds = make(map[string][]registration)
-	}
-	list := append(slices.Clone(registry.kinds[kind]), registration{b, priority})
+	list := append(slices.Clone(registered(kind)), registration{b, priority})
 	slices.SortStableFunc(list, func(a, b registration) int { return b.priority - a.priority })
-	registry.kinds[kind] = list
+	kinds := map[string][]registration{kind: list}
+	if old := registry.kinds.Load(); old != nil {
+		kinds = maps.Clone(*old)
+		kinds[kind] = list
+	}
+	registry.kinds.Store(&kinds)
 }
 
 // Backends lists the backends for a kind of device, best first.
 func Backends(kind string) []Backend {
-	registry.RLock()
-	list := registry.kinds[kind]
-	registry.RUnlock()
+	list := registered(kind)
 	out := make([]Backend, len(list))
 	for i, r := range list {
 		out[i] = r.backend
@@ -48,12 +59,20 @@ func Backends(kind string) []Backend {
 	return out
 }
 
+// observer is what Observe installed, nil if there is nothing.
+var observer atomic.Pointer[func(stage string, b Backend)]
+
+// Observe has f called after each stage that Dispatch has run, with the stage's name and the backend that took it, until stop is
+// called. It is for measurements and tests: one observer at a time, the last one installed. f must be safe for concurrent use.
+func Observe(f func(stage string, b Backend)) (stop func()) {
+	observer.Store(&f)
+	return func() { observer.CompareAndSwap(&f, nil) }
+}
+
 // Dispatch calls the stage S of the best backend for d that has it and does not decline with ErrUnsupported. The stage's
 // name is for the error that says nobody took it.
 func Dispatch[S any](d Device, stage string, call func(S) error) error {
-	registry.RLock()
-	list := registry.kinds[d.Kind()]
-	registry.RUnlock()
+	list := registered(d.Kind())
 	if len(list) == 0 {
 		return fmt.Errorf("%s: no backend is registered for device %v (import github.com/gorgonia/moe/ops/%s): %w",
 			stage, d, d.Kind(), ErrUnsupported)
@@ -65,7 +84,13 @@ func Dispatch[S any](d Device, stage string, call func(S) error) error {
 			continue
 		}
 		err := call(s)
-		if err == nil || !errors.Is(err, ErrUnsupported) {
+		if err == nil {
+			if f := observer.Load(); f != nil {
+				(*f)(stage, r.backend)
+			}
+			return nil
+		}
+		if !errors.Is(err, ErrUnsupported) {
 			return err
 		}
 		declined = errors.Join(declined, fmt.Errorf("%s: %w", r.backend.Name(), err))

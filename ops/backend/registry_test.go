@@ -56,6 +56,33 @@ func TestDispatchAsksTheBestFirst(t *testing.T) {
 	}
 }
 
+func TestObserveNamesWhoRan(t *testing.T) {
+	var calls, seen []string
+	see := func(stage string, b Backend) { seen = append(seen, stage+" by "+b.Name()) }
+	Register("observed", 2, adder{named{"declines"}, ErrUnsupported, &calls})
+	Register("observed", 1, adder{named{"runs"}, nil, &calls})
+	Register("broken", 1, adder{named{"fails"}, ErrShape, &calls})
+	stop := Observe(see)
+	for _, kind := range []string{"observed", "broken", "nobody's"} {
+		if err := dispatch(kind); (err == nil) != (kind == "observed") {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+	stop()
+	if err := dispatch("observed"); err != nil {
+		t.Error(err)
+	}
+	later := Observe(see)
+	stop() // of another that is over
+	if err := dispatch("observed"); err != nil {
+		t.Error(err)
+	}
+	later()
+	if got := strings.Join(seen, ", "); got != "add by runs, add by runs" {
+		t.Errorf("seen %q, want add by runs once for each of two observers", got)
+	}
+}
+
 func TestDispatchStopsAtAnError(t *testing.T) {
 	var calls []string
 	broken := errors.New("broken")

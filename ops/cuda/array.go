@@ -5,7 +5,6 @@ package cuda
 import (
 	"fmt"
 	"reflect"
-	"runtime"
 	"slices"
 	"sync/atomic"
 
@@ -21,13 +20,12 @@ import (
 // it can be bound to a node and flows between the ops of this module; Gorgonia's own ops refuse it with an error.
 //
 // Its memory is free for others once the Array is closed or unreachable, and no Graph uses it. Work that is queued by then
-// still finds it as it was. Data, formatting and copies to the host wait for the work that is queued.
+// still finds it as it was. Up to eight Arrays of at most 64 KiB that were made one after the other count as unreachable together. Data, formatting and copies to the host wait for the work that is queued.
 type Array struct {
 	dtype tensor.Dtype
 	shape tensor.Shape
 	dims  [4]int // where shape lies, if it fits
 	*reference
-	cleanup runtime.Cleanup
 }
 
 var (
@@ -47,15 +45,14 @@ func (d *Device) newArray(dt tensor.Dtype, s tensor.Shape) (*Array, error) {
 	if !ok {
 		return nil, fmt.Errorf("%v: an array of %v of shape %v, want no negative dimension and at most 2^62 bytes: %w", d, dt, s, backend.ErrShape)
 	}
-	a := &Array{dtype: dt, reference: &reference{device: d}}
-	a.shape = append(a.dims[:0], s...)
+	a := d.nursery.array(d, size)
+	a.dtype, a.shape = dt, append(a.dims[:0], s...)
 	if size > 0 {
 		var err error
 		if a.block, err = d.memory.Get(size); err != nil {
 			return nil, err
 		}
 	}
-	a.cleanup = runtime.AddCleanup(a, (*reference).close, a.reference)
 	return a, nil
 }
 
@@ -205,7 +202,6 @@ func (a *Array) checkLike(what string, other any) error {
 // Close frees the memory without waiting for the garbage collector. Using the Array afterwards is ErrClosed; closing it again
 // does nothing.
 func (a *Array) Close() error {
-	a.cleanup.Stop()
 	a.close()
 	return nil
 }

@@ -3,11 +3,14 @@
 package cuda
 
 import (
+	"fmt"
 	"testing"
+	"time"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/gorgonia/moe/layers"
 	"github.com/gorgonia/moe/ops"
 	"github.com/gorgonia/moe/ops/backend"
 )
@@ -57,30 +60,52 @@ func BenchmarkOp(b *testing.B) {
 	benchQueue(b, d, func() error { _, err := ops.EvalAdd(x, x); return err })
 }
 
-// BenchmarkTapeMachine is the host's cost of an op in a graph of 100 that Gorgonia runs.
+// BenchmarkTapeMachine is the host's cost of an op in a graph that Gorgonia runs. A run has a cost of its own, that of handing
+// it to another thread and back.
 func BenchmarkTapeMachine(b *testing.B) {
-	d, _, x := benchOperands(b)
-	const count = 100
-	g := gorgonia.NewGraph()
-	y := gorgonia.NewVector(g, tensor.Float32, gorgonia.WithName("x"), gorgonia.WithShape(8), gorgonia.WithValue(x))
-	first := y
-	for range count {
-		y = must(ops.Add(y, first))(b)
+	for _, count := range []int{100, 1000} {
+		b.Run(fmt.Sprint(count, " ops"), func(b *testing.B) {
+			d, _, x := benchOperands(b)
+			g := gorgonia.NewGraph()
+			y := gorgonia.NewVector(g, tensor.Float32, gorgonia.WithName("x"), gorgonia.WithShape(8), gorgonia.WithValue(x))
+			first := y
+			for range count {
+				y = must(ops.Add(y, first))(b)
+			}
+			machine := gorgonia.NewTapeMachine(g)
+			defer machine.Close()
+			took := hostTime(b, d, machine)
+			b.ReportMetric(float64(took.Nanoseconds())/float64(b.N*count), "ns/op-of-graph")
+		})
 	}
-	machine := gorgonia.NewTapeMachine(g)
-	defer machine.Close()
+}
+
+// hostTime runs a machine again and again, waits for the device after each run and gives the time that the runs took without
+// that. (Stopping the benchmark's clock would stop the world and with it the runs' caches.)
+func hostTime(b *testing.B, d *Device, machine gorgonia.VM) (took time.Duration) {
+	b.ReportAllocs()
 	for b.Loop() {
+		start := time.Now()
 		if err := machine.RunAll(); err != nil {
 			b.Fatal(err)
 		}
-		b.StopTimer()
+		took += time.Since(start)
 		machine.Reset()
 		if err := d.Sync(); err != nil {
 			b.Fatal(err)
 		}
-		b.StartTimer()
 	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*count), "ns/op-of-graph")
+	return took
+}
+
+// BenchmarkLayer is the host's cost of a layer of small weights, from router to sum, with a node for each stage.
+func BenchmarkLayer(b *testing.B) {
+	d := testDevice(b)
+	l, x := newLayer(b, layers.FusionNone)
+	m := must(newTaped(must(l.To(d))(b), must(d.Upload(x))(b)))(b)
+	defer m.Close()
+	took := hostTime(b, d, m)
+	b.ReportMetric(float64(took.Nanoseconds())/float64(b.N), "host-ns/run")
 }
 
 // BenchmarkReplay is the cost of one kernel of a replayed graph of 1000, on the GPU's clock as on the host's.

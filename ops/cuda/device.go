@@ -3,10 +3,12 @@
 package cuda
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gorgonia.org/cu"
 	"gorgonia.org/tensor"
@@ -32,6 +34,7 @@ type Device struct {
 	rawStream  streamHandle
 
 	memory    *memory.Cache
+	nursery   nursery
 	functions []function // by kernel
 	image     string     // the file that they are from
 	overlap   bool       // a kernel may start before the one in front of it has ended
@@ -117,7 +120,7 @@ func (d *Device) open() error {
 		return d.failure("make a context", err)
 	}
 	d.rawContext = handle[contextHandle](d.context)
-	d.memory = memory.New(source{d}, collectGarbage)
+	d.memory = memory.New(source{d}, d.collectGarbage)
 	return d.do("open", func() error {
 		if d.stream, err = cu.MakeStream(cu.NonBlocking); err != nil {
 			return err
@@ -162,6 +165,32 @@ func (d *Device) Sync() error {
 		return err
 	}
 	return d.faults.take()
+}
+
+// SyncContext is Sync that gives up waiting when ctx is done, with ctx's error. A GPU cannot be told to drop what is queued: that
+// runs on, the Device stays usable, and what kernels found in their operands is left for the next Sync.
+func (d *Device) SyncContext(ctx context.Context) error {
+	if d.recording.Load() != nil {
+		return fmt.Errorf("%v: wait: %w", d, ErrCapturing)
+	}
+	for pause := 10 * time.Microsecond; ; pause = min(2*pause, time.Millisecond) {
+		var more bool
+		err := d.do("wait", func() (err error) {
+			more, err = working(d.stream)
+			return err
+		})
+		switch {
+		case err != nil:
+			return err
+		case !more:
+			return d.faults.take()
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("%v: wait: %w", d, ctx.Err())
+		case <-time.After(pause):
+		}
+	}
 }
 
 // do calls f, which uses functions of package cu, on a thread on which the device's context is current.

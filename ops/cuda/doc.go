@@ -26,11 +26,15 @@
 // A program needs the driver alone, of CUDA 12.0 or later, and a GPU of compute capability 8.0 or more. It starts without
 // either: libcuda.so.1 is loaded at the start if it is there, and Open tells what is missing.
 //
+// The kernels are machine code for the GPUs that there were when they were compiled, and PTX, which the driver of a newer GPU
+// compiles when the device is opened. The environment variable MOE_CUDA=ptx forces that on any GPU, for tests; it takes up to a
+// minute the first time.
+//
 // # Order, errors and memory
 //
 // A stage queues its kernels and returns; Device.Sync, Device.Download, Array.Data and formatting wait. What only the data
 // can tell (an expert id out of range) is found by the kernels, which then write nothing outside of their destination, and is
-// reported by the next Sync or Download. The results are deterministic: the same operands give the same bits.
+// reported by the next Sync or Download. SyncContext waits until a context is done. The results are deterministic: the same operands give the same bits.
 //
 // An Array's memory is reused once the Array is closed or the garbage collector finds it unreachable, and given back to the
 // driver by Device.Trim or when memory runs out.

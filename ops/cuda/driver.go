@@ -118,6 +118,15 @@ func pinned(bytes int) (unsafe.Pointer, error) {
 	return p, err
 }
 
+// working tells whether work is queued on the stream that is not done.
+func working(s cu.Stream) (bool, error) {
+	err := result(C.cuStreamQuery(handle[C.CUstream](s)))
+	if errors.Is(err, cu.NotReady) {
+		return true, nil
+	}
+	return false, err
+}
+
 // execGraph is a captured graph that can be launched.
 type execGraph = C.CUgraphExec
 

@@ -14,8 +14,9 @@ import (
 
 func TestReplayReadsNewInputs(t *testing.T) {
 	d := testDevice(t)
+	const elements = 20000 // more than Arrays of a group have
 	rng := rand.New(rand.NewPCG(4, 5))
-	in := must(d.Upload(random(t, rng, tensor.Float32, 1000)))(t).(*Array)
+	in := must(d.Upload(random(t, rng, tensor.Float32, elements)))(t).(*Array)
 	var out *Array
 	g := must(Capture(d, func() error {
 		middle, err := in.Clone() // unreachable afterwards; the graph keeps it
@@ -30,7 +31,7 @@ func TestReplayReadsNewInputs(t *testing.T) {
 		return nil
 	}))(t)
 	for range 3 {
-		host := random(t, rng, tensor.Float32, 1000)
+		host := random(t, rng, tensor.Float32, elements)
 		if err := in.CopyFrom(host); err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +55,7 @@ func TestReplayReadsNewInputs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if after := must(d.Memory())(t).InUse; held-after < 2*4000 {
+	if after := must(d.Memory())(t).InUse; held-after < 2*4*elements {
 		t.Errorf("closing the graph freed %d bytes, want those of two arrays", held-after)
 	}
 	if err := g.Replay(); !errors.Is(err, ErrClosed) {

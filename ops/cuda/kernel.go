@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 
 	"gorgonia.org/cu"
@@ -102,9 +103,16 @@ func (c *call) function(k *kernel) function {
 	return f
 }
 
+// codeVariable is the environment variable that forces the code which devices newer than the package run.
+const codeVariable = "MOE_CUDA"
+
 // loadKernels loads the code for the device and looks the kernels up. The device's context is current.
 func (d *Device) loadKernels(files fs.FS) error {
-	name, code, err := image.Load(files, "kernels/bin", d.major, d.minor)
+	forced := os.Getenv(codeVariable)
+	if forced != "" && forced != "ptx" {
+		return fmt.Errorf("load the kernels: %s=%q, want ptx or nothing: %w", codeVariable, forced, backend.ErrParameter)
+	}
+	name, code, err := image.Load(files, "kernels/bin", d.major, d.minor, forced == "ptx")
 	if err != nil {
 		return fmt.Errorf("load the kernels: %w", err)
 	}

@@ -5,35 +5,77 @@ package cuda
 import (
 	"bytes"
 	"compress/gzip"
+	"errors"
 	"io"
 	"io/fs"
 	"os"
+	"os/exec"
 	"strings"
 	"testing"
-	"testing/fstest"
 	"time"
+
+	"github.com/gorgonia/moe/ops/backend"
+	"github.com/gorgonia/moe/ops/cuda/internal/image"
 )
 
-// TestPTXServes loads the code that serves devices newer than the kernels, which the driver compiles.
-func TestPTXServes(t *testing.T) {
+// images are the files that devices of the compute capabilities of today run, and of two that there are not.
+var images = map[[2]int]string{
+	{8, 0}: "sm_80.cubin.gz", {8, 6}: "sm_86.cubin.gz", {8, 7}: "sm_86.cubin.gz", {8, 9}: "sm_89.cubin.gz", {9, 0}: "sm_90a.cubin.gz",
+	{10, 0}: "sm_100a.cubin.gz", {10, 3}: "compute_80.ptx.gz", {12, 0}: "sm_120.cubin.gz", {12, 1}: "sm_120.cubin.gz",
+	{13, 0}: "compute_80.ptx.gz", {20, 9}: "compute_80.ptx.gz",
+}
+
+func TestImages(t *testing.T) {
+	for capability, want := range images {
+		if name, _, err := image.Load(binaries, "kernels/bin", capability[0], capability[1], false); name != want || err != nil {
+			t.Errorf("%v: %q, error %v, want %q", capability, name, err, want)
+		}
+	}
+}
+
+// TestDeviceRunsItsImage wants the device to run what was compiled for it.
+func TestDeviceRunsItsImage(t *testing.T) {
 	d := testDevice(t)
-	if os.Getenv("MOE_TEST_PTX") == "" && os.Getenv(standInVariable) == "" {
+	want := images[[2]int{d.major, d.minor}]
+	if os.Getenv(codeVariable) == "ptx" || want == "" {
+		want = "compute_80.ptx.gz"
+	}
+	t.Logf("%s of compute capability %d.%d runs %s", d.Name(), d.major, d.minor, d.image)
+	if d.image != want {
+		t.Errorf("it runs %s, want %s", d.image, want)
+	}
+}
+
+func TestUnknownCodeIsAnError(t *testing.T) {
+	d := testDevice(t)
+	t.Setenv(codeVariable, "sass")
+	fresh := &Device{major: d.major, minor: d.minor}
+	err := d.do("load", func() error { return fresh.loadKernels(binaries) })
+	if !errors.Is(err, backend.ErrParameter) || !strings.Contains(err.Error(), codeVariable) {
+		t.Errorf("error %v, want %v that names %s", err, backend.ErrParameter, codeVariable)
+	}
+}
+
+// TestPTXServes has another process compute stages with the code that serves devices newer than the kernels.
+func TestPTXServes(t *testing.T) {
+	testDevice(t)
+	standIn := os.Getenv(standInVariable) != ""
+	if os.Getenv("MOE_TEST_PTX") == "" && !standIn {
 		t.Skip("a driver compiles for most of a minute: set MOE_TEST_PTX to have it do so")
 	}
-	const ptx = "kernels/bin/compute_80.ptx.gz"
-	data, err := fs.ReadFile(binaries, ptx)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fresh := &Device{major: d.major, minor: d.minor}
+	stages := []string{"TopK", "Plan", "Permute", "GroupedMatMul", "SwiGLU", "Unpermute", "Attention"}
 	start := time.Now()
-	if err := d.do("load", func() error { return fresh.loadKernels(fstest.MapFS{ptx: {Data: data}}) }); err != nil {
-		t.Fatal(err)
+	test := exec.Command(os.Args[0], "-test.v",
+		"-test.run=^(TestDeviceRunsItsImage|TestConformance)$/^cuda$/^portable$/^("+strings.Join(stages, "|")+")$")
+	test.Env = append(os.Environ(), codeVariable+"=ptx")
+	out, err := test.CombinedOutput()
+	if err != nil || !bytes.Contains(out, []byte("runs compute_80.ptx.gz")) {
+		t.Fatalf("%v\n%s", err, out)
 	}
-	t.Logf("compiled in %v", time.Since(start))
-	for _, k := range kernels {
-		if fresh.functions[k.index] == nil {
-			t.Errorf("no kernel %s", k.name)
+	t.Logf("compiled and tested in %v", time.Since(start))
+	for _, s := range stages {
+		if !standIn && !bytes.Contains(out, []byte("--- PASS: TestConformance/cuda/portable/"+s)) {
+			t.Errorf("stage %s did not run", s)
 		}
 	}
 }

@@ -27,7 +27,7 @@ func (d *Device) Memory() (m Memory, err error) {
 // Trim gives the cached memory back to the driver, for other users of the GPU. Unreachable Arrays are freed first. It waits for
 // the device.
 func (d *Device) Trim() error {
-	collectGarbage()
+	d.collectGarbage()
 	return d.memory.Trim()
 }
 
@@ -63,7 +63,8 @@ func (s source) Free(blocks []memory.Block) error {
 }
 
 // collectGarbage runs the garbage collector and gives the cleanups of what it found the time to run.
-func collectGarbage() {
+func (d *Device) collectGarbage() {
+	d.nursery.leave()
 	const patience, step = 100 * time.Millisecond, 50 * time.Microsecond
 	counters := []metrics.Sample{{Name: "/gc/cleanups/queued:cleanups"}, {Name: "/gc/cleanups/executed:cleanups"}}
 	runtime.GC()

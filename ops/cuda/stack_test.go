@@ -42,7 +42,7 @@ func tables(d *Device) int {
 
 func TestStackTableLivesAsLongAsTheStack(t *testing.T) {
 	d := testDevice(t)
-	collectGarbage()
+	d.collectGarbage()
 	before := tables(d)
 	out, rows, p := newProduct(t, d)
 	stack := newStack(t, d)
@@ -55,8 +55,8 @@ func TestStackTableLivesAsLongAsTheStack(t *testing.T) {
 		t.Errorf("%d tables for one stack", n)
 	}
 	first := stack.Expert(0)[0].(*Array).reference
-	collectGarbage() // the stack
-	collectGarbage() // the blocks are unreachable once the table is gone
+	d.collectGarbage() // the stack
+	d.collectGarbage() // the blocks are unreachable once the table is gone
 	if n := tables(d) - before; n != 0 {
 		t.Errorf("%d tables are left for an unreachable stack", n)
 	}

@@ -3,6 +3,7 @@
 package cuda
 
 import (
+	"context"
 	"time"
 
 	"github.com/gorgonia/moe/ops/backend"
@@ -31,6 +32,9 @@ func (*Device) ComputeCapability() (major, minor int) { return 0, 0 }
 
 // Memory returns ErrNotBuilt.
 func (*Device) Memory() (Memory, error) { return Memory{}, ErrNotBuilt }
+
+// SyncContext returns ErrNotBuilt.
+func (*Device) SyncContext(context.Context) error { return ErrNotBuilt }
 
 // Trim returns ErrNotBuilt.
 func (*Device) Trim() error { return ErrNotBuilt }

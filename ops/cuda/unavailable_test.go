@@ -24,7 +24,8 @@ func TestWithoutTheTag(t *testing.T) {
 	_, cloneErr := array.Clone()
 	for what, err := range map[string]error{
 		"Open": openErr, "Count": countErr, "Capture": captureErr, "Memory": memoryErr, "Trim": device.Trim(), "Time": timeErr,
-		"Clone": cloneErr, "CopyTo": array.CopyTo(nil), "CopyFrom": array.CopyFrom(nil), "Replay": graph.Replay(),
+		"SyncContext": device.SyncContext(t.Context()),
+		"Clone":       cloneErr, "CopyTo": array.CopyTo(nil), "CopyFrom": array.CopyFrom(nil), "Replay": graph.Replay(),
 	} {
 		if !errors.Is(err, cuda.ErrNotBuilt) || !errors.Is(err, backend.ErrDevice) {
 			t.Errorf("%s: error %v, want %v", what, err, cuda.ErrNotBuilt)

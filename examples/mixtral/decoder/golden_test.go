@@ -46,6 +46,14 @@ func TestAppendAllGivesTheLogits(t *testing.T) {
 			t.Fatal(err)
 		}
 		g.near(t, "logits", got, want)
+		packed, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err = session(t, packed, len(ids)).AppendAll(ids...); err != nil {
+			t.Fatal(err)
+		}
+		g.near(t, "logits of packed weights", got, want)
 	})
 }
 
@@ -73,18 +81,24 @@ func TestAppendInParts(t *testing.T) {
 
 func TestGreedyContinuation(t *testing.T) {
 	eachGolden(t, func(t *testing.T, m *Model, g golden) {
-		want := g.int32s(t, "greedy_ids")
-		n := int(g.int32s(t, "prompt_len")[0])
-		s, ids := session(t, m, len(want)), slices.Clone(want[:n])
-		for part := ids; len(ids) < len(want); part = ids[len(ids)-1:] {
-			logits, err := s.Append(part...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			ids = append(ids, argmax(logits))
+		packed, err := m.Pack()
+		if err != nil {
+			t.Fatal(err)
 		}
-		if !slices.Equal(ids, want) {
-			t.Errorf("ids %v, want %v", ids, want)
+		for name, m := range map[string]*Model{"as loaded": m, "packed": packed} {
+			want := g.int32s(t, "greedy_ids")
+			n := int(g.int32s(t, "prompt_len")[0])
+			s, ids := session(t, m, len(want)), slices.Clone(want[:n])
+			for part := ids; len(ids) < len(want); part = ids[len(ids)-1:] {
+				logits, err := s.Append(part...)
+				if err != nil {
+					t.Fatal(err)
+				}
+				ids = append(ids, argmax(logits))
+			}
+			if !slices.Equal(ids, want) {
+				t.Errorf("%s: ids %v, want %v", name, ids, want)
+			}
 		}
 	})
 }
@@ -94,6 +108,7 @@ func TestLoad(t *testing.T) {
 	eachGolden(t, func(t *testing.T, m *Model, g golden) {
 		ids := g.int32s(t, "input_ids")
 		s := session(t, m, len(ids))
+		s.CountLoad()
 		for _, part := range [][]int32{ids[:9], ids[9:10], ids[10:]} {
 			if _, err := s.Append(part...); err != nil {
 				t.Fatal(err)

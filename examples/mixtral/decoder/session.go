@@ -24,7 +24,7 @@ type Session struct {
 	capacity int
 	filled   int
 	step     *graph    // one token; made at the first step and used for all
-	load     [][]int64 // tokens that went to each expert, layer by layer
+	load     [][]int64 // tokens that went to each expert, layer by layer; nil if they are not counted
 }
 
 // NewSession makes a session with room for capacity tokens, at most the model's context.
@@ -39,7 +39,6 @@ func (m *Model) NewSession(capacity int) (*Session, error) {
 			return nil, err
 		}
 		s.caches = append(s.caches, c)
-		s.load = append(s.load, make([]int64, m.Config.NumExperts))
 	}
 	return s, nil
 }
@@ -56,8 +55,23 @@ func (s *Session) AppendAll(ids ...int32) ([]float32, error) { return s.run(ids,
 // Len is the number of tokens so far.
 func (s *Session) Len() int { return s.filled }
 
-// Load is the number of token slots that went to each expert so far, layer by layer.
+// CountLoad makes the session count from now on which experts its tokens go to. That copies a few numbers from the device to the
+// host for each layer after every step, which on a GPU waits for each.
+func (s *Session) CountLoad() {
+	if s.load != nil {
+		return
+	}
+	s.load = make([][]int64, len(s.model.Blocks))
+	for i := range s.load {
+		s.load[i] = make([]int64, s.model.Config.NumExperts)
+	}
+}
+
+// Load is the number of token slots that went to each expert since CountLoad, layer by layer. It is nil without that.
 func (s *Session) Load() [][]int64 {
+	if s.load == nil {
+		return nil
+	}
 	out := make([][]int64, len(s.load))
 	for i, l := range s.load {
 		out[i] = slices.Clone(l)
@@ -94,7 +108,10 @@ func (s *Session) run(ids []int32, all bool) ([]float32, error) {
 		return nil, err
 	}
 	s.filled += len(ids)
-	return logits, g.count(s.load)
+	if s.load != nil {
+		err = g.count(s.load)
+	}
+	return logits, err
 }
 
 // Close frees the session's graph.

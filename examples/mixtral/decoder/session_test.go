@@ -87,9 +87,34 @@ func TestSessionsShareAModel(t *testing.T) {
 	wg.Wait()
 }
 
+func TestLoadIsCountedOnRequest(t *testing.T) {
+	s := session(t, load(t, smallModel), 4)
+	for want := range 2 {
+		if _, err := s.Append(1, 2); err != nil {
+			t.Fatal(err)
+		}
+		load := s.Load()
+		if (load != nil) != (want > 0) {
+			t.Fatalf("load %v after %d requests to count", load, want)
+		}
+		for layer, counts := range load {
+			var sum int64
+			for _, n := range counts {
+				sum += n
+			}
+			if sum != 2 {
+				t.Errorf("layer %d: a load of %d, want that of the two tokens since", layer, sum)
+			}
+		}
+		s.CountLoad()
+		s.CountLoad() // which keeps what is counted
+	}
+}
+
 // The caller may change what Load gives.
 func TestLoadIsACopy(t *testing.T) {
 	s := session(t, load(t, smallModel), 2)
+	s.CountLoad()
 	if _, err := s.Append(1, 2); err != nil {
 		t.Fatal(err)
 	}

@@ -1,14 +1,15 @@
 /*
  * A stand-in for the driver on a machine without one, for tests of the host's side. Its GPUs have a gibibyte of the host's
  * memory and run nothing but copies; those that are captured run when the graph is launched. The environment sets what cuInit
- * returns (STANDIN_INIT), the driver's version, the number of GPUs and the major compute capability.
+ * returns (STANDIN_INIT), the driver's version, the number of GPUs, the major compute capability and whether work seems to be
+ * under way (STANDIN_BUSY).
  */
 #include <pthread.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { outOfMemory = 2, capacity = 1 << 30, header = 512, graphCopies = 4096 };
+enum { outOfMemory = 2, notReady = 600, capacity = 1 << 30, header = 512, graphCopies = 4096 };
 
 struct copy {
 	void *to, *from;
@@ -66,6 +67,7 @@ int cuDevicePrimaryCtxRetain(void **context, int device) { return give(context);
 int cuCtxSetCurrent(void *context) { return 0; }
 int cuStreamCreate(void **stream, unsigned flags) { return give(stream); }
 int cuStreamSynchronize(void *stream) { return 0; }
+int cuStreamQuery(void *stream) { return number("STANDIN_BUSY", 0) ? notReady : 0; }
 int cuEventCreate(void **event, unsigned flags) { return give(event); }
 int cuEventRecord(void *event, void *stream) { return 0; }
 int cuEventSynchronize(void *event) { return 0; }

@@ -20,8 +20,8 @@ import (
 var ErrNone = errors.New("no kernels for this device")
 
 // Load reads the file of the folder dir that serves a device of a compute capability best and gives its name and contents: the most
-// specific machine code there is, else the newest code to be compiled.
-func Load(files fs.FS, dir string, major, minor int) (name string, code []byte, err error) {
+// specific machine code there is, else the newest code to be compiled. With ptx it is that one whatever there is.
+func Load(files fs.FS, dir string, major, minor int, ptx bool) (name string, code []byte, err error) {
 	entries, err := fs.ReadDir(files, dir)
 	if err != nil {
 		return "", nil, err
@@ -30,7 +30,7 @@ func Load(files fs.FS, dir string, major, minor int) (name string, code []byte, 
 	var have []string
 	for _, e := range entries {
 		f, ok := parse(e.Name())
-		if !ok {
+		if !ok || ptx && f.machine {
 			continue
 		}
 		have = append(have, e.Name())

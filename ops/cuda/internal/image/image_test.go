@@ -44,7 +44,7 @@ func TestLoad(t *testing.T) {
 		{12, 1, "sm_120.cubin.gz"},
 		{13, 0, "compute_90.ptx.gz"},
 	} {
-		name, code, err := Load(folder(t, all...), "bin", c.major, c.minor)
+		name, code, err := Load(folder(t, all...), "bin", c.major, c.minor, false)
 		if name != c.want {
 			t.Errorf("%d.%d: %q, want %q", c.major, c.minor, name, c.want)
 			continue
@@ -61,10 +61,22 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+func TestLoadPTX(t *testing.T) {
+	dir := folder(t, "sm_90.cubin.gz", "sm_90a.cubin.gz", "compute_80.ptx.gz", "compute_90.ptx.gz")
+	for major, want := range map[int]string{8: "compute_80.ptx.gz", 9: "compute_90.ptx.gz", 13: "compute_90.ptx.gz"} {
+		if name, _, err := Load(dir, "bin", major, 0, true); name != want || err != nil {
+			t.Errorf("%d.0: %q, error %v, want %q", major, name, err, want)
+		}
+	}
+	if _, _, err := Load(folder(t, "sm_90.cubin.gz"), "bin", 9, 0, true); !errors.Is(err, ErrNone) {
+		t.Errorf("no code to compile: error %v, want %v", err, ErrNone)
+	}
+}
+
 func TestLoadDamaged(t *testing.T) {
 	for name, data := range map[string][]byte{"empty": {}, "no gzip": []byte("text"), "cut": folder(t, "sm_80.cubin.gz")["bin/sm_80.cubin.gz"].Data[:20]} {
 		dir := fstest.MapFS{"bin/sm_80.cubin.gz": {Data: data}}
-		if _, _, err := Load(dir, "bin", 8, 0); err == nil {
+		if _, _, err := Load(dir, "bin", 8, 0, false); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
