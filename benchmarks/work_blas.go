@@ -9,15 +9,25 @@ import (
 
 	"github.com/gorgonia/moe/blas"
 	"github.com/gorgonia/moe/ops/backend"
+	"github.com/gorgonia/moe/ops/cpu"
 )
 
 // blasWorks are the products of package blas and of its peer: of T tokens with a matrix (H,F), of a matrix (H,F) with a vector.
 var blasWorks = slices.Concat(
-	sgemmWorks("sgemm", "package blas", asked[backend.Linear], blas.New()),
-	sgemvWorks("sgemv", "package blas", asked[backend.Linear], blas.New()),
+	sgemmWorks("sgemm", "package blas", moeBLAS, blas.New()),
+	sgemvWorks("sgemv", "package blas", moeBLAS, blas.New()),
 	sgemmWorks("peer-gonum-sgemm", "gonum", gonumBLAS, gonum.Implementation{}),
 	sgemvWorks("peer-gonum-sgemv", "gonum", gonumBLAS, gonum.Implementation{}),
 )
+
+// moeBLAS is the variant that package blas computes with: gonum where that of the stages' products is plain Go.
+func moeBLAS(kind string) string {
+	name := asked[backend.Linear](kind)
+	if name == (cpu.Go{}).Name() {
+		return gonumBLAS(kind)
+	}
+	return name
+}
 
 func gonumBLAS(string) string { return "gonum" }
 

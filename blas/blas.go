@@ -44,7 +44,8 @@ func New() Implementation { return Implementation{} }
 // Sgemm computes c = alpha·op(a)·op(b) + beta·c, where op(a) (m,k) is a or, for blas.Trans and blas.ConjTrans, its transpose, and
 // likewise op(b) (k,n). Rows of a, b and c (m,n) are lda, ldb and ldc elements apart; c must not overlap a or b. If beta is 0 c is
 // overwritten, whatever it holds. It panics as gonum's Sgemm does; [cpu.Sgemm] says how it computes.
-func (i Implementation) Sgemm(tA, tB blas.Transpose, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) {
+func (i Implementation) Sgemm(tA, tB blas.Transpose, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int,
+	beta float32, c []float32, ldc int) {
 	if isTranspose(tA) && isTranspose(tB) && (alpha == 0 || !smallProduct(m, n, k)) {
 		err := cpu.Sgemm(tA != blas.NoTrans, tB != blas.NoTrans, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)
 		if err == nil {
@@ -59,7 +60,8 @@ func (i Implementation) Sgemm(tA, tB blas.Transpose, m, n, k int, alpha float32,
 // are lda elements apart, elements of x and y incX and incY; if that is negative the first is the last in memory. y must not overlap
 // a or x. If beta is 0 y is overwritten, whatever it holds; nothing happens if m or n is 0. It panics as gonum's Sgemv does;
 // [cpu.Sgemv] says how it computes.
-func (i Implementation) Sgemv(tA blas.Transpose, m, n int, alpha float32, a []float32, lda int, x []float32, incX int, beta float32, y []float32, incY int) {
+func (i Implementation) Sgemv(tA blas.Transpose, m, n int, alpha float32, a []float32, lda int, x []float32, incX int,
+	beta float32, y []float32, incY int) {
 	if isTranspose(tA) && !smallMatrix(m, n) {
 		err := cpu.Sgemv(tA != blas.NoTrans, m, n, alpha, a, lda, x, incX, beta, y, incY)
 		if err == nil {

@@ -75,7 +75,8 @@ var sgemms sync.Pool
 //
 // Where there are no vector kernels, or MOE_CPU=go forbids them, the error wraps backend.ErrUnsupported. If a size is negative, a
 // leading dimension less than a row, or a slice too short, it wraps backend.ErrShape. c is then as it was.
-func Sgemm(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int, beta float32, c []float32, ldc int) error {
+func Sgemm(transA, transB bool, m, n, k int, alpha float32, a []float32, lda int, b []float32, ldb int,
+	beta float32, c []float32, ldc int) error {
 	kernels := blasKernels()
 	if kernels == nil {
 		return errNoKernels

@@ -41,7 +41,8 @@ var sgemvs sync.Pool
 // large enough. The same operands give the same bits, whatever GOMAXPROCS is.
 //
 // Errors are as with Sgemm; an increment of 0 wraps backend.ErrParameter.
-func Sgemv(transA bool, m, n int, alpha float32, a []float32, lda int, x []float32, incX int, beta float32, y []float32, incY int) error {
+func Sgemv(transA bool, m, n int, alpha float32, a []float32, lda int, x []float32, incX int,
+	beta float32, y []float32, incY int) error {
 	kernels := blasKernels()
 	if kernels == nil {
 		return errNoKernels
