@@ -16,9 +16,9 @@ import (
 type work struct {
 	name string
 	what string
-	// stage is the one whose backend is reported as the code that does the work. A work of other software has none.
+	// stage is the one whose backend is reported as the code that does the work. A work that runs no stage has none.
 	stage string
-	peer  string // that software
+	peer  string // the software that runs instead of a stage
 	// weights lists the dtypes that the work's weights may have. A work without weights has none; it is measured once,
 	// whatever -dtype says.
 	weights []*dtype

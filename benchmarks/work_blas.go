@@ -9,27 +9,15 @@ import (
 
 	"github.com/gorgonia/moe/blas"
 	"github.com/gorgonia/moe/ops/backend"
-	"github.com/gorgonia/moe/ops/cpu"
 )
 
 // blasWorks are the products of package blas and of its peer: of T tokens with a matrix (H,F), of a matrix (H,F) with a vector.
 var blasWorks = slices.Concat(
-	sgemmWorks("sgemm", "package blas", moeBLAS, blas.New()),
-	sgemvWorks("sgemv", "package blas", moeBLAS, blas.New()),
-	sgemmWorks("peer-gonum-sgemm", "gonum", gonumBLAS, gonum.Implementation{}),
-	sgemvWorks("peer-gonum-sgemv", "gonum", gonumBLAS, gonum.Implementation{}),
+	sgemmWorks("sgemm", "package blas", "blas", blas.New()),
+	sgemvWorks("sgemv", "package blas", "blas", blas.New()),
+	sgemmWorks("peer-gonum-sgemm", "gonum", "gonum", gonum.Implementation{}),
+	sgemvWorks("peer-gonum-sgemv", "gonum", "gonum", gonum.Implementation{}),
 )
-
-// moeBLAS is the variant that package blas computes with: gonum where that of the stages' products is plain Go.
-func moeBLAS(kind string) string {
-	name := asked[backend.Linear](kind)
-	if name == (cpu.Go{}).Name() {
-		return gonumBLAS(kind)
-	}
-	return name
-}
-
-func gonumBLAS(string) string { return "gonum" }
 
 var layouts = []struct {
 	letter string
@@ -37,13 +25,13 @@ var layouts = []struct {
 }{{"n", gonumblas.NoTrans}, {"t", gonumblas.Trans}}
 
 // sgemmWorks are a work for each way in which the operands of Sgemm may lie.
-func sgemmWorks(name, of string, variant func(string) string, with gonumblas.Float32) (list []work) {
+func sgemmWorks(name, of, software string, with gonumblas.Float32) (list []work) {
 	for _, a := range layouts {
 		for _, b := range layouts {
 			letters := a.letter + b.letter
 			list = append(list, work{
 				name: name + "-" + letters, what: "Sgemm of " + of + ", " + strings.ToUpper(letters) + ": (T,H) times (H,F), each as it is (N) or stored transposed (T)",
-				variant: variant, activations: []*dtype{f32}, host: true,
+				peer: software, activations: []*dtype{f32}, host: true,
 				flops: "2·T·H·F",
 				bytes: "4·(T·H + H·F + T·F)",
 				setup: func(p *problem) func() error {
@@ -68,11 +56,11 @@ func sgemmWorks(name, of string, variant func(string) string, with gonumblas.Flo
 }
 
 // sgemvWorks are a work for a matrix and one for its transpose.
-func sgemvWorks(name, of string, variant func(string) string, with gonumblas.Float32) (list []work) {
+func sgemvWorks(name, of, software string, with gonumblas.Float32) (list []work) {
 	for _, a := range layouts {
 		list = append(list, work{
 			name: name + "-" + a.letter, what: "Sgemv of " + of + ", " + strings.ToUpper(a.letter) + ": a matrix (H,F) times a vector, as it is (N) or its transpose (T)",
-			variant: variant, activations: []*dtype{f32}, host: true,
+			peer: software, activations: []*dtype{f32}, host: true,
 			flops: "2·H·F",
 			bytes: "4·(H·F + H + F)",
 			setup: func(p *problem) func() error {
