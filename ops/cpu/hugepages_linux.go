@@ -6,6 +6,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// hugePage is the size of a huge page in bytes.
+const hugePage = 2 << 20
+
 // wantHugePages asks the operating system for pages of hugePage bytes where they fit into memory that has not been written yet: a
 // product that reads a weight once then waits less for address translation. It is a hint; if it is not taken, nothing changes.
 func wantHugePages(data []uint32) {
@@ -18,5 +21,3 @@ func wantHugePages(data []uint32) {
 		_ = unix.Madvise(all[skip:][:n], unix.MADV_HUGEPAGE)
 	}
 }
-
-const hugePage = 2 << 20

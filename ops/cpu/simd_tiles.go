@@ -114,7 +114,8 @@ func (g *gemm) nextPart(t task, l layout, col, from int) []uint32 {
 }
 
 // panelTiles multiplies the tiles of a strip with a part of a panel: the steps from one on of the panel at col, counted from the
-// task's first column. Some of them prefetch the next part, evenly spread.
+// task's first column. Together they prefetch the next part, each a share, as a burst
+// would wait for memory.
 func (g *gemm) panelTiles(t task, s *workspace, l layout, from, col int, a *uint32, lda int, c []float32, ldc int) {
 	steps := min(l.steps, g.w.steps-from)
 	cols := min(panelCols, t.cols-col)
@@ -132,16 +133,15 @@ func (g *gemm) panelTiles(t task, s *workspace, l layout, from, col int, a *uint
 	count := g.tileCount(t)
 	width := g.k.cols((t.rows + count - 1) / count)
 	calls := count * ((cols + width - 1) / width)
-	every := max(calls/g.k.prefetch, 1) // of so many calls one prefetches
-	share := len(next) / ((calls + every - 1) / every)
+	ahead := 4 * len(next) * g.k.prefetch / (calls * steps)
 	call := 0
 	for i := range count {
 		lo, hi := i*t.rows/count, (i+1)*t.rows/count
 		row := (*uint32)(unsafe.Add(unsafe.Pointer(a), lo*lda))
 		for j := 0; j < cols; j += width {
-			ahead, prefetched := 0, &b[0]
-			if share > 0 && call%every == 0 {
-				ahead, prefetched = 4*share*g.k.prefetch/steps, &next[call/every*share]
+			prefetched := &b[0]
+			if len(next) > 0 {
+				prefetched = &next[call*len(next)/calls]
 			}
 			l.kernel(row, lda, &b[j], &c[lo*ldc+col+j], 4*ldc, steps, hi-lo, min(width, cols-j), add, prefetched, ahead)
 			call++
