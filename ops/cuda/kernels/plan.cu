@@ -9,8 +9,8 @@
 // Moves    4·(2N + 2R) bytes.
 // Grid     A block places a slice of the slots, after it has counted by itself, by expert, all slots and those before its slice:
 //          from the ids (sliceCounts null), or from the counts of all slices that plan_count has made.
-//            N ≤ 2048    plan_small: max(⌈N/256⌉, clamp(⌈R/4096⌉, 1, sms)) blocks of 256 threads, slices of 256
-//            N ≤ 8192    plan_place: as many blocks of 1024 threads, slices of 1024
+//            N ≤ 2048    plan_small: max(⌈N/256⌉, clamp(⌈R/512⌉, 1, sms)) blocks of 256 threads, slices of 256
+//            N ≤ 8192    plan_place: max(⌈N/1024⌉, clamp(⌈R/4096⌉, 1, sms)) blocks of 1024 threads, slices of 1024
 //            else        plan_count, then plan_place: B blocks of 1024 threads, slices of a multiple of 1024 slots
 //          Blocks without a slice share in marking the padding.
 // Shared   4·(threads/32·(E|1) + 4·E + 4) bytes if that is at most 98304; else the tables lie in the workspace.
