@@ -13,6 +13,10 @@
 //                           of a plan contradict each other RowSlot decides: a scattering warp skips a row that is not its
 //                           own, a checking warp copies a row that has no slot.
 // Bound    memory bandwidth.
+// Measured on an H100 SXM (copy of 1 GiB: 3026 GB/s), captured graph, bf16: H = 4096, K = 2 / H = 2048, K = 8 / H = 7168, 32 of
+//          256 experts here, R exact: T = 1: 1.4/1.6/1.5 µs; T = 4096: 36.4/53.5/36.7 µs, 92/93/88%, a copy of as many bytes
+//          about 35/52/34; T = 16384: 140/219/137 µs, 95/91/94%. FP8 with scales: T = 4096: 19.4/28.1/20.0 µs, 88/92/84%;
+//          T = 16384: 74.8/119/73.4 µs, 92/86/91%. R = T·K for the last, seven eighths of it padding, T = 4096: 167 µs, 101%.
 // Faults   RowSlot[r] outside [−1,T·K): the row is zeroed.
 #include "common.cuh"
 namespace permute {

@@ -16,7 +16,7 @@
 // Shared   4·(threads/32·(E|1) + 4·E + 4) bytes if that is at most 98304; else the tables lie in the workspace.
 // Bound    latency: one chain of loads, counts, ranks and barriers.
 // Measured on an H100 SXM (copy: 2415 GB/s), captured graph, bf16: launched with programmatic serialization: N = 2, E = 8: 2.8
-//          µs; N = 1024, E = 256: 3.4 (4.6 with 33536 rows at A = 128); N = 131072, E = 256: 13.6; N = 131072, 32 of 256
+//          µs; N = 1024, E = 256: 2.9 (3.4 with 33536 rows at A = 128); N = 131072, E = 256: 13.6; N = 131072, 32 of 256
 //          experts here: 8.3.
 // Faults   an id or a mapped id out of range: the slot is not here; the first of the block's slots is named. More rows than R:
 //          nothing is placed.

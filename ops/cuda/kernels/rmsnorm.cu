@@ -8,6 +8,9 @@
 //          rmsnorm_<dtype>      for many rows: so few registers that an SM holds 64 warps.
 //          rmsnorm_<dtype>_few  reads w beside x, and so waits once: for few rows.
 // Bound    memory bandwidth.
+// Measured on an H100 SXM (copy of 1 GiB: 3026 GB/s), captured graph, bf16 with w in f32, as a kernel for these dtypes alone:
+//          T = 4096: 13.3 µs at H = 2048, 24.4 at 4096, 41.1 at 7168: 83/91/94%, a copy of as many bytes about 12/24/41 µs;
+//          T = 1: 1.3/1.4/1.7 µs.
 #include "common.cuh"
 namespace rmsnorm {
 
@@ -17,15 +20,11 @@ constexpr int kThreads = 1024, kKept = 2;  // threads at most
 
 // block_sum gives every thread the sum, added in an order that the number of warps fixes.
 template <class A> __device__ A block_sum(A x) {
-  __shared__ __align__(16) A part[kThreads / 32];
-  const int warps = blockDim.x / 32;
+  __shared__ A part[kThreads / 32];
   x = warp_sum(x);
   if (lane_id() == 0) part[warp_id()] = x;
-  if (threadIdx.x < 4 && warps + threadIdx.x < kThreads / 32) part[warps + threadIdx.x] = 0;
   __syncthreads();
-  A sum = 0;
-  for (int i = 0; i < warps; i += 4) sum += (part[i] + part[i + 1]) + (part[i + 2] + part[i + 3]);
-  return sum;
+  return warp_sum(lane_id() < blockDim.x / 32 ? part[lane_id()] : A(0));
 }
 
 // weights reads N elements of w, from one on.
@@ -101,7 +100,12 @@ template <class T, bool kFew> __device__ void rmsnorm(const Params& p) {
   else by_alignment<T, void, kFew>(p);
 }
 
-constexpr int kBlocks = 2;  // of kThreads an SM: 32 registers a thread
+// Blocks of kThreads an SM where it holds 2048 threads: 32 registers a thread.
+#if __CUDA_ARCH__ == 800 || __CUDA_ARCH__ == 900 || __CUDA_ARCH__ == 1000
+constexpr int kBlocks = 2;
+#else
+constexpr int kBlocks = 1;
+#endif
 
 #define KERNEL(name, T)                                                                                           \
   extern "C" __global__ void __launch_bounds__(kThreads, sizeof(T) == 2 ? kBlocks : 1)                            \

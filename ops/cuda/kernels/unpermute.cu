@@ -8,6 +8,8 @@
 //          unpermute_<dtype>      reads two slots at once, 8 blocks an SM: for many tokens, where blocks hide the latency.
 //          unpermute_<dtype>_few  reads four slots at once: for few tokens of more than two slots.
 // Bound    memory bandwidth.
+// Measured on an H100 SXM (copy of 1 GiB: 3026 GB/s), captured graph, bf16, shapes as permute.cu: T = 1: 1.6/2.3/1.7 µs; T =
+//          4096: 35.5/53.2/44.4 µs, 94/94/88%; T = 16384: 135/203/168 µs, 99/98/92%.
 // Faults   SlotRow[t,k] outside [−1,R): the slot adds nothing.
 #include "common.cuh"
 namespace unpermute {
