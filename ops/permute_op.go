@@ -59,18 +59,7 @@ func (permute) make(dev backend.Device, out operand, in []backend.Value, reuse b
 
 func (permute) run(dev backend.Device, out backend.Value, in []backend.Value) error {
 	p := in[1].(*backend.Plan)
-	if q, ok := in[0].(*backend.Quantized); ok {
-		rows := out.(*backend.Quantized)
-		if err := runPermute(dev, rows.Codes, q.Codes, p); err != nil {
-			return err
-		}
-		return runPermute(dev, rows.Scales, q.Scales, p)
-	}
-	return runPermute(dev, out, in[0], p)
-}
-
-func runPermute(dev backend.Device, rows, x backend.Value, p *backend.Plan) error {
-	return backend.Dispatch(dev, "permute", func(b backend.Permute) error { return b.Permute(rows, x, p) })
+	return backend.Dispatch(dev, "permute", func(b backend.Permute) error { return b.Permute(out, in[0], p) })
 }
 
 // newTensor is reuse if it fits, a new tensor otherwise.

@@ -45,8 +45,9 @@ type (
 	Planner interface {
 		Plan(p *Plan, ids, expertMap Value) error
 	}
-	// Permute copies rows to their places: rows[r] = x[RowSlot[r]/K], zero for padding. x (T,…) and rows (R,…) of any one
-	// fixed-size dtype and any width: whole rows of bytes are copied.
+	// Permute copies rows to their places: rows[r] = x[RowSlot[r]/K], zero for padding. x (T,…) and rows (R,…) are of any one
+	// fixed-size dtype and any width, or both Quantized with blocks one row high and of one width, whose codes and scales are
+	// both moved: whole rows of bytes are copied.
 	Permute interface {
 		Permute(rows, x Value, p *Plan) error
 	}

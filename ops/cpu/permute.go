@@ -8,10 +8,13 @@ import (
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-// Permute implements backend.Permute for x (T,…) and rows (R,…) of one dtype without pointers and any width, 0 included:
-// row r is a byte for byte copy of x[RowSlot[r]/K], or zero bytes where RowSlot[r] is −1. A slot outside [−1,T·K) is an
-// ErrIndex that names the first such row.
-func (Go) Permute(rows, x backend.Value, p *backend.Plan) error {
+// Permute implements backend.Permute for x (T,…) and rows (R,…) of one dtype without pointers and any width, 0 included, and for
+// Quantized ones: row r is a byte for byte copy of x[RowSlot[r]/K], or zero bytes where RowSlot[r] is −1. A slot outside
+// [−1,T·K) is an ErrIndex that names the first such row.
+func (g Go) Permute(rows, x backend.Value, p *backend.Plan) error {
+	if q, ok := x.(*backend.Quantized); ok {
+		return g.permuteQuantized(rows, q, p)
+	}
 	if err := checkPlan("permute", p); err != nil {
 		return err
 	}
@@ -50,6 +53,22 @@ func (Go) Permute(rows, x backend.Value, p *backend.Plan) error {
 			bad.at, rowSlot[bad.at], slots, backend.ErrIndex)
 	}
 	return nil
+}
+
+// permuteQuantized moves the codes, then the scales.
+func (g Go) permuteQuantized(rows backend.Value, x *backend.Quantized, p *backend.Plan) error {
+	to, ok := rows.(*backend.Quantized)
+	switch {
+	case !ok || to == nil || x == nil:
+		return fmt.Errorf("permute: rows are a %T and x is a %T, want two that are not nil: %w", rows, x, backend.ErrValue)
+	case x.BlockRows != 1 || to.BlockRows != 1 || to.BlockCols != x.BlockCols:
+		return fmt.Errorf("permute: rows are quantized in %d×%d blocks, x in %d×%d, want one row and the same width: %w",
+			to.BlockRows, to.BlockCols, x.BlockRows, x.BlockCols, backend.ErrValue)
+	}
+	if err := g.Permute(to.Codes, x.Codes, p); err != nil {
+		return err
+	}
+	return g.Permute(to.Scales, x.Scales, p)
 }
 
 // rowBytes is the memory of rows (R,…) and x (T,…).

@@ -96,6 +96,10 @@ func TestPermuteErrors(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	tall, err := backend.NewQuantized(backend.Host, tensor.Shape{2, 3}, 2, 128)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		rows, x backend.Value
 		p       *backend.Plan
@@ -113,7 +117,9 @@ func TestPermuteErrors(t *testing.T) {
 		"dtype":               {hostTensor[float64](t, []int{4, 3}), x, good, backend.ErrDtype},
 		"pointers":            {hostTensor[string](t, []int{4, 3}), hostTensor[string](t, []int{2, 3}), good, backend.ErrDtype},
 		"not contiguous":      {rows, view, good, backend.ErrValue},
-		"quantized, as whole": {quantized, quantized, planOf(t, 2, 1, 1, 1, 0, 0), backend.ErrValue},
+		"quantized x only":    {rows, quantized, good, backend.ErrValue},
+		"quantized rows only": {quantized, x, planOf(t, 2, 1, 1, 1, 0, 0), backend.ErrDtype},
+		"tall blocks":         {tall, tall, planOf(t, 2, 1, 1, 1, 0, 0), backend.ErrValue},
 		"no x":                {rows, nil, good, backend.ErrValue},
 		"no rows":             {nil, x, good, backend.ErrValue},
 		"no plan":             {rows, x, nil, backend.ErrValue},

@@ -18,10 +18,11 @@ var (
 )
 
 const (
-	planShared   = 98304 // bytes of shared memory for a block's tables; larger ones lie in scratch memory
-	planSmallMax = 2048  // slots that plan_small takes
-	planPlaceMax = 8192  // slots that plan_place takes without plan_count
-	planPadding  = 4096  // rows for which there is a block to mark padding
+	planShared       = 98304 // bytes of shared memory for a block's tables; larger ones lie in scratch memory
+	planSmallMax     = 2048  // slots that plan_small takes
+	planPlaceMax     = 8192  // slots that plan_place takes without plan_count
+	planPadding      = 4096  // rows for which there is a block to mark padding, of 1024 threads
+	planPaddingSmall = 512   // the same, of 256 threads
 )
 
 // Plan implements backend.Planner. Of several offending slots the ExpertIDError names the first, or among more than 256 slots
@@ -57,12 +58,12 @@ func (Portable) Plan(p *backend.Plan, ids, expertMap backend.Value) error {
 			ints(mapped, n, p.Slots, p.Experts, p.Align, p.Rows, slice).pointers(sliceCounts, tables).faults().
 			launch(k, s)
 	}
-	padding := min(max(blocks(p.Rows, planPadding), 1), c.dev.sms)
+	padding := func(rows int) int { return min(max(blocks(p.Rows, rows), 1), c.dev.sms) }
 	switch {
 	case n <= planSmallMax:
-		return launch(planSmall, 256, 256, max(blocks(n, 256), padding), operand{})
+		return launch(planSmall, 256, 256, max(blocks(n, 256), padding(planPaddingSmall)), operand{})
 	case n <= planPlaceMax:
-		return launch(planPlace, 1024, 1024, max(blocks(n, 1024), padding), operand{})
+		return launch(planPlace, 1024, 1024, max(blocks(n, 1024), padding(planPadding)), operand{})
 	}
 	slice := 1024 * blocks(blocks(n, min(blocks(n, 1024), c.dev.sms)), 1024)
 	count := blocks(n, slice)

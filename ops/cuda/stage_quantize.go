@@ -43,8 +43,8 @@ func (Portable) Quantize(q *backend.Quantized, x backend.Value) error {
 	switch size := src.elementSize(); {
 	case src.dtype == tensor.Float64 || q.BlockCols != wide:
 	case q.BlockRows == 1 && d%wide == 0:
-		share := 2 * 256 * 16 / size // elements of a block of threads
-		return c.launch(quantizeRowsKernels[dt], shape{grid: [3]int{blocks(n, share)}, block: 256})
+		const threads = 128 // of 16 elements each
+		return c.launch(quantizeRowsKernels[dt], shape{grid: [3]int{blocks(n, 16*threads)}, block: threads})
 	case q.BlockRows == wide && d*size%16 == 0:
 		return c.launch(quantizeTileKernels[dt], shape{grid: [3]int{backend.Elements(scaleShape)}, block: 256})
 	}

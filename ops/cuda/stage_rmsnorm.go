@@ -4,7 +4,10 @@ package cuda
 
 import "github.com/gorgonia/moe/ops/backend"
 
-var rmsNormKernels = newFamily("rmsnorm", "")
+var (
+	rmsNormKernels    = newFamily("rmsnorm", "")
+	rmsNormFewKernels = newFamily("rmsnorm", "_few") // for up to two rows an SM
+)
 
 // RMSNorm implements backend.RMSNorm, for x and out of one dtype and w of any.
 func (Portable) RMSNorm(out, x, w backend.Value, eps float64) error {
@@ -18,14 +21,19 @@ func (Portable) RMSNorm(out, x, w backend.Value, eps float64) error {
 	weight := c.operand("w (H)", w, 1)
 	c.wantShape(weight, h)
 	dst := c.tensor("out (T,H)", out, src.dtype, t, h)
-	kernel, weightCode := rmsNormKernels[c.float(src)], c.float(weight)
+	dt, weightCode := c.float(src), c.float(weight)
 	if c.err != nil || t*h == 0 {
 		return c.err
 	}
-	threads, rowBytes := 256, h*src.elementSize()
-	if rowBytes%16 == 0 {
-		threads = min(32*blocks(rowBytes, 2048), threads)
+	kernel := rmsNormKernels[dt]
+	if t <= 2*c.dev.sms {
+		kernel = rmsNormFewKernels[dt]
 	}
+	accesses := h // of a row
+	if rowBytes := h * src.elementSize(); rowBytes%16 == 0 {
+		accesses = rowBytes / 16
+	}
+	threads := 32 * blocks(min(max(blocks(accesses, 2), min(accesses, 256)), 1024), 32)
 	return c.begin().pointers(dst, src, weight).ints(t, h, weightCode).number(eps).
 		launch(kernel, shape{grid: [3]int{t}, block: threads})
 }

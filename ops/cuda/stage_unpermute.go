@@ -8,7 +8,12 @@ import (
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-var unpermuteKernels = newFamily("unpermute", "")
+var (
+	unpermuteKernels    = newFamily("unpermute", "")
+	unpermuteFewKernels = newFamily("unpermute", "_few")
+)
+
+const unpermuteFew = 1024 // blocks up to which the GPU waits for each token's slots, so that more are read at once
 
 // Unpermute implements backend.Unpermute, for rows and y of one dtype.
 func (Portable) Unpermute(y, rows, gates backend.Value, p *backend.Plan) error {
@@ -23,10 +28,14 @@ func (Portable) Unpermute(y, rows, gates backend.Value, p *backend.Plan) error {
 	c.wantShape(from, p.Rows, h)
 	weights := c.tensor("gates (T,K)", gates, tensor.Float32, p.Tokens, p.Slots)
 	out := c.tensor("y (T,H)", y, from.dtype, p.Tokens, h)
-	kernel := unpermuteKernels[c.float(from)]
+	dt := c.float(from)
 	if c.err != nil || p.Tokens*h == 0 {
 		return c.err
 	}
+	kernel, s := unpermuteKernels[dt], chunked(p.Tokens, h*from.elementSize(), 4)
+	if p.Slots > 2 && s.grid[0] <= unpermuteFew {
+		kernel = unpermuteFewKernels[dt]
+	}
 	return c.begin().pointers(out, from, weights, slotRow).ints(p.Tokens, p.Slots, p.Rows, h).faults().
-		launch(kernel, chunked(p.Tokens, h*from.elementSize(), 4))
+		launch(kernel, s)
 }

@@ -142,6 +142,18 @@ var routingMutants = []mutant{
 			return slot % int32(p.Tokens) * int32(p.Slots)
 		}))
 	}}},
+	{"scales are left behind", "Permute", permuteMutant{quantized: func(r reference, rows, x *backend.Quantized, p *backend.Plan) error {
+		if x.BlockRows != 1 || rows.BlockRows != 1 || rows.BlockCols != x.BlockCols {
+			return r.Permute(rows, x, p)
+		}
+		return r.Permute(rows.Codes, x.Codes, p)
+	}}},
+	{"blocks of any height are moved", "Permute", permuteMutant{quantized: func(r reference, rows, x *backend.Quantized, p *backend.Plan) error {
+		if x.BlockRows == 1 {
+			return r.Permute(rows, x, p)
+		}
+		return r.Permute(rows.Codes, x.Codes, p)
+	}}},
 	{"the last element of each row is left", "Permute", permuteMutant{f: func(r reference, rows, x backend.Value, p *backend.Plan) error {
 		before := snapshot(rows)
 		err := r.Permute(rows, x, p)
@@ -180,13 +192,23 @@ func (m planMutant) Plan(p *backend.Plan, ids, expertMap backend.Value) error {
 	return m.f(m.reference, p, ids, expertMap)
 }
 
+// permuteMutant breaks Permute of tensors by f, of quantized values by quantized; what is nil is right.
 type permuteMutant struct {
 	reference
-	f func(r reference, rows, x backend.Value, p *backend.Plan) error
+	f         func(r reference, rows, x backend.Value, p *backend.Plan) error
+	quantized func(r reference, rows, x *backend.Quantized, p *backend.Plan) error
 }
 
 func (m permuteMutant) Permute(rows, x backend.Value, p *backend.Plan) error {
-	return m.f(m.reference, rows, x, p)
+	q, isQuantized := x.(*backend.Quantized)
+	to, fits := rows.(*backend.Quantized)
+	switch {
+	case !isQuantized && m.f != nil:
+		return m.f(m.reference, rows, x, p)
+	case isQuantized && fits && m.quantized != nil:
+		return m.quantized(m.reference, to, q, p)
+	}
+	return m.reference.Permute(rows, x, p)
 }
 
 // misnamed moves what an ExpertIDError names by one token.

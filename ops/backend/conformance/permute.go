@@ -38,6 +38,23 @@ func permuteChecks(s backend.Permute) []check {
 		add(dt, r, 130)
 		add(dt, r, 2, 3, 5)
 	}
+	for _, q := range []struct{ width, cols int }{{1, 128}, {130, 128}, {384, 128}, {50, 7}} {
+		checks = append(checks, check{fmt.Sprintf("FP8 in 1x%d/width=%d/%v", q.cols, q.width, r), func(e *env) error {
+			p := e.plan(r)
+			x, _ := e.quantized(1, q.cols, r.tokens, q.width)
+			out, err := e.apply(call, quantizedTemplate(tensor.Shape{p.Rows, q.width}, 1, q.cols), x, p.Plan)
+			if err != nil {
+				return err
+			}
+			from := leaves(x)
+			for i, part := range leaves(out) {
+				if err := comparePermuted(part, from[i], p); err != nil {
+					return fmt.Errorf("part %d: %w", i, err)
+				}
+			}
+			return nil
+		}})
+	}
 	add(tensor.Float32, routing{2000, 2, 8, 128, distinct, rowsBound}, 64)
 	add(tensor.Float32, routing{3, 0, 8, 16, distinct, rowsSpare}, 5)
 	return append(checks,
@@ -51,6 +68,16 @@ func permuteChecks(s backend.Permute) []check {
 			calls := append(e.misfits(template(tensor.Float32, p.Rows, 9), x, p.Plan),
 				refusal{"another number of tokens", template(tensor.Float32, p.Rows, 9), []backend.Value{e.alloc(tensor.Float32, 0, 34, 9), p.Plan}},
 				refusal{"another number of rows", template(tensor.Float32, p.Rows+1, 9), []backend.Value{x, p.Plan}})
+			q, _ := e.quantized(1, 4, 33, 9)
+			tall, _ := e.quantized(3, 4, 33, 9)
+			rows := func(blockRows, blockCols int) backend.Value {
+				return quantizedTemplate(tensor.Shape{p.Rows, 9}, blockRows, blockCols)
+			}
+			calls = append(calls,
+				refusal{"a Quantized to a tensor", template(backend.Float8E4M3, p.Rows, 9), []backend.Value{q, p.Plan}},
+				refusal{"a tensor to a Quantized", rows(1, 4), []backend.Value{x, p.Plan}},
+				refusal{"another width of blocks", rows(1, 3), []backend.Value{q, p.Plan}},
+				refusal{"blocks of more than one row", rows(3, 4), []backend.Value{tall, p.Plan}})
 			return e.refuses(call, nil, calls...)
 		}},
 	)

@@ -138,9 +138,13 @@ template <class T, int N> union Pack {
     }
     return x;
   }
+  // store is written in assembly: an assignment the compiler splits into words where it has computed them apart. p is global.
   __device__ __forceinline__ void store(T* p) const {
-    if constexpr (sizeof(T) * N == 16) *reinterpret_cast<uint4*>(p) = *reinterpret_cast<const uint4*>(this);
-    else if constexpr (sizeof(T) * N == 8) *reinterpret_cast<uint2*>(p) = *reinterpret_cast<const uint2*>(this);
+    const u32* w = reinterpret_cast<const u32*>(this);
+    if constexpr (sizeof(T) * N == 16)
+      asm volatile("st.global.v4.b32 [%0], {%1, %2, %3, %4};" ::"l"(p), "r"(w[0]), "r"(w[1]), "r"(w[2]), "r"(w[3]) : "memory");
+    else if constexpr (sizeof(T) * N == 8)
+      asm volatile("st.global.v2.b32 [%0], {%1, %2};" ::"l"(p), "r"(w[0]), "r"(w[1]) : "memory");
     else {
 #pragma unroll
       for (int i = 0; i < N; i++) p[i] = v[i];

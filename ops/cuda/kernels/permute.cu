@@ -1,81 +1,123 @@
 // Permute: rows[r] = x[RowSlot[r]/K], zero bytes where RowSlot[r] is −1. Whole rows of bytes, of any dtype and width.
 //
 // Shapes   x (T,width) bytes → rows (R,width) bytes; a second pair x2, rows2 of width2 (the scales of a quantized x) moves in
-//          the same launch, width2 = 0 if there is none. RowSlot (R), SlotRow (T,K) int32.
-// Moves    gather: 2·R·width bytes; scatter: (tokens here + R)·width bytes, each token is read once.
-// Grid     blocks of 256 threads, a warp has a unit. With c = ⌈width/2048⌉ + ⌈width2/2048⌉ chunks of a row:
-//          gather  (⌈R/8⌉, c) blocks. A unit copies a chunk of a row. One load less in a row of dependent ones: for few tokens,
-//                  which the L2 holds for their other rows.
-//          scatter ⌈T·c/8⌉ + ⌈⌈R/8⌉·c/8⌉ blocks. The first read a chunk of a token and store it once for each slot that is
-//                  here. The others check RowSlot and zero the chunks of eight rows. Where the two tables of a plan contradict
-//                  each other RowSlot decides: a scattering warp skips a row that is not its own, a checking warp copies a
-//                  row that has no slot.
+//          the same launch: width2 ≤ 512, a multiple of 4 as the pointers are, 0 if there is none. RowSlot (R), SlotRow (T,K)
+//          int32.
+// Moves    permute_gather: 2·R·width bytes; permute_scatter: (tokens here + R)·width bytes, each token is read once.
+// Grid     blocks of 256 threads, a warp has a unit. With c = ⌈width/2048⌉ chunks of a row, of which the last one's warp takes
+//          the second pair with it, in the kernels of the names below with _two behind them:
+//          permute_gather   (⌈R/8⌉, c) blocks. A unit copies a chunk of a row. One load less in a row of dependent ones: for
+//                           few tokens, which the L2 holds for their other rows.
+//          permute_scatter  ⌈T·c/8⌉ + ⌈⌈R/G⌉·c/8⌉ blocks. The first read a chunk of a token and store it once for each slot
+//                           that is here. The others check RowSlot and zero the chunks of G rows, G ≤ 32. Where the two tables
+//                           of a plan contradict each other RowSlot decides: a scattering warp skips a row that is not its
+//                           own, a checking warp copies a row that has no slot.
 // Bound    memory bandwidth.
-// Measured on an H100 SXM (copy: 2415 GB/s), captured graph, bf16: H = 4096, K = 2 / H = 2048, K = 8 / H = 7168, 32 of 256
-//          experts here: T = 1: 1.4/1.6/1.5 µs; T = 4096: 38.6/59.4/38.6 µs, 108/105/105%; T = 16384: 112/106/111%. FP8 with
-//          scales, T = 4096: 99/98/96%. With padding to A = 128, T = 4096: 105 to 107%.
+// Measured on an H100 SXM (copy of 1 GiB: 3026 GB/s), captured graph, bf16: H = 4096, K = 2 / H = 2048, K = 8 / H = 7168, 32 of
+//          256 experts here, R exact: T = 1: 1.4/1.6/1.5 µs; T = 4096: 36.4/53.5/36.7 µs, 92/93/88%, a copy of as many bytes
+//          about 35/52/34; T = 16384: 140/219/137 µs, 95/91/94%. FP8 with scales: T = 4096: 19.4/28.1/20.0 µs, 88/92/84%;
+//          T = 16384: 74.8/119/73.4 µs, 92/86/91%. R = T·K for the last, seven eighths of it padding, T = 4096: 167 µs, 101%.
 // Faults   RowSlot[r] outside [−1,T·K): the row is zeroed.
 #include "common.cuh"
 namespace permute {
 
 struct Params {
-  void* rows; const void* x; i64 width;
-  void* rows2; const void* x2; i64 width2;
+  u8* rows; const u8* x; i64 width;
+  u8* rows2; const u8* x2; i64 width2;
   const i32* rowSlot; const i32* slotRow;
-  i64 tokens, slots, rowCount;
-  i64 gather;  // 1: gather, 0: scatter
+  i64 tokens, slots, rowCount, group;  // G
   Fault* fault;
 };
 
-constexpr int kWarps = 8, kUnroll = 4, kRowsOfWarp = 8;
+constexpr int kWarps = 8, kUnroll = 4;
 constexpr i64 kChunk = 32 * 16 * kUnroll;
 
-// Word is the widest access that keeps every row aligned.
+// Second is the part of a row of the second pair that a lane moves, loaded beside the first pair's.
+struct Second {
+  static constexpr int kWords = 4;
+  u8* rows;
+  i64 width;  // 0 in the warps of other chunks than the last
+  u32 v[kWords];
+
+  __device__ __forceinline__ bool has(int i) const { return (lane_id() + 32 * i) * 4 < width; }
+  __device__ __forceinline__ Second(const Params& p, i64 token, bool last) : rows(p.rows2), width(last ? p.width2 : 0) {
+    const u32* x = reinterpret_cast<const u32*>(p.x2 + token * width) + lane_id();
+#pragma unroll
+    for (int i = 0; i < kWords; i++) v[i] = token >= 0 && has(i) ? x[32 * i] : 0;
+  }
+  __device__ __forceinline__ void store(i64 row) const {
+    u32* to = reinterpret_cast<u32*>(rows + row * width) + lane_id();
+#pragma unroll
+    for (int i = 0; i < kWords; i++)
+      if (has(i)) to[32 * i] = v[i];
+  }
+};
+// None stands for it where there is no second pair.
+struct None {
+  i64 width;
+  __device__ __forceinline__ None(const Params&, i64, bool) {}
+  __device__ __forceinline__ void store(i64) const {}
+};
+
+// own_row is row if slot's place is there by both tables, −1 otherwise.
+__device__ __forceinline__ i32 own_row(const Params& p, i64 slot, i32 row) {
+  return row >= 0 && row < p.rowCount && p.rowSlot[row] == slot ? row : -1;
+}
+
+// Rows moves the bytes [from,to) of rows. Word is the widest access that keeps every row aligned.
 template <class Word> struct Rows {
-  // scatter copies [from,to) of a row to the same place of the rows of slots first … first+count−1.
-  __device__ static void scatter(const Params& p, u8* rows, const u8* src, i64 width, i64 from, i64 to, i64 first) {
-    constexpr int N = sizeof(Word);
-    for (i64 at = from + lane_id() * N; at < to + lane_id() * N; at += 32 * N * kUnroll) {
+  static constexpr int N = sizeof(Word);
+  // scatter copies a token to the rows of its slots, of which the lane's has row mine. It is for more than the L2 holds, so what
+  // it reads and writes need not stay there.
+  template <class Other> __device__ static void scatter(const Params& p, i64 token, i32 mine, i64 from, i64 to, Other other) {
+    const u8* src = p.x + token * p.width;
+    for (i64 base = from; base < to; base += 32 * N * kUnroll) {
+      const i64 at = base + lane_id() * N;
       Word v[kUnroll];
 #pragma unroll
       for (int u = 0; u < kUnroll; u++)
-        if (at + u * 32 * N < to) v[u] = *reinterpret_cast<const Word*>(src + at + u * 32 * N);
-      for (i64 k = 0; k < p.slots; k += 32) {
-        i32 mine = -1;
-        if (k + lane_id() < p.slots) {
-          mine = p.slotRow[first + k + lane_id()];
-          if (mine < 0 || mine >= p.rowCount || p.rowSlot[mine] != first + k + lane_id()) mine = -1;
-        }
-        for (u32 here = __ballot_sync(~0u, mine >= 0); here != 0; here &= here - 1) {
-          u8* dst = rows + i64(__shfl_sync(~0u, mine, __ffs(here) - 1)) * width;
+        if (at + u * 32 * N < to) v[u] = __ldcs(reinterpret_cast<const Word*>(src + at + u * 32 * N));
+      i64 slot = token * p.slots + lane_id();
+      i32 row = own_row(p, slot, mine);
+      for (i64 k = 0;;) {
+        for (u32 here = __ballot_sync(~0u, row >= 0); here != 0; here &= here - 1) {
+          const i64 r = __shfl_sync(~0u, row, __ffs(here) - 1);
+          u8* dst = p.rows + r * p.width + at;
 #pragma unroll
           for (int u = 0; u < kUnroll; u++)
-            if (at + u * 32 * N < to) *reinterpret_cast<Word*>(dst + at + u * 32 * N) = v[u];
+            if (at + u * 32 * N < to) __stcs(reinterpret_cast<Word*>(dst + u * 32 * N), v[u]);
+          other.store(r);
         }
+        k += 32, slot += 32;
+        if (k >= p.slots) break;
+        row = k + lane_id() < p.slots ? own_row(p, slot, p.slotRow[slot]) : -1;
       }
+      other.width = 0;
     }
   }
-  // copy copies [from,to) of a row, or clears it if src is null.
-  __device__ static void copy(u8* dst, const u8* src, i64 from, i64 to) {
-    for (i64 at = from + lane_id() * i64(sizeof(Word)); at < to; at += 32 * sizeof(Word) * kUnroll) {
+  // copy copies a token to one row, or clears the row if the token is −1.
+  __device__ static void copy(const Params& p, i64 token, i64 row, i64 from, i64 to) {
+    const u8* src = p.x + token * p.width;
+    u8* dst = p.rows + row * p.width;
+    for (i64 at = from + lane_id() * i64(N); at < to; at += 32 * N * kUnroll) {
       Word v[kUnroll];
 #pragma unroll
       for (int u = 0; u < kUnroll; u++) {
-        const i64 i = at + u * 32 * i64(sizeof(Word));
+        const i64 i = at + u * 32 * i64(N);
         v[u] = Word{};
-        if (src != nullptr && i < to) v[u] = *reinterpret_cast<const Word*>(src + i);
+        if (token >= 0 && i < to) v[u] = *reinterpret_cast<const Word*>(src + i);
       }
 #pragma unroll
       for (int u = 0; u < kUnroll; u++) {
-        const i64 i = at + u * 32 * i64(sizeof(Word));
+        const i64 i = at + u * 32 * i64(N);
         if (i < to) *reinterpret_cast<Word*>(dst + i) = v[u];
       }
     }
   }
 };
 
-template <class F> __device__ __forceinline__ void by_alignment(const void* x, const void* rows, i64 width, F&& f) {
-  const u64 bits = bits_of(x) | bits_of(rows) | u64(width);
+template <class F> __device__ __forceinline__ void by_alignment(const Params& p, F&& f) {
+  const u64 bits = bits_of(p.x) | bits_of(p.rows) | u64(p.width);
   if ((bits & 15) == 0) f(Rows<uint4>{});
   else if ((bits & 7) == 0) f(Rows<u64>{});
   else if ((bits & 3) == 0) f(Rows<u32>{});
@@ -83,25 +125,12 @@ template <class F> __device__ __forceinline__ void by_alignment(const void* x, c
   else f(Rows<u8>{});
 }
 
-__device__ bool any_slot_here(const Params& p, i64 first) {
-  bool here = false;
-  for (i64 k = lane_id(); k < p.slots; k += 32) here |= p.slotRow[first + k] >= 0;
-  return __any_sync(~0u, here);
-}
-
-// Span is one chunk of the rows of one of the two pairs of tensors.
-struct Span { u8* rows; const u8* x; i64 width, from, to; };
-__device__ Span span_of(const Params& p, i64 chunk) {
-  const i64 chunks1 = ceil_div(p.width, kChunk);
-  const bool second = chunk >= chunks1;
-  const i64 width = second ? p.width2 : p.width, from = (chunk - (second ? chunks1 : 0)) * kChunk;
-  return {static_cast<u8*>(second ? p.rows2 : p.rows), static_cast<const u8*>(second ? p.x2 : p.x), width, from, min(from + kChunk, width)};
-}
-
-__device__ void copy_row(const Span& s, i64 row, i64 token) {
-  by_alignment(s.x, s.rows, s.width, [&](auto w) {
-    w.copy(s.rows + row * s.width, token < 0 ? nullptr : s.x + token * s.width, s.from, s.to);
-  });
+// copy_chunk copies a chunk of a token to one row; −1 for zeros.
+template <class Other> __device__ __forceinline__ void copy_chunk(const Params& p, i64 token, i64 row, i64 chunk) {
+  const i64 from = chunk * kChunk, to = min(from + kChunk, p.width);
+  const Other other(p, token, to == p.width);
+  by_alignment(p, [&](auto w) { w.copy(p, token, row, from, to); });
+  other.store(row);
 }
 
 // token_of is the token of a row, −1 for padding.
@@ -112,43 +141,60 @@ __device__ __forceinline__ i64 token_of(const Params& p, i64 row, i32 slot, bool
   return -1;
 }
 
-__device__ void scatter_unit(const Params& p, const Unit& at) {
-  const Span s = span_of(p, at.chunk);
-  const i64 first = at.row * p.slots;
-  if (p.slots > 2 && !any_slot_here(p, first)) return;
-  by_alignment(s.x, s.rows, s.width, [&](auto w) { w.scatter(p, s.rows, s.x + at.row * s.width, s.width, s.from, s.to, first); });
+template <class Other> __device__ __forceinline__ void gather(const Params& p) {
+  const i64 row = i64(blockIdx.x) * kWarps + warp_id();
+  if (row >= p.rowCount) return;
+  copy_chunk<Other>(p, token_of(p, row, p.rowSlot[row], blockIdx.y == 0 && lane_id() == 0), row, blockIdx.y);
 }
 
-__device__ void check_unit(const Params& p, const Unit& at) {
-  const i64 r = at.row * kRowsOfWarp + lane_id();
+template <class Other> __device__ __forceinline__ void scatter_chunk(const Params& p, i64 token, i64 chunk) {
+  const i64 first = token * p.slots;
+  const i32 mine = lane_id() < p.slots ? p.slotRow[first + lane_id()] : -1;
+  bool here = mine >= 0;
+  for (i64 k = 32 + lane_id(); k < p.slots; k += 32) here |= p.slotRow[first + k] >= 0;
+  if (!__any_sync(~0u, here)) return;
+  const i64 from = chunk * kChunk, to = min(from + kChunk, p.width);
+  const Other other(p, token, to == p.width);
+  by_alignment(p, [&](auto w) { w.scatter(p, token, mine, from, to, other); });
+}
+
+template <class Other> __device__ __forceinline__ void check_group(const Params& p, const Unit& at) {
+  const i64 r = at.row * p.group + lane_id();
   i64 token = -1;
   bool stray = false;  // no scattering warp writes this row
-  if (lane_id() < kRowsOfWarp && r < p.rowCount) {
+  if (lane_id() < p.group && r < p.rowCount) {
     const i32 slot = p.rowSlot[r];
     token = token_of(p, r, slot, at.chunk == 0);
     stray = token < 0 || p.slotRow[slot] != r;
   }
-  const Span s = span_of(p, at.chunk);
   for (u32 m = __ballot_sync(~0u, stray); m != 0; m &= m - 1) {
     const int l = __ffs(m) - 1;
-    copy_row(s, at.row * kRowsOfWarp + l, __shfl_sync(~0u, token, l));
+    copy_chunk<Other>(p, __shfl_sync(~0u, token, l), at.row * p.group + l, at.chunk);
   }
 }
 
-extern "C" __global__ void __launch_bounds__(32 * kWarps) permute_b(const __grid_constant__ Params p) {
-  begin();
-  if (p.gather) {
-    const i64 row = i64(blockIdx.x) * kWarps + warp_id();
-    if (row < p.rowCount) copy_row(span_of(p, blockIdx.y), row, token_of(p, row, p.rowSlot[row], blockIdx.y == 0 && lane_id() == 0));
-    return;
-  }
-  const i64 chunks = ceil_div(p.width, kChunk) + ceil_div(p.width2, kChunk);
-  const i64 scatterBlocks = ceil_div(p.tokens * chunks, kWarps);
+template <class Other> __device__ __forceinline__ void scatter(const Params& p) {
+  const i64 chunks = ceil_div(p.width, kChunk), scatterBlocks = ceil_div(p.tokens * chunks, kWarps);
   if (blockIdx.x < scatterBlocks) {
     const i64 unit = i64(blockIdx.x) * kWarps + warp_id();
-    if (unit < p.tokens * chunks) scatter_unit(p, split_unit(unit, chunks));
-    return;
+    if (unit >= p.tokens * chunks) return;
+    const Unit at = split_unit(unit, chunks);
+    scatter_chunk<Other>(p, at.row, at.chunk);
+  } else {
+    check_group<Other>(p, split_unit((blockIdx.x - scatterBlocks) * kWarps + warp_id(), chunks));
   }
-  check_unit(p, split_unit((blockIdx.x - scatterBlocks) * kWarps + warp_id(), chunks));
 }
+
+#define KERNELS(suffix, Other)                                                                                             \
+  extern "C" __global__ void __launch_bounds__(32 * kWarps) permute_gather##suffix(const __grid_constant__ Params p) {     \
+    begin();                                                                                                               \
+    gather<Other>(p);                                                                                                      \
+  }                                                                                                                        \
+  extern "C" __global__ void __launch_bounds__(32 * kWarps, 4) permute_scatter##suffix(const __grid_constant__ Params p) { \
+    begin();                                                                                                               \
+    scatter<Other>(p);                                                                                                     \
+  }
+KERNELS(, None)
+KERNELS(_two, Second)
+#undef KERNELS
 }  // namespace permute

@@ -9,14 +9,14 @@
 // Moves    4·(2N + 2R) bytes.
 // Grid     A block places a slice of the slots, after it has counted by itself, by expert, all slots and those before its slice:
 //          from the ids (sliceCounts null), or from the counts of all slices that plan_count has made.
-//            N ≤ 2048    plan_small: max(⌈N/256⌉, clamp(⌈R/4096⌉, 1, sms)) blocks of 256 threads, slices of 256
-//            N ≤ 8192    plan_place: as many blocks of 1024 threads, slices of 1024
+//            N ≤ 2048    plan_small: max(⌈N/256⌉, clamp(⌈R/512⌉, 1, sms)) blocks of 256 threads, slices of 256
+//            N ≤ 8192    plan_place: max(⌈N/1024⌉, clamp(⌈R/4096⌉, 1, sms)) blocks of 1024 threads, slices of 1024
 //            else        plan_count, then plan_place: B blocks of 1024 threads, slices of a multiple of 1024 slots
 //          Blocks without a slice share in marking the padding.
 // Shared   4·(threads/32·(E|1) + 4·E + 4) bytes if that is at most 98304; else the tables lie in the workspace.
 // Bound    latency: one chain of loads, counts, ranks and barriers.
 // Measured on an H100 SXM (copy: 2415 GB/s), captured graph, bf16: launched with programmatic serialization: N = 2, E = 8: 2.8
-//          µs; N = 1024, E = 256: 3.4 (4.6 with 33536 rows at A = 128); N = 131072, E = 256: 13.6; N = 131072, 32 of 256
+//          µs; N = 1024, E = 256: 2.9 (3.4 with 33536 rows at A = 128); N = 131072, E = 256: 13.6; N = 131072, 32 of 256
 //          experts here: 8.3.
 // Faults   an id or a mapped id out of range: the slot is not here; the first of the block's slots is named. More rows than R:
 //          nothing is placed.
