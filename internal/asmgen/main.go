@@ -27,7 +27,14 @@ func main() {
 	narrow.common()
 	wide.common()
 	bf16.tile(dotBF16)
-	for name, g := range map[string]*gen{"avx2": narrow, "avx512": wide, "avx512bf16": bf16} {
+	narrowStages, wideStages := newGen("AVX2", 8), newGen("AVX512", 16)
+	for _, g := range []*gen{narrowStages, wideStages} {
+		g.expTable()
+		g.stages()
+	}
+	for name, g := range map[string]*gen{
+		"avx2": narrow, "avx512": wide, "avx512bf16": bf16, "stages_avx2": narrowStages, "stages_avx512": wideStages,
+	} {
 		if err := g.save(filepath.Join(*dir, name+"_amd64")); err != nil {
 			log.Fatal(err)
 		}

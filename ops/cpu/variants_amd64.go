@@ -10,12 +10,14 @@ var (
 		tileF32: tileF32AVX2, tileWidened: tileWidenedAVX2,
 		dotF32: dotF32AVX2, dotWidened: dotWidenedAVX2, dotRows: 2,
 		transpose: transposeAVX2, widen: widenAVX2, narrow: narrowAVX2, widenPanel: widenPanelAVX2,
+		vectors: &vectorsAVX2,
 	}
 	avx512 = kernels{
 		lanes: 16, rows: 14, full: 14,
 		tileF32: tileF32AVX512, tileWidened: tileWidenedAVX512,
 		dotF32: dotF32AVX512, dotWidened: dotWidenedAVX512, dotRows: 4,
 		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512, widenPanel: widenPanelAVX512,
+		vectors: &vectorsAVX512,
 	}
 	avx512bf16 = withDot(avx512, tileDotAVX512BF16)
 )
