@@ -127,6 +127,57 @@ func (g *gen) pair(s store, a, b vec, to mem) {
 	}
 }
 
+// split is what it takes to have the even elements of bfloat16 in one vector and the odd ones in another: masks of the upper halves
+// and of their quiet bits.
+type split struct{ upper, quiet vec }
+
+func (g *gen) newSplit(r rounding, upper, quiet vec) split {
+	g.upperMask(upper)
+	g.VPSLLD(operand.U8(16), r.quiet, quiet)
+	return split{upper, quiet}
+}
+
+// loadSplit loads two vectors: elements of float32 side by side, those of bfloat16 split, which takes fewer instructions.
+func (g *gen) loadSplit(e element, p split, from mem, a, b vec) {
+	g.VMOVUPS(from, a)
+	if e.narrow() {
+		g.and(a, p.upper, b)
+		g.VPSLLD(operand.U8(16), a, a)
+		return
+	}
+	from.Disp += g.bytes()
+	g.VMOVUPS(from, b)
+}
+
+// storeSplit stores what loadSplit loads. It changes the vectors.
+func (g *gen) storeSplit(s store, p split, a, b vec, to mem) {
+	if !s.e.narrow() {
+		g.pair(s, a, b, to)
+		return
+	}
+	const unordered = 3
+	g.round(s.r, a, s.temp)
+	g.VPSRLD(operand.U8(16), b, a)
+	g.and(a, s.r.one, a)
+	g.VPADDD(s.r.below, a, a)
+	g.VPADDD(b, a, a)
+	g.or(p.quiet, b, s.r.nan)
+	if g.wide() {
+		g.VCMPPS(operand.U8(unordered), b, b, reg.K1)
+		g.VPBLENDMD(s.r.nan, a, reg.K1, a)
+	} else {
+		g.VCMPPS(operand.U8(unordered), b, b, s.r.mask)
+		g.VBLENDVPS(s.r.mask, s.r.nan, a, a)
+	}
+	g.and(a, p.upper, a)
+	g.or(s.temp, a, a)
+	if s.past {
+		g.VMOVNTDQ(a, to)
+	} else {
+		g.VMOVUPS(a, to)
+	}
+}
+
 // stream writes the copy past the caches.
 func (g *gen) stream() {
 	g.function("stream", "func(to, from *byte, n int)",
@@ -157,6 +208,9 @@ func (g *gen) fence() {
 	g.RET()
 }
 
+// weightedAhead is how far ahead rows are prefetched, in bytes: across the ends of pages, where the processor's own prefetching stops.
+const weightedAhead = 1024
+
 // weighted writes the weighted sum of rows.
 func (g *gen) weighted(e element) {
 	name := "weighted" + e.name
@@ -167,10 +221,12 @@ func (g *gen) weighted(e element) {
 		fmt.Sprintf("If past is not 0, to must be a multiple of %d, and is written past the caches; a fence must follow.", g.bytes()))
 	to, from, n := reg.RAX, reg.RBX, reg.RCX
 	at, weights, terms, row := reg.RDX, reg.RSI, reg.RDI, reg.R8
-	sums, x, weight := g.vecs[:4], g.vecs[4], g.vecs[5]
-	s := store{e: e, temp: g.vecs[6]}
+	sums, x, weight := g.vecs[:4], g.vecs[4:6], g.vecs[6]
+	s := store{e: e, temp: g.vecs[7]}
+	var p split
 	if e.narrow() {
-		s.r = g.newRounding(g.vecs[7], g.vecs[8], g.vecs[9], g.vecs[10], g.vecs[11])
+		s.r = g.newRounding(g.vecs[8], g.vecs[9], g.vecs[10], g.vecs[11], g.vecs[12])
+		p = g.newSplit(s.r, g.vecs[13], g.vecs[14])
 	}
 	g.load("to", to)
 	g.load("from", from)
@@ -188,17 +244,22 @@ func (g *gen) weighted(e element) {
 				g.MOVQ(mem{Base: at}, row)
 				g.ADDQ(from, row)
 				g.VBROADCASTSS(mem{Base: weights}, weight)
-				for j, sum := range sums {
-					g.loadFloats(e, mem{Base: row, Disp: j * g.lanes * e.size}, x)
-					g.VMULPS(weight, x, x)
-					g.VADDPS(x, sum, sum)
+				for line := 0; line < vectors*g.lanes*e.size; line += 64 {
+					g.PREFETCHT0(mem{Base: row, Disp: line + weightedAhead})
+				}
+				for j := 0; j < vectors; j += 2 {
+					g.loadSplit(e, p, mem{Base: row, Disp: j * g.lanes * e.size}, x[0], x[1])
+					for i, x := range x {
+						g.VMULPS(weight, x, x)
+						g.VADDPS(x, sums[j+i], sums[j+i])
+					}
 				}
 				g.ADDQ(operand.I32(8), at)
 				g.ADDQ(operand.I32(4), weights)
 			})
 			g.pastOrNot(label, s, func(s store) {
 				for j := 0; j < vectors; j += 2 {
-					g.pair(s, sums[j], sums[j+1], mem{Base: to, Disp: j * g.lanes * e.size})
+					g.storeSplit(s, p, sums[j], sums[j+1], mem{Base: to, Disp: j * g.lanes * e.size})
 				}
 			})
 			g.ADDQ(operand.I32(vectors*g.lanes*e.size), from)
@@ -230,22 +291,24 @@ func (g *gen) add(e element) {
 		fmt.Sprintf("If past is not 0, to must be a multiple of %d, and is written past the caches; a fence must follow.", g.bytes()))
 	to, a, b, n := reg.RAX, reg.RBX, reg.RCX, reg.RDX
 	s := store{e: e, temp: g.vecs[4]}
+	var p split
 	if e.narrow() {
 		s.r = g.newRounding(g.vecs[5], g.vecs[6], g.vecs[7], g.vecs[8], g.vecs[9])
+		p = g.newSplit(s.r, g.vecs[10], g.vecs[11])
 	}
 	g.load("to", to)
 	g.load("a", a)
 	g.load("b", b)
 	g.load("n", n)
 	g.loop("loop", n, g.stepOf(), func() {
+		g.loadSplit(e, p, mem{Base: a}, g.vecs[0], g.vecs[1])
+		g.loadSplit(e, p, mem{Base: b}, g.vecs[2], g.vecs[3])
 		for j := range 2 {
-			g.loadFloats(e, mem{Base: a, Disp: j * g.lanes * e.size}, g.vecs[j])
-			g.loadFloats(e, mem{Base: b, Disp: j * g.lanes * e.size}, g.vecs[2+j])
 			g.VADDPS(g.vecs[2+j], g.vecs[j], g.vecs[j])
 		}
-		g.pastOrNot("loop", s, func(s store) { g.pair(s, g.vecs[0], g.vecs[1], mem{Base: to}) })
-		for _, p := range []reg.GPPhysical{to, a, b} {
-			g.ADDQ(operand.I32(g.stepOf()*e.size), p)
+		g.pastOrNot("loop", s, func(s store) { g.storeSplit(s, p, g.vecs[0], g.vecs[1], mem{Base: to}) })
+		for _, pointer := range []reg.GPPhysical{to, a, b} {
+			g.ADDQ(operand.I32(g.stepOf()*e.size), pointer)
 		}
 	})
 	g.end()

@@ -47,12 +47,12 @@ func (g *gen) attentionSum(i, j int) vec { return g.vecs[len(g.vecs)-1-i*4-j] }
 // scores writes the dots of query heads with keys.
 func (g *gen) scores(e element) {
 	name := "scores" + e.name
-	g.function(name, fmt.Sprintf("func(out *float32, ldo int, q *float32, ldq int, keys %s, ldk, d, positions, heads int)", e.goType),
+	g.function(name, fmt.Sprintf("func(out *float32, ldo int, q *float32, ldq int, keys %s, ldk, d, positions, heads, ahead int)", e.goType),
 		fmt.Sprintf("%s%s computes out[i,j] = Σ q[i,k]·keys[j,k] for k below d, a multiple of %d, positions j, a multiple of %d, and heads i in [1,%d].",
 			name, g.suffix, g.lanes, positionGroup, g.mostHeads()),
-		"Rows are ldo, ldq and ldk bytes apart. A sum does not depend on what else is computed.")
+		"Rows are ldo, ldq and ldk bytes apart. What is ahead bytes behind the keys is prefetched. A sum does not depend on what else is computed.")
 	out, ldo, q, ldq, ldq3 := reg.R10, reg.R11, reg.RAX, reg.RBX, reg.RCX
-	keys, ldk, ldk3, d, positions, key := reg.RDX, reg.RSI, reg.RDI, reg.R8, reg.R9, reg.R12
+	keys, ldk, ldk3, d, positions, key, next := reg.RDX, reg.RSI, reg.RDI, reg.R8, reg.R9, reg.R12, reg.R13
 	g.forHeads(func(heads int) {
 		g.load("out", out)
 		g.load("ldo", ldo)
@@ -72,16 +72,33 @@ func (g *gen) scores(e element) {
 			g.load("q", q)
 			g.load("d", d)
 			g.MOVQ(keys, key)
-			g.loop(label+"_d", d, g.lanes, func() {
+			g.load("ahead", next)
+			g.ADDQ(key, next)
+			step := func(at int) { // of the elements from one on
 				for j := range positionGroup {
-					g.loadFloats(e, ofRow(key, ldk, ldk3, j, 0), g.vecs[j])
+					g.loadFloats(e, ofRow(key, ldk, ldk3, j, at*e.size), g.vecs[j])
 				}
 				for i := range heads {
-					g.VMOVUPS(ofRow(q, ldq, ldq3, i, 0), g.vecs[positionGroup])
+					g.VMOVUPS(ofRow(q, ldq, ldq3, i, 4*at), g.vecs[positionGroup])
 					for j := range positionGroup {
 						g.VFMADD231PS(g.vecs[positionGroup], g.vecs[j], g.attentionSum(i, j))
 					}
 				}
+			}
+			line := 64 / e.size // elements
+			g.loop(label+"_lines", d, line, func() {
+				for j := range positionGroup {
+					g.PREFETCHT0(ofRow(next, ldk, ldk3, j, 0))
+				}
+				for at := 0; at < line; at += g.lanes {
+					step(at)
+				}
+				g.ADDQ(operand.I32(4*line), q)
+				g.ADDQ(operand.I32(64), key)
+				g.ADDQ(operand.I32(64), next)
+			})
+			g.loop(label+"_rest", d, g.lanes, func() {
+				step(0)
 				g.ADDQ(operand.I32(4*g.lanes), q)
 				g.ADDQ(operand.I32(e.size*g.lanes), key)
 			})
@@ -120,13 +137,13 @@ func (g *gen) fourSums(of func(j int) vec) {
 // mix writes the weighted sums of values.
 func (g *gen) mix(e element) {
 	name := "mix" + e.name
-	g.function(name, fmt.Sprintf("func(out *float32, ldo int, weights *float32, ldw int, values %s, ldv, d, positions, heads int)", e.goType),
+	g.function(name, fmt.Sprintf("func(out *float32, ldo int, weights *float32, ldw int, values %s, ldv, d, positions, heads, ahead int)", e.goType),
 		fmt.Sprintf("%s%s adds Σ weights[i,j]·values[j,k] over positions j to out[i,k] for k below d, a multiple of %d, and heads i in [1,%d].",
 			name, g.suffix, g.lanes, g.mostHeads()),
-		"Rows are ldo, ldw and ldv bytes apart. Products are added one after the other, with one rounding each.")
+		"Rows are ldo, ldw and ldv bytes apart. What is ahead bytes behind the values is prefetched. Products are added one after the other, with one rounding each.")
 	out, ldo, ldo3 := reg.RAX, reg.RBX, reg.RCX
 	weights, ldw, ldw3 := reg.RDX, reg.RSI, reg.RDI
-	values, ldv, d, positions, value := reg.R8, reg.R9, reg.R10, reg.R11, reg.R12
+	values, ldv, d, positions, value, next := reg.R8, reg.R9, reg.R10, reg.R11, reg.R12, reg.R13
 	const columns = 4 // vectors
 	weight := g.vecs[columns]
 	g.forHeads(func(heads int) {
@@ -152,7 +169,12 @@ func (g *gen) mix(e element) {
 				g.load("weights", weights)
 				g.load("positions", positions)
 				g.MOVQ(values, value)
+				g.load("ahead", next)
+				g.ADDQ(value, next)
 				g.loop(label+"_positions", positions, 1, func() {
+					for line := 0; line < vectors*g.lanes*e.size; line += 64 {
+						g.PREFETCHT0(mem{Base: next, Disp: line})
+					}
 					for j := range vectors {
 						g.loadFloats(e, mem{Base: value, Disp: j * g.lanes * e.size}, g.vecs[j])
 					}
@@ -164,6 +186,7 @@ func (g *gen) mix(e element) {
 					}
 					g.ADDQ(operand.I32(4), weights)
 					g.ADDQ(ldv, value)
+					g.ADDQ(ldv, next)
 				})
 				each(func(sum vec, at mem) { g.VMOVUPS(sum, at) })
 				g.ADDQ(operand.I32(vectors*g.bytes()), out)

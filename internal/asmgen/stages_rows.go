@@ -68,16 +68,17 @@ func (g *gen) squares(e element) {
 
 // norm writes the scaling of a row.
 func (g *gen) norm(e element) {
-	name := "norm" + e.name
-	g.function(name, fmt.Sprintf("func(to, x %s, w *float32, factor float64, n int)", e.goType),
-		fmt.Sprintf("%s%s computes to[j] = x[j]·factor·w[j] for j below n, %s, in float64, rounded to float32 before the type of to.",
-			name, g.suffix, g.multiple()))
+	name, in := "norm"+e.name, "float64"
+	if e.narrow() {
+		in = "float32"
+	}
+	g.function(name, fmt.Sprintf("func(to, x %s, w *float32, factor float64, n, past int)", e.goType),
+		fmt.Sprintf("%s%s computes to[j] = x[j]·factor·w[j] for j below n, %s, in %s, rounded to float32 before the type of to.",
+			name, g.suffix, g.multiple(), in),
+		fmt.Sprintf("If past is not 0, to must be a multiple of %d, and is written past the caches; a fence must follow.", g.bytes()))
 	to, x, w, n := reg.RAX, reg.RBX, reg.RCX, reg.RDX
 	factor, weight := g.vecs[4], g.vecs[5]
 	s := store{e: e, temp: g.vecs[6]}
-	if e.narrow() {
-		s.r = g.newRounding(g.vecs[7], g.vecs[8], g.vecs[9], g.vecs[10], g.vecs[11])
-	}
 	g.load("to", to)
 	g.load("x", x)
 	g.load("w", w)
@@ -87,16 +88,30 @@ func (g *gen) norm(e element) {
 		panic(err)
 	}
 	g.VBROADCASTSD(address.Addr, factor)
+	if e.narrow() {
+		s.r = g.newRounding(g.vecs[7], g.vecs[8], g.vecs[9], g.vecs[10], g.vecs[11])
+		g.VMOVUPS(factor, weight)
+		g.toFloats(factor, weight)
+	}
 	g.loop("loop", n, g.stepOf(), func() {
-		for j, v := range g.vecs[:4] {
-			g.loadDoubles(e, mem{Base: x, Disp: j * g.lanes / 2 * e.size}, v)
-			g.VMULPD(factor, v, v)
-			g.VCVTPS2PD(mem{Base: w, Disp: j * g.lanes / 2 * 4}, weight)
-			g.VMULPD(weight, v, v)
+		if e.narrow() {
+			for j, v := range g.vecs[:2] {
+				g.loadFloats(e, mem{Base: x, Disp: j * g.lanes * e.size}, v)
+				g.VMULPS(factor, v, v)
+				g.VMULPS(mem{Base: w, Disp: j * g.bytes()}, v, v)
+			}
+			g.pastOrNot("loop", s, func(s store) { g.pair(s, g.vecs[0], g.vecs[1], mem{Base: to}) })
+		} else {
+			for j, v := range g.vecs[:4] {
+				g.loadDoubles(e, mem{Base: x, Disp: j * g.lanes / 2 * e.size}, v)
+				g.VMULPD(factor, v, v)
+				g.VCVTPS2PD(mem{Base: w, Disp: j * g.lanes / 2 * 4}, weight)
+				g.VMULPD(weight, v, v)
+			}
+			g.toFloats(g.vecs[0], g.vecs[1])
+			g.toFloats(g.vecs[2], g.vecs[3])
+			g.pastOrNot("loop", s, func(s store) { g.pair(s, g.vecs[0], g.vecs[2], mem{Base: to}) })
 		}
-		g.toFloats(g.vecs[0], g.vecs[1])
-		g.toFloats(g.vecs[2], g.vecs[3])
-		g.pair(s, g.vecs[0], g.vecs[2], mem{Base: to})
 		g.ADDQ(operand.I32(g.stepOf()*e.size), x)
 		g.ADDQ(operand.I32(g.stepOf()*e.size), to)
 		g.ADDQ(operand.I32(g.stepOf()*4), w)

@@ -256,25 +256,39 @@ func (a *attending[E]) blockScores(t *attendTask, chunk, block, g, token int) {
 	row, q, ld := a.row(t, token, g), a.query(t, token, g), a.kvHeads*a.d
 	size := int(unsafe.Sizeof(a.keys[0]))
 	keys := a.keys[chunk*chunkPositions*ld+g*a.d:]
+	ahead := a.ahead(t, g, token) * size
 	for h := 0; h < a.perGroup; h += a.v.heads {
 		heads := min(a.v.heads, a.perGroup-h)
 		scores := t.scores[(row+h)*chunkPositions:]
 		rest := from
 		if whole := (to - from) / group * group; whole > 0 {
-			a.scores(&scores[from], 4*chunkPositions, &q[h*a.d], 4*a.d, &keys[from*ld], ld*size, a.d, whole, heads)
+			a.scores(&scores[from], 4*chunkPositions, &q[h*a.d], 4*a.d, &keys[from*ld], ld*size, a.d, whole, heads, ahead)
 			rest += whole
 		}
+		ahead = 0
 		if rest < to && to-lo >= group { // the last ones once more
-			a.scores(&scores[to-group], 4*chunkPositions, &q[h*a.d], 4*a.d, &keys[(to-group)*ld], ld*size, a.d, group, heads)
+			a.scores(&scores[to-group], 4*chunkPositions, &q[h*a.d], 4*a.d, &keys[(to-group)*ld], ld*size, a.d, group, heads, 0)
 			continue
 		}
 		for ; rest < to; rest++ { // one position in the place of four
-			a.scores(&t.weights[0], 4*group, &q[h*a.d], 4*a.d, &keys[rest*ld], 0, a.d, group, heads)
+			a.scores(&t.weights[0], 4*group, &q[h*a.d], 4*a.d, &keys[rest*ld], 0, a.d, group, heads, 0)
 			for i := range heads {
 				scores[i*chunkPositions+rest] = t.weights[i*group]
 			}
 		}
 	}
+}
+
+// ahead is how far behind a block of a head of the cache the next one lies that the task reads, in elements; 0 for tokens that find
+// it in the cache.
+func (a *attending[E]) ahead(t *attendTask, g, token int) int {
+	if token > t.t0 {
+		return 0
+	}
+	if g+1 < t.g1 {
+		return a.d
+	}
+	return blockPositions*a.kvHeads*a.d - (g-t.g0)*a.d
 }
 
 // softmax turns the scores [lo,hi) of a row into weights and gives the greatest score and the sum of the weights.
@@ -304,9 +318,11 @@ func (a *attending[E]) blockMix(t *attendTask, chunk, block, g, token int) {
 	row, ld := a.row(t, token, g), a.kvHeads*a.d
 	size := int(unsafe.Sizeof(a.values[0]))
 	values := &a.values[(chunk*chunkPositions+from)*ld+g*a.d]
+	ahead := a.ahead(t, g, token) * size
 	for h := 0; h < a.perGroup; h += a.v.heads {
 		a.mix(&t.mixed[(row+h)*a.d], 4*a.d, &t.scores[(row+h)*chunkPositions+from], 4*chunkPositions,
-			values, ld*size, a.d, to-from, min(a.v.heads, a.perGroup-h))
+			values, ld*size, a.d, to-from, min(a.v.heads, a.perGroup-h), ahead)
+		ahead = 0
 	}
 }
 

@@ -29,10 +29,11 @@ func quantizeRows[E row](v *vectors, k *rowKernels[E], q *backend.Quantized, x b
 		return false
 	}
 	z.v, z.k = v, k
-	l.run(len(z.scales), max(8*z.grain(), 1))
+	l.run(len(z.scales)/z.across, max(1<<15/(z.blockRows*z.width), 1))
 	return true
 }
 
+// vectorQuantizer works on rows of blocks.
 type vectorQuantizer[E row] struct {
 	blocks
 	v *vectors
@@ -41,30 +42,37 @@ type vectorQuantizer[E row] struct {
 }
 
 func (z *vectorQuantizer[E]) span(lo, hi int) {
-	for b := lo; b < hi; b++ {
-		top, bottom, left, right := z.block(b)
-		n := (right - left) / z.v.step * z.v.step
-		var most float32
+	whole := 0 // blocks of a row that the kernels take
+	if z.blockCols%z.v.step == 0 {
+		whole = z.width / z.blockCols
+	}
+	rest := whole * z.blockCols
+	for i := lo; i < hi; i++ {
+		scales := z.scales[i*z.across : (i+1)*z.across]
+		top, bottom, _, _ := z.block(i * z.across)
+		clear(scales)
 		for r := top; r < bottom; r++ {
-			x := z.x[r*z.width+left : r*z.width+right]
-			if n > 0 {
-				most = max(most, z.k.largest(&x[0], n))
+			x := z.x[r*z.width : (r+1)*z.width]
+			if whole > 0 {
+				z.k.largest(&scales[0], &x[0], z.blockCols, whole)
 			}
-			for _, e := range x[n:] {
-				if v := float32(math.Abs(float64(float(e)))); v > most && v <= math.MaxFloat32 {
-					most = v
+			for j := rest; j < z.width; j++ {
+				most := &scales[j/z.blockCols]
+				if v := float32(math.Abs(float64(float(x[j])))); v > *most && v <= math.MaxFloat32 {
+					*most = v
 				}
 			}
 		}
-		scale := scaleOf(most)
-		z.scales[b] = scale
+		for b, most := range scales {
+			scales[b] = scaleOf(most)
+		}
 		for r := top; r < bottom; r++ {
-			x, codes := z.x[r*z.width+left:r*z.width+right], z.codes[r*z.width+left:r*z.width+right]
-			if n > 0 {
-				z.k.codes((*uint8)(unsafe.Pointer(&codes[0])), &x[0], scale, n)
+			x, codes := z.x[r*z.width:(r+1)*z.width], z.codes[r*z.width:(r+1)*z.width]
+			if whole > 0 {
+				z.k.codes((*uint8)(unsafe.Pointer(&codes[0])), &x[0], &scales[0], z.blockCols, whole)
 			}
-			for i := n; i < len(x); i++ {
-				codes[i] = backend.ToF8E4M3(float(x[i]) / scale)
+			for j := rest; j < z.width; j++ {
+				codes[j] = backend.ToF8E4M3(float(x[j]) / scales[j/z.blockCols])
 			}
 		}
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // RMSNorm implements backend.RMSNorm for x and out of float32 or of bfloat16 and w of either. As in plain Go it is computed in
-// float64; the sum of squares runs in another order.
+// float64, but the sum of squares runs in another order, and bfloat16 numbers are scaled in float32.
 func (s simd) RMSNorm(out, x, w backend.Value, eps float64) error {
 	v := s.k.vectors
 	if v != nil && eps >= 0 && (normRows(s.k, &v.f32, out, x, w, eps) || normRows(s.k, &v.bf16, out, x, w, eps)) {
@@ -39,7 +39,7 @@ func normRows[E row](k *kernels, rows *rowKernels[E], out, x, w backend.Value, e
 	} else {
 		return false
 	}
-	l.s.v, l.s.k, l.s.width, l.s.eps = k.vectors, rows, width, eps
+	l.s.v, l.s.k, l.s.width, l.s.eps, l.s.past = k.vectors, rows, width, eps, pastCaches(l.s.out, width)
 	l.run(tokens, 1<<15/width)
 	return true
 }
@@ -62,6 +62,7 @@ type vectorNorm[E row] struct {
 	w      []float32
 	width  int
 	eps    float64
+	past   int
 }
 
 func (r *vectorNorm[E]) span(from, to int) {
@@ -77,11 +78,16 @@ func (r *vectorNorm[E]) span(from, to int) {
 			squares += v * v
 		}
 		factor := 1 / math.Sqrt(squares/float64(r.width)+r.eps)
-		if n > 0 {
-			r.k.norm(&out[0], &x[0], &r.w[0], factor, n)
+		done := 0
+		if n > 0 && factor < math.MaxFloat32 {
+			r.k.norm(&out[0], &x[0], &r.w[0], factor, n, r.past)
+			done = n
 		}
-		for i := n; i < r.width; i++ {
+		for i := done; i < r.width; i++ {
 			out[i] = rounded[E](float32(float64(float(x[i])) * factor * float64(r.w[i])))
 		}
+	}
+	if r.past != 0 {
+		r.v.fence()
 	}
 }

@@ -31,9 +31,10 @@ func addF32AVX2(to *float32, a *float32, b *float32, n int, past int)
 func squaresF32AVX2(x *float32, n int) float64
 
 // normF32AVX2 computes to[j] = x[j]·factor·w[j] for j below n, a multiple of 16, in float64, rounded to float32 before the type of to.
+// If past is not 0, to must be a multiple of 32, and is written past the caches; a fence must follow.
 //
 //go:noescape
-func normF32AVX2(to *float32, x *float32, w *float32, factor float64, n int)
+func normF32AVX2(to *float32, x *float32, w *float32, factor float64, n int, past int)
 
 // turnF32AVX2 computes to[i] = x[i]·cos[i] − x[d+i]·sin[i] and to[d+i] = x[d+i]·cos[i] + x[i]·sin[i] for i below n, a multiple of 16,
 // each step rounded to float64, the result to float32 and then to the type of to.
@@ -41,27 +42,28 @@ func normF32AVX2(to *float32, x *float32, w *float32, factor float64, n int)
 //go:noescape
 func turnF32AVX2(to *float32, x *float32, cos *float64, sin *float64, d int, n int)
 
-// largestF32AVX2 is the greatest magnitude of the finite x[j] for j below n, a multiple of 16; 0 if there is none.
+// largestF32AVX2 raises most[i] to the greatest magnitude of the finite numbers of block i of x, of block elements, a multiple of 16.
 //
 //go:noescape
-func largestF32AVX2(x *float32, n int) float32
+func largestF32AVX2(most *float32, x *float32, block int, blocks int)
 
-// codesF32AVX2 computes to[j], the E4M3 nearest to x[j]/scale, for j below n, a multiple of 16; ties to even, saturated, NaN of its sign for NaN.
+// codesF32AVX2 computes the E4M3 nearest to x[j]/scales[i] for the elements j of each block i of x, of block elements, a multiple of 16.
+// Ties go to even, what is too large to the greatest code, NaN to the NaN of its sign.
 //
 //go:noescape
-func codesF32AVX2(to *uint8, x *float32, scale float32, n int)
+func codesF32AVX2(to *uint8, x *float32, scales *float32, block int, blocks int)
 
 // scoresF32AVX2 computes out[i,j] = Σ q[i,k]·keys[j,k] for k below d, a multiple of 8, positions j, a multiple of 4, and heads i in [1,2].
-// Rows are ldo, ldq and ldk bytes apart. A sum does not depend on what else is computed.
+// Rows are ldo, ldq and ldk bytes apart. What is ahead bytes behind the keys is prefetched. A sum does not depend on what else is computed.
 //
 //go:noescape
-func scoresF32AVX2(out *float32, ldo int, q *float32, ldq int, keys *float32, ldk int, d int, positions int, heads int)
+func scoresF32AVX2(out *float32, ldo int, q *float32, ldq int, keys *float32, ldk int, d int, positions int, heads int, ahead int)
 
 // mixF32AVX2 adds Σ weights[i,j]·values[j,k] over positions j to out[i,k] for k below d, a multiple of 8, and heads i in [1,2].
-// Rows are ldo, ldw and ldv bytes apart. Products are added one after the other, with one rounding each.
+// Rows are ldo, ldw and ldv bytes apart. What is ahead bytes behind the values is prefetched. Products are added one after the other, with one rounding each.
 //
 //go:noescape
-func mixF32AVX2(out *float32, ldo int, weights *float32, ldw int, values *float32, ldv int, d int, positions int, heads int)
+func mixF32AVX2(out *float32, ldo int, weights *float32, ldw int, values *float32, ldv int, d int, positions int, heads int, ahead int)
 
 // weightedBF16AVX2 computes to[j] = Σ weights[i]·(the element j of the row that is at[i] bytes behind from) for j below n, a multiple of 16.
 // Terms are added one after the other to 0, each product and each sum rounded to float32.
@@ -81,10 +83,11 @@ func addBF16AVX2(to *uint16, a *uint16, b *uint16, n int, past int)
 //go:noescape
 func squaresBF16AVX2(x *uint16, n int) float64
 
-// normBF16AVX2 computes to[j] = x[j]·factor·w[j] for j below n, a multiple of 16, in float64, rounded to float32 before the type of to.
+// normBF16AVX2 computes to[j] = x[j]·factor·w[j] for j below n, a multiple of 16, in float32, rounded to float32 before the type of to.
+// If past is not 0, to must be a multiple of 32, and is written past the caches; a fence must follow.
 //
 //go:noescape
-func normBF16AVX2(to *uint16, x *uint16, w *float32, factor float64, n int)
+func normBF16AVX2(to *uint16, x *uint16, w *float32, factor float64, n int, past int)
 
 // turnBF16AVX2 computes to[i] = x[i]·cos[i] − x[d+i]·sin[i] and to[d+i] = x[d+i]·cos[i] + x[i]·sin[i] for i below n, a multiple of 16,
 // each step rounded to float64, the result to float32 and then to the type of to.
@@ -92,27 +95,28 @@ func normBF16AVX2(to *uint16, x *uint16, w *float32, factor float64, n int)
 //go:noescape
 func turnBF16AVX2(to *uint16, x *uint16, cos *float64, sin *float64, d int, n int)
 
-// largestBF16AVX2 is the greatest magnitude of the finite x[j] for j below n, a multiple of 16; 0 if there is none.
+// largestBF16AVX2 raises most[i] to the greatest magnitude of the finite numbers of block i of x, of block elements, a multiple of 16.
 //
 //go:noescape
-func largestBF16AVX2(x *uint16, n int) float32
+func largestBF16AVX2(most *float32, x *uint16, block int, blocks int)
 
-// codesBF16AVX2 computes to[j], the E4M3 nearest to x[j]/scale, for j below n, a multiple of 16; ties to even, saturated, NaN of its sign for NaN.
+// codesBF16AVX2 computes the E4M3 nearest to x[j]/scales[i] for the elements j of each block i of x, of block elements, a multiple of 16.
+// Ties go to even, what is too large to the greatest code, NaN to the NaN of its sign.
 //
 //go:noescape
-func codesBF16AVX2(to *uint8, x *uint16, scale float32, n int)
+func codesBF16AVX2(to *uint8, x *uint16, scales *float32, block int, blocks int)
 
 // scoresBF16AVX2 computes out[i,j] = Σ q[i,k]·keys[j,k] for k below d, a multiple of 8, positions j, a multiple of 4, and heads i in [1,2].
-// Rows are ldo, ldq and ldk bytes apart. A sum does not depend on what else is computed.
+// Rows are ldo, ldq and ldk bytes apart. What is ahead bytes behind the keys is prefetched. A sum does not depend on what else is computed.
 //
 //go:noescape
-func scoresBF16AVX2(out *float32, ldo int, q *float32, ldq int, keys *uint16, ldk int, d int, positions int, heads int)
+func scoresBF16AVX2(out *float32, ldo int, q *float32, ldq int, keys *uint16, ldk int, d int, positions int, heads int, ahead int)
 
 // mixBF16AVX2 adds Σ weights[i,j]·values[j,k] over positions j to out[i,k] for k below d, a multiple of 8, and heads i in [1,2].
-// Rows are ldo, ldw and ldv bytes apart. Products are added one after the other, with one rounding each.
+// Rows are ldo, ldw and ldv bytes apart. What is ahead bytes behind the values is prefetched. Products are added one after the other, with one rounding each.
 //
 //go:noescape
-func mixBF16AVX2(out *float32, ldo int, weights *float32, ldw int, values *uint16, ldv int, d int, positions int, heads int)
+func mixBF16AVX2(out *float32, ldo int, weights *float32, ldw int, values *uint16, ldv int, d int, positions int, heads int, ahead int)
 
 // softmaxAVX2 replaces each of n scores s, a multiple of 8, by e^(scale·(s − the greatest)), gives the greatest and sets total to the sum.
 // The greatest is −MaxFloat32 at least, so that scores of −Inf become 0 even if there are no others. scale is positive. A score of NaN becomes NaN, and so does the sum; whether it counts for the greatest is undefined.

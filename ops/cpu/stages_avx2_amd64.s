@@ -251,7 +251,7 @@ TEXT ·fenceAVX2(SB), NOSPLIT, $0
 	RET
 
 // func weightedF32AVX2(to *float32, from *float32, at *int, weights *float32, terms int, n int, past int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·weightedF32AVX2(SB), NOSPLIT, $0-56
 	MOVQ to+0(FP), AX
 	MOVQ from+8(FP), BX
@@ -273,19 +273,21 @@ columns4_terms:
 	JL           columns4_terms_done
 	MOVQ         (DX), R8
 	ADDQ         BX, R8
-	VBROADCASTSS (SI), Y5
+	VBROADCASTSS (SI), Y6
+	PREFETCHT0   1024(R8)
+	PREFETCHT0   1088(R8)
 	VMOVUPS      (R8), Y4
-	VMULPS       Y5, Y4, Y4
+	VMOVUPS      32(R8), Y5
+	VMULPS       Y6, Y4, Y4
 	VADDPS       Y4, Y0, Y0
-	VMOVUPS      32(R8), Y4
-	VMULPS       Y5, Y4, Y4
-	VADDPS       Y4, Y1, Y1
+	VMULPS       Y6, Y5, Y5
+	VADDPS       Y5, Y1, Y1
 	VMOVUPS      64(R8), Y4
-	VMULPS       Y5, Y4, Y4
+	VMOVUPS      96(R8), Y5
+	VMULPS       Y6, Y4, Y4
 	VADDPS       Y4, Y2, Y2
-	VMOVUPS      96(R8), Y4
-	VMULPS       Y5, Y4, Y4
-	VADDPS       Y4, Y3, Y3
+	VMULPS       Y6, Y5, Y5
+	VADDPS       Y5, Y3, Y3
 	ADDQ         $+8, DX
 	ADDQ         $+4, SI
 	SUBQ         $+1, DI
@@ -328,13 +330,14 @@ columns2_terms:
 	JL           columns2_terms_done
 	MOVQ         (DX), R8
 	ADDQ         BX, R8
-	VBROADCASTSS (SI), Y5
+	VBROADCASTSS (SI), Y6
+	PREFETCHT0   1024(R8)
 	VMOVUPS      (R8), Y4
-	VMULPS       Y5, Y4, Y4
+	VMOVUPS      32(R8), Y5
+	VMULPS       Y6, Y4, Y4
 	VADDPS       Y4, Y0, Y0
-	VMOVUPS      32(R8), Y4
-	VMULPS       Y5, Y4, Y4
-	VADDPS       Y4, Y1, Y1
+	VMULPS       Y6, Y5, Y5
+	VADDPS       Y5, Y1, Y1
 	ADDQ         $+8, DX
 	ADDQ         $+4, SI
 	SUBQ         $+1, DI
@@ -374,10 +377,10 @@ loop:
 	CMPQ     DX, $+16
 	JL       loop_done
 	VMOVUPS  (BX), Y0
-	VMOVUPS  (CX), Y2
-	VADDPS   Y2, Y0, Y0
 	VMOVUPS  32(BX), Y1
+	VMOVUPS  (CX), Y2
 	VMOVUPS  32(CX), Y3
+	VADDPS   Y2, Y0, Y0
 	VADDPS   Y3, Y1, Y1
 	MOVQ     past+32(FP), R9
 	TESTQ    R9, R9
@@ -437,9 +440,9 @@ loop_done:
 	VZEROUPPER
 	RET
 
-// func normF32AVX2(to *float32, x *float32, w *float32, factor float64, n int)
+// func normF32AVX2(to *float32, x *float32, w *float32, factor float64, n int, past int)
 // Requires: AVX
-TEXT ·normF32AVX2(SB), NOSPLIT, $0-40
+TEXT ·normF32AVX2(SB), NOSPLIT, $0-48
 	MOVQ         to+0(FP), AX
 	MOVQ         x+8(FP), BX
 	MOVQ         w+16(FP), CX
@@ -471,13 +474,23 @@ loop:
 	VCVTPD2PSY  Y2, X2
 	VCVTPD2PSY  Y3, X3
 	VINSERTF128 $0x01, X3, Y2, Y2
-	VMOVUPS     Y0, (AX)
-	VMOVUPS     Y2, 32(AX)
-	ADDQ        $+64, BX
-	ADDQ        $+64, AX
-	ADDQ        $+64, CX
-	SUBQ        $+16, DX
-	JMP         loop
+	MOVQ        past+40(FP), R9
+	TESTQ       R9, R9
+	JE          loop_cached
+	VMOVNTPS    Y0, (AX)
+	VMOVNTPS    Y2, 32(AX)
+	JMP         loop_stored
+
+loop_cached:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y2, 32(AX)
+
+loop_stored:
+	ADDQ $+64, BX
+	ADDQ $+64, AX
+	ADDQ $+64, CX
+	SUBQ $+16, DX
+	JMP  loop
 
 loop_done:
 	VZEROUPPER
@@ -555,50 +568,61 @@ loop_done:
 	VZEROUPPER
 	RET
 
-// func largestF32AVX2(x *float32, n int) float32
-// Requires: AVX, AVX2, SSE
-TEXT ·largestF32AVX2(SB), NOSPLIT, $0-20
+// func largestF32AVX2(most *float32, x *float32, block int, blocks int)
+// Requires: AVX, AVX2
+TEXT ·largestF32AVX2(SB), NOSPLIT, $0-32
 	MOVL         $0x7fffffff, R9
 	VMOVD        R9, X2
 	VPBROADCASTD X2, Y2
 	MOVL         $0x7f7fffff, R9
 	VMOVD        R9, X3
 	VPBROADCASTD X3, Y3
-	VXORPS       Y0, Y0, Y0
-	MOVQ         x+0(FP), AX
-	MOVQ         n+8(FP), BX
+	MOVQ         most+0(FP), AX
+	MOVQ         x+8(FP), BX
+	MOVQ         blocks+24(FP), DX
 
-loop:
-	CMPQ     BX, $+16
-	JL       loop_done
-	VMOVUPS  (AX), Y5
+blocks:
+	CMPQ  DX, $+1
+	JL    blocks_done
+	VMOVD (AX), X0
+	MOVQ  block+16(FP), CX
+
+elements:
+	CMPQ     CX, $+16
+	JL       elements_done
+	VMOVUPS  (BX), Y5
 	VPAND    Y5, Y2, Y5
 	VPCMPGTD Y3, Y5, Y4
 	VPANDN   Y5, Y4, Y5
 	VPMAXSD  Y5, Y0, Y0
-	VMOVUPS  32(AX), Y6
+	VMOVUPS  32(BX), Y6
 	VPAND    Y6, Y2, Y6
 	VPCMPGTD Y3, Y6, Y4
 	VPANDN   Y6, Y4, Y6
 	VPMAXSD  Y6, Y0, Y0
-	ADDQ     $+64, AX
-	SUBQ     $+16, BX
-	JMP      loop
+	ADDQ     $+64, BX
+	SUBQ     $+16, CX
+	JMP      elements
 
-loop_done:
+elements_done:
 	VEXTRACTI128 $0x01, Y0, X1
 	VPMAXSD      X1, X0, X0
 	VPSHUFD      $0x4e, X0, X1
 	VPMAXSD      X1, X0, X0
 	VPSHUFD      $0xb1, X0, X1
 	VPMAXSD      X1, X0, X0
-	MOVSS        X0, ret+16(FP)
+	VMOVD        X0, (AX)
+	ADDQ         $+4, AX
+	SUBQ         $+1, DX
+	JMP          blocks
+
+blocks_done:
 	VZEROUPPER
 	RET
 
-// func codesF32AVX2(to *uint8, x *float32, scale float32, n int)
+// func codesF32AVX2(to *uint8, x *float32, scales *float32, block int, blocks int)
 // Requires: AVX, AVX2
-TEXT ·codesF32AVX2(SB), NOSPLIT, $0-32
+TEXT ·codesF32AVX2(SB), NOSPLIT, $0-40
 	MOVL         $0x7fffffff, R9
 	VMOVD        R9, X4
 	VPBROADCASTD X4, Y4
@@ -626,14 +650,21 @@ TEXT ·codesF32AVX2(SB), NOSPLIT, $0-32
 	MOVL         $0x00000080, R9
 	VMOVD        R9, X12
 	VPBROADCASTD X12, Y12
-	VBROADCASTSS scale+16(FP), Y13
 	MOVQ         to+0(FP), AX
 	MOVQ         x+8(FP), BX
-	MOVQ         n+24(FP), CX
+	MOVQ         scales+16(FP), DX
+	MOVQ         blocks+32(FP), SI
 
-loop:
+blocks:
+	CMPQ         SI, $+1
+	JL           blocks_done
+	VBROADCASTSS (DX), Y13
+	ADDQ         $+4, DX
+	MOVQ         block+24(FP), CX
+
+elements:
 	CMPQ         CX, $+8
-	JL           loop_done
+	JL           elements_done
 	VMOVUPS      (BX), Y0
 	VDIVPS       Y13, Y0, Y0
 	VPAND        Y0, Y4, Y1
@@ -659,15 +690,19 @@ loop:
 	ADDQ         $+32, BX
 	ADDQ         $+8, AX
 	SUBQ         $+8, CX
-	JMP          loop
+	JMP          elements
 
-loop_done:
+elements_done:
+	SUBQ $+1, SI
+	JMP  blocks
+
+blocks_done:
 	VZEROUPPER
 	RET
 
-// func scoresF32AVX2(out *float32, ldo int, q *float32, ldq int, keys *float32, ldk int, d int, positions int, heads int)
-// Requires: AVX, FMA3
-TEXT ·scoresF32AVX2(SB), NOSPLIT, $0-72
+// func scoresF32AVX2(out *float32, ldo int, q *float32, ldq int, keys *float32, ldk int, d int, positions int, heads int, ahead int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·scoresF32AVX2(SB), NOSPLIT, $0-80
 	MOVQ heads+64(FP), CX
 	CMPQ CX, $+1
 	JE   heads1
@@ -695,10 +730,44 @@ positions1:
 	MOVQ   q+16(FP), AX
 	MOVQ   d+48(FP), R8
 	MOVQ   DX, R12
+	MOVQ   ahead+72(FP), R13
+	ADDQ   R12, R13
 
-positions1_d:
+positions1_lines:
+	CMPQ        R8, $+16
+	JL          positions1_lines_done
+	PREFETCHT0  (R13)
+	PREFETCHT0  (R13)(SI*1)
+	PREFETCHT0  (R13)(SI*2)
+	PREFETCHT0  (R13)(DI*1)
+	VMOVUPS     (R12), Y0
+	VMOVUPS     (R12)(SI*1), Y1
+	VMOVUPS     (R12)(SI*2), Y2
+	VMOVUPS     (R12)(DI*1), Y3
+	VMOVUPS     (AX), Y4
+	VFMADD231PS Y4, Y0, Y15
+	VFMADD231PS Y4, Y1, Y14
+	VFMADD231PS Y4, Y2, Y13
+	VFMADD231PS Y4, Y3, Y12
+	VMOVUPS     32(R12), Y0
+	VMOVUPS     32(R12)(SI*1), Y1
+	VMOVUPS     32(R12)(SI*2), Y2
+	VMOVUPS     32(R12)(DI*1), Y3
+	VMOVUPS     32(AX), Y4
+	VFMADD231PS Y4, Y0, Y15
+	VFMADD231PS Y4, Y1, Y14
+	VFMADD231PS Y4, Y2, Y13
+	VFMADD231PS Y4, Y3, Y12
+	ADDQ        $+64, AX
+	ADDQ        $+64, R12
+	ADDQ        $+64, R13
+	SUBQ        $+16, R8
+	JMP         positions1_lines
+
+positions1_lines_done:
+positions1_rest:
 	CMPQ        R8, $+8
-	JL          positions1_d_done
+	JL          positions1_rest_done
 	VMOVUPS     (R12), Y0
 	VMOVUPS     (R12)(SI*1), Y1
 	VMOVUPS     (R12)(SI*2), Y2
@@ -711,9 +780,9 @@ positions1_d:
 	ADDQ        $+32, AX
 	ADDQ        $+32, R12
 	SUBQ        $+8, R8
-	JMP         positions1_d
+	JMP         positions1_rest
 
-positions1_d_done:
+positions1_rest_done:
 	MOVQ         R10, R12
 	VHADDPS      Y14, Y15, Y0
 	VHADDPS      Y12, Y13, Y1
@@ -755,10 +824,54 @@ positions2:
 	MOVQ   q+16(FP), AX
 	MOVQ   d+48(FP), R8
 	MOVQ   DX, R12
+	MOVQ   ahead+72(FP), R13
+	ADDQ   R12, R13
 
-positions2_d:
+positions2_lines:
+	CMPQ        R8, $+16
+	JL          positions2_lines_done
+	PREFETCHT0  (R13)
+	PREFETCHT0  (R13)(SI*1)
+	PREFETCHT0  (R13)(SI*2)
+	PREFETCHT0  (R13)(DI*1)
+	VMOVUPS     (R12), Y0
+	VMOVUPS     (R12)(SI*1), Y1
+	VMOVUPS     (R12)(SI*2), Y2
+	VMOVUPS     (R12)(DI*1), Y3
+	VMOVUPS     (AX), Y4
+	VFMADD231PS Y4, Y0, Y15
+	VFMADD231PS Y4, Y1, Y14
+	VFMADD231PS Y4, Y2, Y13
+	VFMADD231PS Y4, Y3, Y12
+	VMOVUPS     (AX)(BX*1), Y4
+	VFMADD231PS Y4, Y0, Y11
+	VFMADD231PS Y4, Y1, Y10
+	VFMADD231PS Y4, Y2, Y9
+	VFMADD231PS Y4, Y3, Y8
+	VMOVUPS     32(R12), Y0
+	VMOVUPS     32(R12)(SI*1), Y1
+	VMOVUPS     32(R12)(SI*2), Y2
+	VMOVUPS     32(R12)(DI*1), Y3
+	VMOVUPS     32(AX), Y4
+	VFMADD231PS Y4, Y0, Y15
+	VFMADD231PS Y4, Y1, Y14
+	VFMADD231PS Y4, Y2, Y13
+	VFMADD231PS Y4, Y3, Y12
+	VMOVUPS     32(AX)(BX*1), Y4
+	VFMADD231PS Y4, Y0, Y11
+	VFMADD231PS Y4, Y1, Y10
+	VFMADD231PS Y4, Y2, Y9
+	VFMADD231PS Y4, Y3, Y8
+	ADDQ        $+64, AX
+	ADDQ        $+64, R12
+	ADDQ        $+64, R13
+	SUBQ        $+16, R8
+	JMP         positions2_lines
+
+positions2_lines_done:
+positions2_rest:
 	CMPQ        R8, $+8
-	JL          positions2_d_done
+	JL          positions2_rest_done
 	VMOVUPS     (R12), Y0
 	VMOVUPS     (R12)(SI*1), Y1
 	VMOVUPS     (R12)(SI*2), Y2
@@ -776,9 +889,9 @@ positions2_d:
 	ADDQ        $+32, AX
 	ADDQ        $+32, R12
 	SUBQ        $+8, R8
-	JMP         positions2_d
+	JMP         positions2_rest
 
-positions2_d_done:
+positions2_rest_done:
 	MOVQ         R10, R12
 	VHADDPS      Y14, Y15, Y0
 	VHADDPS      Y12, Y13, Y1
@@ -803,9 +916,9 @@ positions2_done:
 	VZEROUPPER
 	RET
 
-// func mixF32AVX2(out *float32, ldo int, weights *float32, ldw int, values *float32, ldv int, d int, positions int, heads int)
-// Requires: AVX, FMA3
-TEXT ·mixF32AVX2(SB), NOSPLIT, $0-72
+// func mixF32AVX2(out *float32, ldo int, weights *float32, ldw int, values *float32, ldv int, d int, positions int, heads int, ahead int)
+// Requires: AVX, FMA3, MMX+
+TEXT ·mixF32AVX2(SB), NOSPLIT, $0-80
 	MOVQ heads+64(FP), CX
 	CMPQ CX, $+1
 	JE   heads1
@@ -833,10 +946,14 @@ columns4_1:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns4_1_positions:
 	CMPQ         R11, $+1
 	JL           columns4_1_positions_done
+	PREFETCHT0   (R13)
+	PREFETCHT0   64(R13)
 	VMOVUPS      (R12), Y0
 	VMOVUPS      32(R12), Y1
 	VMOVUPS      64(R12), Y2
@@ -848,6 +965,7 @@ columns4_1_positions:
 	VFMADD231PS  Y4, Y3, Y12
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns4_1_positions
 
@@ -869,15 +987,19 @@ columns1_1:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns1_1_positions:
 	CMPQ         R11, $+1
 	JL           columns1_1_positions_done
+	PREFETCHT0   (R13)
 	VMOVUPS      (R12), Y0
 	VBROADCASTSS (DX), Y4
 	VFMADD231PS  Y4, Y0, Y15
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns1_1_positions
 
@@ -916,10 +1038,14 @@ columns4_2:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns4_2_positions:
 	CMPQ         R11, $+1
 	JL           columns4_2_positions_done
+	PREFETCHT0   (R13)
+	PREFETCHT0   64(R13)
 	VMOVUPS      (R12), Y0
 	VMOVUPS      32(R12), Y1
 	VMOVUPS      64(R12), Y2
@@ -936,6 +1062,7 @@ columns4_2_positions:
 	VFMADD231PS  Y4, Y3, Y8
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns4_2_positions
 
@@ -962,10 +1089,13 @@ columns1_2:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns1_2_positions:
 	CMPQ         R11, $+1
 	JL           columns1_2_positions_done
+	PREFETCHT0   (R13)
 	VMOVUPS      (R12), Y0
 	VBROADCASTSS (DX), Y4
 	VFMADD231PS  Y4, Y0, Y15
@@ -973,6 +1103,7 @@ columns1_2_positions:
 	VFMADD231PS  Y4, Y0, Y11
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns1_2_positions
 
@@ -989,12 +1120,15 @@ columns1_2_done:
 	RET
 
 // func weightedBF16AVX2(to *uint16, from *uint16, at *int, weights *float32, terms int, n int, past int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·weightedBF16AVX2(SB), NOSPLIT, $0-56
-	VPCMPEQD Y7, Y7, Y7
-	VPSRLD   $0x11, Y7, Y8
-	VPSRLD   $0x1f, Y7, Y7
-	VPSLLD   $0x06, Y7, Y9
+	VPCMPEQD Y8, Y8, Y8
+	VPSRLD   $0x11, Y8, Y9
+	VPSRLD   $0x1f, Y8, Y8
+	VPSLLD   $0x06, Y8, Y10
+	VPCMPEQD Y13, Y13, Y13
+	VPSLLD   $0x10, Y13, Y13
+	VPSLLD   $0x10, Y10, Y14
 	MOVQ     to+0(FP), AX
 	MOVQ     from+8(FP), BX
 	MOVQ     n+40(FP), CX
@@ -1015,23 +1149,22 @@ columns4_terms:
 	JL           columns4_terms_done
 	MOVQ         (DX), R8
 	ADDQ         BX, R8
-	VBROADCASTSS (SI), Y5
-	VPMOVZXWD    (R8), Y4
+	VBROADCASTSS (SI), Y6
+	PREFETCHT0   1024(R8)
+	VMOVUPS      (R8), Y4
+	VPAND        Y4, Y13, Y5
 	VPSLLD       $0x10, Y4, Y4
-	VMULPS       Y5, Y4, Y4
+	VMULPS       Y6, Y4, Y4
 	VADDPS       Y4, Y0, Y0
-	VPMOVZXWD    16(R8), Y4
+	VMULPS       Y6, Y5, Y5
+	VADDPS       Y5, Y1, Y1
+	VMOVUPS      32(R8), Y4
+	VPAND        Y4, Y13, Y5
 	VPSLLD       $0x10, Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VADDPS       Y4, Y1, Y1
-	VPMOVZXWD    32(R8), Y4
-	VPSLLD       $0x10, Y4, Y4
-	VMULPS       Y5, Y4, Y4
+	VMULPS       Y6, Y4, Y4
 	VADDPS       Y4, Y2, Y2
-	VPMOVZXWD    48(R8), Y4
-	VPSLLD       $0x10, Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VADDPS       Y4, Y3, Y3
+	VMULPS       Y6, Y5, Y5
+	VADDPS       Y5, Y3, Y3
 	ADDQ         $+8, DX
 	ADDQ         $+4, SI
 	SUBQ         $+1, DI
@@ -1041,84 +1174,80 @@ columns4_terms_done:
 	MOVQ      past+48(FP), R9
 	TESTQ     R9, R9
 	JE        columns4_cached
-	VPSRLD    $0x10, Y0, Y10
-	VPAND     Y10, Y7, Y6
-	VPADDD    Y8, Y6, Y6
-	VPADDD    Y0, Y6, Y6
-	VPSRLD    $0x10, Y6, Y6
-	VPOR      Y9, Y10, Y10
-	VCMPPS    $0x03, Y0, Y0, Y11
-	VBLENDVPS Y11, Y10, Y6, Y6
-	VPSRLD    $0x10, Y1, Y10
-	VPAND     Y10, Y7, Y0
-	VPADDD    Y8, Y0, Y0
+	VPSRLD    $0x10, Y0, Y11
+	VPAND     Y11, Y8, Y7
+	VPADDD    Y9, Y7, Y7
+	VPADDD    Y0, Y7, Y7
+	VPSRLD    $0x10, Y7, Y7
+	VPOR      Y10, Y11, Y11
+	VCMPPS    $0x03, Y0, Y0, Y12
+	VBLENDVPS Y12, Y11, Y7, Y7
+	VPSRLD    $0x10, Y1, Y0
+	VPAND     Y0, Y8, Y0
+	VPADDD    Y9, Y0, Y0
 	VPADDD    Y1, Y0, Y0
-	VPSRLD    $0x10, Y0, Y0
-	VPOR      Y9, Y10, Y10
-	VCMPPS    $0x03, Y1, Y1, Y11
-	VBLENDVPS Y11, Y10, Y0, Y0
-	VPACKUSDW Y0, Y6, Y0
-	VPERMQ    $0xd8, Y0, Y0
+	VPOR      Y14, Y1, Y11
+	VCMPPS    $0x03, Y1, Y1, Y12
+	VBLENDVPS Y12, Y11, Y0, Y0
+	VPAND     Y0, Y13, Y0
+	VPOR      Y7, Y0, Y0
 	VMOVNTDQ  Y0, (AX)
-	VPSRLD    $0x10, Y2, Y10
-	VPAND     Y10, Y7, Y6
-	VPADDD    Y8, Y6, Y6
-	VPADDD    Y2, Y6, Y6
-	VPSRLD    $0x10, Y6, Y6
-	VPOR      Y9, Y10, Y10
-	VCMPPS    $0x03, Y2, Y2, Y11
-	VBLENDVPS Y11, Y10, Y6, Y6
-	VPSRLD    $0x10, Y3, Y10
-	VPAND     Y10, Y7, Y2
-	VPADDD    Y8, Y2, Y2
+	VPSRLD    $0x10, Y2, Y11
+	VPAND     Y11, Y8, Y7
+	VPADDD    Y9, Y7, Y7
+	VPADDD    Y2, Y7, Y7
+	VPSRLD    $0x10, Y7, Y7
+	VPOR      Y10, Y11, Y11
+	VCMPPS    $0x03, Y2, Y2, Y12
+	VBLENDVPS Y12, Y11, Y7, Y7
+	VPSRLD    $0x10, Y3, Y2
+	VPAND     Y2, Y8, Y2
+	VPADDD    Y9, Y2, Y2
 	VPADDD    Y3, Y2, Y2
-	VPSRLD    $0x10, Y2, Y2
-	VPOR      Y9, Y10, Y10
-	VCMPPS    $0x03, Y3, Y3, Y11
-	VBLENDVPS Y11, Y10, Y2, Y2
-	VPACKUSDW Y2, Y6, Y2
-	VPERMQ    $0xd8, Y2, Y2
+	VPOR      Y14, Y3, Y11
+	VCMPPS    $0x03, Y3, Y3, Y12
+	VBLENDVPS Y12, Y11, Y2, Y2
+	VPAND     Y2, Y13, Y2
+	VPOR      Y7, Y2, Y2
 	VMOVNTDQ  Y2, 32(AX)
 	JMP       columns4_stored
 
 columns4_cached:
-	VPSRLD    $0x10, Y0, Y10
-	VPAND     Y10, Y7, Y6
-	VPADDD    Y8, Y6, Y6
-	VPADDD    Y0, Y6, Y6
-	VPSRLD    $0x10, Y6, Y6
-	VPOR      Y9, Y10, Y10
-	VCMPPS    $0x03, Y0, Y0, Y11
-	VBLENDVPS Y11, Y10, Y6, Y6
-	VPSRLD    $0x10, Y1, Y10
-	VPAND     Y10, Y7, Y0
-	VPADDD    Y8, Y0, Y0
+	VPSRLD    $0x10, Y0, Y11
+	VPAND     Y11, Y8, Y7
+	VPADDD    Y9, Y7, Y7
+	VPADDD    Y0, Y7, Y7
+	VPSRLD    $0x10, Y7, Y7
+	VPOR      Y10, Y11, Y11
+	VCMPPS    $0x03, Y0, Y0, Y12
+	VBLENDVPS Y12, Y11, Y7, Y7
+	VPSRLD    $0x10, Y1, Y0
+	VPAND     Y0, Y8, Y0
+	VPADDD    Y9, Y0, Y0
 	VPADDD    Y1, Y0, Y0
-	VPSRLD    $0x10, Y0, Y0
-	VPOR      Y9, Y10, Y10
-	VCMPPS    $0x03, Y1, Y1, Y11
-	VBLENDVPS Y11, Y10, Y0, Y0
-	VPACKUSDW Y0, Y6, Y0
-	VPERMQ    $0xd8, Y0, Y0
+	VPOR      Y14, Y1, Y11
+	VCMPPS    $0x03, Y1, Y1, Y12
+	VBLENDVPS Y12, Y11, Y0, Y0
+	VPAND     Y0, Y13, Y0
+	VPOR      Y7, Y0, Y0
 	VMOVUPS   Y0, (AX)
-	VPSRLD    $0x10, Y2, Y10
-	VPAND     Y10, Y7, Y6
-	VPADDD    Y8, Y6, Y6
-	VPADDD    Y2, Y6, Y6
-	VPSRLD    $0x10, Y6, Y6
-	VPOR      Y9, Y10, Y10
-	VCMPPS    $0x03, Y2, Y2, Y11
-	VBLENDVPS Y11, Y10, Y6, Y6
-	VPSRLD    $0x10, Y3, Y10
-	VPAND     Y10, Y7, Y2
-	VPADDD    Y8, Y2, Y2
+	VPSRLD    $0x10, Y2, Y11
+	VPAND     Y11, Y8, Y7
+	VPADDD    Y9, Y7, Y7
+	VPADDD    Y2, Y7, Y7
+	VPSRLD    $0x10, Y7, Y7
+	VPOR      Y10, Y11, Y11
+	VCMPPS    $0x03, Y2, Y2, Y12
+	VBLENDVPS Y12, Y11, Y7, Y7
+	VPSRLD    $0x10, Y3, Y2
+	VPAND     Y2, Y8, Y2
+	VPADDD    Y9, Y2, Y2
 	VPADDD    Y3, Y2, Y2
-	VPSRLD    $0x10, Y2, Y2
-	VPOR      Y9, Y10, Y10
-	VCMPPS    $0x03, Y3, Y3, Y11
-	VBLENDVPS Y11, Y10, Y2, Y2
-	VPACKUSDW Y2, Y6, Y2
-	VPERMQ    $0xd8, Y2, Y2
+	VPOR      Y14, Y3, Y11
+	VCMPPS    $0x03, Y3, Y3, Y12
+	VBLENDVPS Y12, Y11, Y2, Y2
+	VPAND     Y2, Y13, Y2
+	VPOR      Y7, Y2, Y2
 	VMOVUPS   Y2, 32(AX)
 
 columns4_stored:
@@ -1142,15 +1271,15 @@ columns2_terms:
 	JL           columns2_terms_done
 	MOVQ         (DX), R8
 	ADDQ         BX, R8
-	VBROADCASTSS (SI), Y5
-	VPMOVZXWD    (R8), Y4
+	VBROADCASTSS (SI), Y6
+	PREFETCHT0   1024(R8)
+	VMOVUPS      (R8), Y4
+	VPAND        Y4, Y13, Y5
 	VPSLLD       $0x10, Y4, Y4
-	VMULPS       Y5, Y4, Y4
+	VMULPS       Y6, Y4, Y4
 	VADDPS       Y4, Y0, Y0
-	VPMOVZXWD    16(R8), Y4
-	VPSLLD       $0x10, Y4, Y4
-	VMULPS       Y5, Y4, Y4
-	VADDPS       Y4, Y1, Y1
+	VMULPS       Y6, Y5, Y5
+	VADDPS       Y5, Y1, Y1
 	ADDQ         $+8, DX
 	ADDQ         $+4, SI
 	SUBQ         $+1, DI
@@ -1160,46 +1289,44 @@ columns2_terms_done:
 	MOVQ      past+48(FP), R9
 	TESTQ     R9, R9
 	JE        columns2_cached
-	VPSRLD    $0x10, Y0, Y10
-	VPAND     Y10, Y7, Y6
-	VPADDD    Y8, Y6, Y6
-	VPADDD    Y0, Y6, Y6
-	VPSRLD    $0x10, Y6, Y6
-	VPOR      Y9, Y10, Y10
-	VCMPPS    $0x03, Y0, Y0, Y11
-	VBLENDVPS Y11, Y10, Y6, Y6
-	VPSRLD    $0x10, Y1, Y10
-	VPAND     Y10, Y7, Y0
-	VPADDD    Y8, Y0, Y0
+	VPSRLD    $0x10, Y0, Y11
+	VPAND     Y11, Y8, Y7
+	VPADDD    Y9, Y7, Y7
+	VPADDD    Y0, Y7, Y7
+	VPSRLD    $0x10, Y7, Y7
+	VPOR      Y10, Y11, Y11
+	VCMPPS    $0x03, Y0, Y0, Y12
+	VBLENDVPS Y12, Y11, Y7, Y7
+	VPSRLD    $0x10, Y1, Y0
+	VPAND     Y0, Y8, Y0
+	VPADDD    Y9, Y0, Y0
 	VPADDD    Y1, Y0, Y0
-	VPSRLD    $0x10, Y0, Y0
-	VPOR      Y9, Y10, Y10
-	VCMPPS    $0x03, Y1, Y1, Y11
-	VBLENDVPS Y11, Y10, Y0, Y0
-	VPACKUSDW Y0, Y6, Y0
-	VPERMQ    $0xd8, Y0, Y0
+	VPOR      Y14, Y1, Y11
+	VCMPPS    $0x03, Y1, Y1, Y12
+	VBLENDVPS Y12, Y11, Y0, Y0
+	VPAND     Y0, Y13, Y0
+	VPOR      Y7, Y0, Y0
 	VMOVNTDQ  Y0, (AX)
 	JMP       columns2_stored
 
 columns2_cached:
-	VPSRLD    $0x10, Y0, Y10
-	VPAND     Y10, Y7, Y6
-	VPADDD    Y8, Y6, Y6
-	VPADDD    Y0, Y6, Y6
-	VPSRLD    $0x10, Y6, Y6
-	VPOR      Y9, Y10, Y10
-	VCMPPS    $0x03, Y0, Y0, Y11
-	VBLENDVPS Y11, Y10, Y6, Y6
-	VPSRLD    $0x10, Y1, Y10
-	VPAND     Y10, Y7, Y0
-	VPADDD    Y8, Y0, Y0
+	VPSRLD    $0x10, Y0, Y11
+	VPAND     Y11, Y8, Y7
+	VPADDD    Y9, Y7, Y7
+	VPADDD    Y0, Y7, Y7
+	VPSRLD    $0x10, Y7, Y7
+	VPOR      Y10, Y11, Y11
+	VCMPPS    $0x03, Y0, Y0, Y12
+	VBLENDVPS Y12, Y11, Y7, Y7
+	VPSRLD    $0x10, Y1, Y0
+	VPAND     Y0, Y8, Y0
+	VPADDD    Y9, Y0, Y0
 	VPADDD    Y1, Y0, Y0
-	VPSRLD    $0x10, Y0, Y0
-	VPOR      Y9, Y10, Y10
-	VCMPPS    $0x03, Y1, Y1, Y11
-	VBLENDVPS Y11, Y10, Y0, Y0
-	VPACKUSDW Y0, Y6, Y0
-	VPERMQ    $0xd8, Y0, Y0
+	VPOR      Y14, Y1, Y11
+	VCMPPS    $0x03, Y1, Y1, Y12
+	VBLENDVPS Y12, Y11, Y0, Y0
+	VPAND     Y0, Y13, Y0
+	VPOR      Y7, Y0, Y0
 	VMOVUPS   Y0, (AX)
 
 columns2_stored:
@@ -1219,6 +1346,9 @@ TEXT ·addBF16AVX2(SB), NOSPLIT, $0-40
 	VPSRLD   $0x11, Y5, Y6
 	VPSRLD   $0x1f, Y5, Y5
 	VPSLLD   $0x06, Y5, Y7
+	VPCMPEQD Y10, Y10, Y10
+	VPSLLD   $0x10, Y10, Y10
+	VPSLLD   $0x10, Y7, Y11
 	MOVQ     to+0(FP), AX
 	MOVQ     a+8(FP), BX
 	MOVQ     b+16(FP), CX
@@ -1227,15 +1357,13 @@ TEXT ·addBF16AVX2(SB), NOSPLIT, $0-40
 loop:
 	CMPQ      DX, $+16
 	JL        loop_done
-	VPMOVZXWD (BX), Y0
+	VMOVUPS   (BX), Y0
+	VPAND     Y0, Y10, Y1
 	VPSLLD    $0x10, Y0, Y0
-	VPMOVZXWD (CX), Y2
+	VMOVUPS   (CX), Y2
+	VPAND     Y2, Y10, Y3
 	VPSLLD    $0x10, Y2, Y2
 	VADDPS    Y2, Y0, Y0
-	VPMOVZXWD 16(BX), Y1
-	VPSLLD    $0x10, Y1, Y1
-	VPMOVZXWD 16(CX), Y3
-	VPSLLD    $0x10, Y3, Y3
 	VADDPS    Y3, Y1, Y1
 	MOVQ      past+32(FP), R9
 	TESTQ     R9, R9
@@ -1248,16 +1376,15 @@ loop:
 	VPOR      Y7, Y8, Y8
 	VCMPPS    $0x03, Y0, Y0, Y9
 	VBLENDVPS Y9, Y8, Y4, Y4
-	VPSRLD    $0x10, Y1, Y8
-	VPAND     Y8, Y5, Y0
+	VPSRLD    $0x10, Y1, Y0
+	VPAND     Y0, Y5, Y0
 	VPADDD    Y6, Y0, Y0
 	VPADDD    Y1, Y0, Y0
-	VPSRLD    $0x10, Y0, Y0
-	VPOR      Y7, Y8, Y8
+	VPOR      Y11, Y1, Y8
 	VCMPPS    $0x03, Y1, Y1, Y9
 	VBLENDVPS Y9, Y8, Y0, Y0
-	VPACKUSDW Y0, Y4, Y0
-	VPERMQ    $0xd8, Y0, Y0
+	VPAND     Y0, Y10, Y0
+	VPOR      Y4, Y0, Y0
 	VMOVNTDQ  Y0, (AX)
 	JMP       loop_stored
 
@@ -1270,16 +1397,15 @@ loop_cached:
 	VPOR      Y7, Y8, Y8
 	VCMPPS    $0x03, Y0, Y0, Y9
 	VBLENDVPS Y9, Y8, Y4, Y4
-	VPSRLD    $0x10, Y1, Y8
-	VPAND     Y8, Y5, Y0
+	VPSRLD    $0x10, Y1, Y0
+	VPAND     Y0, Y5, Y0
 	VPADDD    Y6, Y0, Y0
 	VPADDD    Y1, Y0, Y0
-	VPSRLD    $0x10, Y0, Y0
-	VPOR      Y7, Y8, Y8
+	VPOR      Y11, Y1, Y8
 	VCMPPS    $0x03, Y1, Y1, Y9
 	VBLENDVPS Y9, Y8, Y0, Y0
-	VPACKUSDW Y0, Y4, Y0
-	VPERMQ    $0xd8, Y0, Y0
+	VPAND     Y0, Y10, Y0
+	VPOR      Y4, Y0, Y0
 	VMOVUPS   Y0, (AX)
 
 loop_stored:
@@ -1337,76 +1463,85 @@ loop_done:
 	VZEROUPPER
 	RET
 
-// func normBF16AVX2(to *uint16, x *uint16, w *float32, factor float64, n int)
+// func normBF16AVX2(to *uint16, x *uint16, w *float32, factor float64, n int, past int)
 // Requires: AVX, AVX2
-TEXT ·normBF16AVX2(SB), NOSPLIT, $0-40
-	VPCMPEQD     Y7, Y7, Y7
-	VPSRLD       $0x11, Y7, Y8
-	VPSRLD       $0x1f, Y7, Y7
-	VPSLLD       $0x06, Y7, Y9
+TEXT ·normBF16AVX2(SB), NOSPLIT, $0-48
 	MOVQ         to+0(FP), AX
 	MOVQ         x+8(FP), BX
 	MOVQ         w+16(FP), CX
 	MOVQ         n+32(FP), DX
 	VBROADCASTSD factor+24(FP), Y4
+	VPCMPEQD     Y7, Y7, Y7
+	VPSRLD       $0x11, Y7, Y8
+	VPSRLD       $0x1f, Y7, Y7
+	VPSLLD       $0x06, Y7, Y9
+	VMOVUPS      Y4, Y5
+	VCVTPD2PSY   Y4, X4
+	VCVTPD2PSY   Y5, X5
+	VINSERTF128  $0x01, X5, Y4, Y4
 
 loop:
-	CMPQ        DX, $+16
-	JL          loop_done
-	VPMOVZXWD   (BX), X0
-	VPSLLD      $0x10, X0, X0
-	VCVTPS2PD   X0, Y0
-	VMULPD      Y4, Y0, Y0
-	VCVTPS2PD   (CX), Y5
-	VMULPD      Y5, Y0, Y0
-	VPMOVZXWD   8(BX), X1
-	VPSLLD      $0x10, X1, X1
-	VCVTPS2PD   X1, Y1
-	VMULPD      Y4, Y1, Y1
-	VCVTPS2PD   16(CX), Y5
-	VMULPD      Y5, Y1, Y1
-	VPMOVZXWD   16(BX), X2
-	VPSLLD      $0x10, X2, X2
-	VCVTPS2PD   X2, Y2
-	VMULPD      Y4, Y2, Y2
-	VCVTPS2PD   32(CX), Y5
-	VMULPD      Y5, Y2, Y2
-	VPMOVZXWD   24(BX), X3
-	VPSLLD      $0x10, X3, X3
-	VCVTPS2PD   X3, Y3
-	VMULPD      Y4, Y3, Y3
-	VCVTPS2PD   48(CX), Y5
-	VMULPD      Y5, Y3, Y3
-	VCVTPD2PSY  Y0, X0
-	VCVTPD2PSY  Y1, X1
-	VINSERTF128 $0x01, X1, Y0, Y0
-	VCVTPD2PSY  Y2, X2
-	VCVTPD2PSY  Y3, X3
-	VINSERTF128 $0x01, X3, Y2, Y2
-	VPSRLD      $0x10, Y0, Y10
-	VPAND       Y10, Y7, Y6
-	VPADDD      Y8, Y6, Y6
-	VPADDD      Y0, Y6, Y6
-	VPSRLD      $0x10, Y6, Y6
-	VPOR        Y9, Y10, Y10
-	VCMPPS      $0x03, Y0, Y0, Y11
-	VBLENDVPS   Y11, Y10, Y6, Y6
-	VPSRLD      $0x10, Y2, Y10
-	VPAND       Y10, Y7, Y0
-	VPADDD      Y8, Y0, Y0
-	VPADDD      Y2, Y0, Y0
-	VPSRLD      $0x10, Y0, Y0
-	VPOR        Y9, Y10, Y10
-	VCMPPS      $0x03, Y2, Y2, Y11
-	VBLENDVPS   Y11, Y10, Y0, Y0
-	VPACKUSDW   Y0, Y6, Y0
-	VPERMQ      $0xd8, Y0, Y0
-	VMOVUPS     Y0, (AX)
-	ADDQ        $+32, BX
-	ADDQ        $+32, AX
-	ADDQ        $+64, CX
-	SUBQ        $+16, DX
-	JMP         loop
+	CMPQ      DX, $+16
+	JL        loop_done
+	VPMOVZXWD (BX), Y0
+	VPSLLD    $0x10, Y0, Y0
+	VMULPS    Y4, Y0, Y0
+	VMULPS    (CX), Y0, Y0
+	VPMOVZXWD 16(BX), Y1
+	VPSLLD    $0x10, Y1, Y1
+	VMULPS    Y4, Y1, Y1
+	VMULPS    32(CX), Y1, Y1
+	MOVQ      past+40(FP), R9
+	TESTQ     R9, R9
+	JE        loop_cached
+	VPSRLD    $0x10, Y0, Y10
+	VPAND     Y10, Y7, Y6
+	VPADDD    Y8, Y6, Y6
+	VPADDD    Y0, Y6, Y6
+	VPSRLD    $0x10, Y6, Y6
+	VPOR      Y9, Y10, Y10
+	VCMPPS    $0x03, Y0, Y0, Y11
+	VBLENDVPS Y11, Y10, Y6, Y6
+	VPSRLD    $0x10, Y1, Y10
+	VPAND     Y10, Y7, Y0
+	VPADDD    Y8, Y0, Y0
+	VPADDD    Y1, Y0, Y0
+	VPSRLD    $0x10, Y0, Y0
+	VPOR      Y9, Y10, Y10
+	VCMPPS    $0x03, Y1, Y1, Y11
+	VBLENDVPS Y11, Y10, Y0, Y0
+	VPACKUSDW Y0, Y6, Y0
+	VPERMQ    $0xd8, Y0, Y0
+	VMOVNTDQ  Y0, (AX)
+	JMP       loop_stored
+
+loop_cached:
+	VPSRLD    $0x10, Y0, Y10
+	VPAND     Y10, Y7, Y6
+	VPADDD    Y8, Y6, Y6
+	VPADDD    Y0, Y6, Y6
+	VPSRLD    $0x10, Y6, Y6
+	VPOR      Y9, Y10, Y10
+	VCMPPS    $0x03, Y0, Y0, Y11
+	VBLENDVPS Y11, Y10, Y6, Y6
+	VPSRLD    $0x10, Y1, Y10
+	VPAND     Y10, Y7, Y0
+	VPADDD    Y8, Y0, Y0
+	VPADDD    Y1, Y0, Y0
+	VPSRLD    $0x10, Y0, Y0
+	VPOR      Y9, Y10, Y10
+	VCMPPS    $0x03, Y1, Y1, Y11
+	VBLENDVPS Y11, Y10, Y0, Y0
+	VPACKUSDW Y0, Y6, Y0
+	VPERMQ    $0xd8, Y0, Y0
+	VMOVUPS   Y0, (AX)
+
+loop_stored:
+	ADDQ $+32, BX
+	ADDQ $+32, AX
+	ADDQ $+64, CX
+	SUBQ $+16, DX
+	JMP  loop
 
 loop_done:
 	VZEROUPPER
@@ -1538,52 +1673,63 @@ loop_done:
 	VZEROUPPER
 	RET
 
-// func largestBF16AVX2(x *uint16, n int) float32
-// Requires: AVX, AVX2, SSE
-TEXT ·largestBF16AVX2(SB), NOSPLIT, $0-20
+// func largestBF16AVX2(most *float32, x *uint16, block int, blocks int)
+// Requires: AVX, AVX2
+TEXT ·largestBF16AVX2(SB), NOSPLIT, $0-32
 	MOVL         $0x7fffffff, R9
 	VMOVD        R9, X2
 	VPBROADCASTD X2, Y2
 	MOVL         $0x7f7fffff, R9
 	VMOVD        R9, X3
 	VPBROADCASTD X3, Y3
-	VXORPS       Y0, Y0, Y0
-	MOVQ         x+0(FP), AX
-	MOVQ         n+8(FP), BX
+	MOVQ         most+0(FP), AX
+	MOVQ         x+8(FP), BX
+	MOVQ         blocks+24(FP), DX
 
-loop:
-	CMPQ      BX, $+16
-	JL        loop_done
-	VPMOVZXWD (AX), Y5
+blocks:
+	CMPQ  DX, $+1
+	JL    blocks_done
+	VMOVD (AX), X0
+	MOVQ  block+16(FP), CX
+
+elements:
+	CMPQ      CX, $+16
+	JL        elements_done
+	VPMOVZXWD (BX), Y5
 	VPSLLD    $0x10, Y5, Y5
 	VPAND     Y5, Y2, Y5
 	VPCMPGTD  Y3, Y5, Y4
 	VPANDN    Y5, Y4, Y5
 	VPMAXSD   Y5, Y0, Y0
-	VPMOVZXWD 16(AX), Y6
+	VPMOVZXWD 16(BX), Y6
 	VPSLLD    $0x10, Y6, Y6
 	VPAND     Y6, Y2, Y6
 	VPCMPGTD  Y3, Y6, Y4
 	VPANDN    Y6, Y4, Y6
 	VPMAXSD   Y6, Y0, Y0
-	ADDQ      $+32, AX
-	SUBQ      $+16, BX
-	JMP       loop
+	ADDQ      $+32, BX
+	SUBQ      $+16, CX
+	JMP       elements
 
-loop_done:
+elements_done:
 	VEXTRACTI128 $0x01, Y0, X1
 	VPMAXSD      X1, X0, X0
 	VPSHUFD      $0x4e, X0, X1
 	VPMAXSD      X1, X0, X0
 	VPSHUFD      $0xb1, X0, X1
 	VPMAXSD      X1, X0, X0
-	MOVSS        X0, ret+16(FP)
+	VMOVD        X0, (AX)
+	ADDQ         $+4, AX
+	SUBQ         $+1, DX
+	JMP          blocks
+
+blocks_done:
 	VZEROUPPER
 	RET
 
-// func codesBF16AVX2(to *uint8, x *uint16, scale float32, n int)
+// func codesBF16AVX2(to *uint8, x *uint16, scales *float32, block int, blocks int)
 // Requires: AVX, AVX2
-TEXT ·codesBF16AVX2(SB), NOSPLIT, $0-32
+TEXT ·codesBF16AVX2(SB), NOSPLIT, $0-40
 	MOVL         $0x7fffffff, R9
 	VMOVD        R9, X4
 	VPBROADCASTD X4, Y4
@@ -1611,14 +1757,21 @@ TEXT ·codesBF16AVX2(SB), NOSPLIT, $0-32
 	MOVL         $0x00000080, R9
 	VMOVD        R9, X12
 	VPBROADCASTD X12, Y12
-	VBROADCASTSS scale+16(FP), Y13
 	MOVQ         to+0(FP), AX
 	MOVQ         x+8(FP), BX
-	MOVQ         n+24(FP), CX
+	MOVQ         scales+16(FP), DX
+	MOVQ         blocks+32(FP), SI
 
-loop:
+blocks:
+	CMPQ         SI, $+1
+	JL           blocks_done
+	VBROADCASTSS (DX), Y13
+	ADDQ         $+4, DX
+	MOVQ         block+24(FP), CX
+
+elements:
 	CMPQ         CX, $+8
-	JL           loop_done
+	JL           elements_done
 	VPMOVZXWD    (BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VDIVPS       Y13, Y0, Y0
@@ -1645,15 +1798,19 @@ loop:
 	ADDQ         $+16, BX
 	ADDQ         $+8, AX
 	SUBQ         $+8, CX
-	JMP          loop
+	JMP          elements
 
-loop_done:
+elements_done:
+	SUBQ $+1, SI
+	JMP  blocks
+
+blocks_done:
 	VZEROUPPER
 	RET
 
-// func scoresBF16AVX2(out *float32, ldo int, q *float32, ldq int, keys *uint16, ldk int, d int, positions int, heads int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·scoresBF16AVX2(SB), NOSPLIT, $0-72
+// func scoresBF16AVX2(out *float32, ldo int, q *float32, ldq int, keys *uint16, ldk int, d int, positions int, heads int, ahead int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·scoresBF16AVX2(SB), NOSPLIT, $0-80
 	MOVQ heads+64(FP), CX
 	CMPQ CX, $+1
 	JE   heads1
@@ -1681,10 +1838,78 @@ positions1:
 	MOVQ   q+16(FP), AX
 	MOVQ   d+48(FP), R8
 	MOVQ   DX, R12
+	MOVQ   ahead+72(FP), R13
+	ADDQ   R12, R13
 
-positions1_d:
+positions1_lines:
+	CMPQ        R8, $+32
+	JL          positions1_lines_done
+	PREFETCHT0  (R13)
+	PREFETCHT0  (R13)(SI*1)
+	PREFETCHT0  (R13)(SI*2)
+	PREFETCHT0  (R13)(DI*1)
+	VPMOVZXWD   (R12), Y0
+	VPSLLD      $0x10, Y0, Y0
+	VPMOVZXWD   (R12)(SI*1), Y1
+	VPSLLD      $0x10, Y1, Y1
+	VPMOVZXWD   (R12)(SI*2), Y2
+	VPSLLD      $0x10, Y2, Y2
+	VPMOVZXWD   (R12)(DI*1), Y3
+	VPSLLD      $0x10, Y3, Y3
+	VMOVUPS     (AX), Y4
+	VFMADD231PS Y4, Y0, Y15
+	VFMADD231PS Y4, Y1, Y14
+	VFMADD231PS Y4, Y2, Y13
+	VFMADD231PS Y4, Y3, Y12
+	VPMOVZXWD   16(R12), Y0
+	VPSLLD      $0x10, Y0, Y0
+	VPMOVZXWD   16(R12)(SI*1), Y1
+	VPSLLD      $0x10, Y1, Y1
+	VPMOVZXWD   16(R12)(SI*2), Y2
+	VPSLLD      $0x10, Y2, Y2
+	VPMOVZXWD   16(R12)(DI*1), Y3
+	VPSLLD      $0x10, Y3, Y3
+	VMOVUPS     32(AX), Y4
+	VFMADD231PS Y4, Y0, Y15
+	VFMADD231PS Y4, Y1, Y14
+	VFMADD231PS Y4, Y2, Y13
+	VFMADD231PS Y4, Y3, Y12
+	VPMOVZXWD   32(R12), Y0
+	VPSLLD      $0x10, Y0, Y0
+	VPMOVZXWD   32(R12)(SI*1), Y1
+	VPSLLD      $0x10, Y1, Y1
+	VPMOVZXWD   32(R12)(SI*2), Y2
+	VPSLLD      $0x10, Y2, Y2
+	VPMOVZXWD   32(R12)(DI*1), Y3
+	VPSLLD      $0x10, Y3, Y3
+	VMOVUPS     64(AX), Y4
+	VFMADD231PS Y4, Y0, Y15
+	VFMADD231PS Y4, Y1, Y14
+	VFMADD231PS Y4, Y2, Y13
+	VFMADD231PS Y4, Y3, Y12
+	VPMOVZXWD   48(R12), Y0
+	VPSLLD      $0x10, Y0, Y0
+	VPMOVZXWD   48(R12)(SI*1), Y1
+	VPSLLD      $0x10, Y1, Y1
+	VPMOVZXWD   48(R12)(SI*2), Y2
+	VPSLLD      $0x10, Y2, Y2
+	VPMOVZXWD   48(R12)(DI*1), Y3
+	VPSLLD      $0x10, Y3, Y3
+	VMOVUPS     96(AX), Y4
+	VFMADD231PS Y4, Y0, Y15
+	VFMADD231PS Y4, Y1, Y14
+	VFMADD231PS Y4, Y2, Y13
+	VFMADD231PS Y4, Y3, Y12
+	ADDQ        $+128, AX
+	ADDQ        $+64, R12
+	ADDQ        $+64, R13
+	SUBQ        $+32, R8
+	JMP         positions1_lines
+
+positions1_lines_done:
+positions1_rest:
 	CMPQ        R8, $+8
-	JL          positions1_d_done
+	JL          positions1_rest_done
 	VPMOVZXWD   (R12), Y0
 	VPSLLD      $0x10, Y0, Y0
 	VPMOVZXWD   (R12)(SI*1), Y1
@@ -1701,9 +1926,9 @@ positions1_d:
 	ADDQ        $+32, AX
 	ADDQ        $+16, R12
 	SUBQ        $+8, R8
-	JMP         positions1_d
+	JMP         positions1_rest
 
-positions1_d_done:
+positions1_rest_done:
 	MOVQ         R10, R12
 	VHADDPS      Y14, Y15, Y0
 	VHADDPS      Y12, Y13, Y1
@@ -1745,10 +1970,98 @@ positions2:
 	MOVQ   q+16(FP), AX
 	MOVQ   d+48(FP), R8
 	MOVQ   DX, R12
+	MOVQ   ahead+72(FP), R13
+	ADDQ   R12, R13
 
-positions2_d:
+positions2_lines:
+	CMPQ        R8, $+32
+	JL          positions2_lines_done
+	PREFETCHT0  (R13)
+	PREFETCHT0  (R13)(SI*1)
+	PREFETCHT0  (R13)(SI*2)
+	PREFETCHT0  (R13)(DI*1)
+	VPMOVZXWD   (R12), Y0
+	VPSLLD      $0x10, Y0, Y0
+	VPMOVZXWD   (R12)(SI*1), Y1
+	VPSLLD      $0x10, Y1, Y1
+	VPMOVZXWD   (R12)(SI*2), Y2
+	VPSLLD      $0x10, Y2, Y2
+	VPMOVZXWD   (R12)(DI*1), Y3
+	VPSLLD      $0x10, Y3, Y3
+	VMOVUPS     (AX), Y4
+	VFMADD231PS Y4, Y0, Y15
+	VFMADD231PS Y4, Y1, Y14
+	VFMADD231PS Y4, Y2, Y13
+	VFMADD231PS Y4, Y3, Y12
+	VMOVUPS     (AX)(BX*1), Y4
+	VFMADD231PS Y4, Y0, Y11
+	VFMADD231PS Y4, Y1, Y10
+	VFMADD231PS Y4, Y2, Y9
+	VFMADD231PS Y4, Y3, Y8
+	VPMOVZXWD   16(R12), Y0
+	VPSLLD      $0x10, Y0, Y0
+	VPMOVZXWD   16(R12)(SI*1), Y1
+	VPSLLD      $0x10, Y1, Y1
+	VPMOVZXWD   16(R12)(SI*2), Y2
+	VPSLLD      $0x10, Y2, Y2
+	VPMOVZXWD   16(R12)(DI*1), Y3
+	VPSLLD      $0x10, Y3, Y3
+	VMOVUPS     32(AX), Y4
+	VFMADD231PS Y4, Y0, Y15
+	VFMADD231PS Y4, Y1, Y14
+	VFMADD231PS Y4, Y2, Y13
+	VFMADD231PS Y4, Y3, Y12
+	VMOVUPS     32(AX)(BX*1), Y4
+	VFMADD231PS Y4, Y0, Y11
+	VFMADD231PS Y4, Y1, Y10
+	VFMADD231PS Y4, Y2, Y9
+	VFMADD231PS Y4, Y3, Y8
+	VPMOVZXWD   32(R12), Y0
+	VPSLLD      $0x10, Y0, Y0
+	VPMOVZXWD   32(R12)(SI*1), Y1
+	VPSLLD      $0x10, Y1, Y1
+	VPMOVZXWD   32(R12)(SI*2), Y2
+	VPSLLD      $0x10, Y2, Y2
+	VPMOVZXWD   32(R12)(DI*1), Y3
+	VPSLLD      $0x10, Y3, Y3
+	VMOVUPS     64(AX), Y4
+	VFMADD231PS Y4, Y0, Y15
+	VFMADD231PS Y4, Y1, Y14
+	VFMADD231PS Y4, Y2, Y13
+	VFMADD231PS Y4, Y3, Y12
+	VMOVUPS     64(AX)(BX*1), Y4
+	VFMADD231PS Y4, Y0, Y11
+	VFMADD231PS Y4, Y1, Y10
+	VFMADD231PS Y4, Y2, Y9
+	VFMADD231PS Y4, Y3, Y8
+	VPMOVZXWD   48(R12), Y0
+	VPSLLD      $0x10, Y0, Y0
+	VPMOVZXWD   48(R12)(SI*1), Y1
+	VPSLLD      $0x10, Y1, Y1
+	VPMOVZXWD   48(R12)(SI*2), Y2
+	VPSLLD      $0x10, Y2, Y2
+	VPMOVZXWD   48(R12)(DI*1), Y3
+	VPSLLD      $0x10, Y3, Y3
+	VMOVUPS     96(AX), Y4
+	VFMADD231PS Y4, Y0, Y15
+	VFMADD231PS Y4, Y1, Y14
+	VFMADD231PS Y4, Y2, Y13
+	VFMADD231PS Y4, Y3, Y12
+	VMOVUPS     96(AX)(BX*1), Y4
+	VFMADD231PS Y4, Y0, Y11
+	VFMADD231PS Y4, Y1, Y10
+	VFMADD231PS Y4, Y2, Y9
+	VFMADD231PS Y4, Y3, Y8
+	ADDQ        $+128, AX
+	ADDQ        $+64, R12
+	ADDQ        $+64, R13
+	SUBQ        $+32, R8
+	JMP         positions2_lines
+
+positions2_lines_done:
+positions2_rest:
 	CMPQ        R8, $+8
-	JL          positions2_d_done
+	JL          positions2_rest_done
 	VPMOVZXWD   (R12), Y0
 	VPSLLD      $0x10, Y0, Y0
 	VPMOVZXWD   (R12)(SI*1), Y1
@@ -1770,9 +2083,9 @@ positions2_d:
 	ADDQ        $+32, AX
 	ADDQ        $+16, R12
 	SUBQ        $+8, R8
-	JMP         positions2_d
+	JMP         positions2_rest
 
-positions2_d_done:
+positions2_rest_done:
 	MOVQ         R10, R12
 	VHADDPS      Y14, Y15, Y0
 	VHADDPS      Y12, Y13, Y1
@@ -1797,9 +2110,9 @@ positions2_done:
 	VZEROUPPER
 	RET
 
-// func mixBF16AVX2(out *float32, ldo int, weights *float32, ldw int, values *uint16, ldv int, d int, positions int, heads int)
-// Requires: AVX, AVX2, FMA3
-TEXT ·mixBF16AVX2(SB), NOSPLIT, $0-72
+// func mixBF16AVX2(out *float32, ldo int, weights *float32, ldw int, values *uint16, ldv int, d int, positions int, heads int, ahead int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·mixBF16AVX2(SB), NOSPLIT, $0-80
 	MOVQ heads+64(FP), CX
 	CMPQ CX, $+1
 	JE   heads1
@@ -1827,10 +2140,13 @@ columns4_1:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns4_1_positions:
 	CMPQ         R11, $+1
 	JL           columns4_1_positions_done
+	PREFETCHT0   (R13)
 	VPMOVZXWD    (R12), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VPMOVZXWD    16(R12), Y1
@@ -1846,6 +2162,7 @@ columns4_1_positions:
 	VFMADD231PS  Y4, Y3, Y12
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns4_1_positions
 
@@ -1867,16 +2184,20 @@ columns1_1:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns1_1_positions:
 	CMPQ         R11, $+1
 	JL           columns1_1_positions_done
+	PREFETCHT0   (R13)
 	VPMOVZXWD    (R12), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VBROADCASTSS (DX), Y4
 	VFMADD231PS  Y4, Y0, Y15
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns1_1_positions
 
@@ -1915,10 +2236,13 @@ columns4_2:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns4_2_positions:
 	CMPQ         R11, $+1
 	JL           columns4_2_positions_done
+	PREFETCHT0   (R13)
 	VPMOVZXWD    (R12), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VPMOVZXWD    16(R12), Y1
@@ -1939,6 +2263,7 @@ columns4_2_positions:
 	VFMADD231PS  Y4, Y3, Y8
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns4_2_positions
 
@@ -1965,10 +2290,13 @@ columns1_2:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns1_2_positions:
 	CMPQ         R11, $+1
 	JL           columns1_2_positions_done
+	PREFETCHT0   (R13)
 	VPMOVZXWD    (R12), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VBROADCASTSS (DX), Y4
@@ -1977,6 +2305,7 @@ columns1_2_positions:
 	VFMADD231PS  Y4, Y0, Y11
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns1_2_positions
 

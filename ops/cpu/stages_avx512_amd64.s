@@ -241,7 +241,7 @@ TEXT ·fenceAVX512(SB), NOSPLIT, $0
 	RET
 
 // func weightedF32AVX512(to *float32, from *float32, at *int, weights *float32, terms int, n int, past int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·weightedF32AVX512(SB), NOSPLIT, $0-56
 	MOVQ to+0(FP), AX
 	MOVQ from+8(FP), BX
@@ -263,19 +263,23 @@ columns4_terms:
 	JL           columns4_terms_done
 	MOVQ         (DX), R8
 	ADDQ         BX, R8
-	VBROADCASTSS (SI), Z5
+	VBROADCASTSS (SI), Z6
+	PREFETCHT0   1024(R8)
+	PREFETCHT0   1088(R8)
+	PREFETCHT0   1152(R8)
+	PREFETCHT0   1216(R8)
 	VMOVUPS      (R8), Z4
-	VMULPS       Z5, Z4, Z4
+	VMOVUPS      64(R8), Z5
+	VMULPS       Z6, Z4, Z4
 	VADDPS       Z4, Z0, Z0
-	VMOVUPS      64(R8), Z4
-	VMULPS       Z5, Z4, Z4
-	VADDPS       Z4, Z1, Z1
+	VMULPS       Z6, Z5, Z5
+	VADDPS       Z5, Z1, Z1
 	VMOVUPS      128(R8), Z4
-	VMULPS       Z5, Z4, Z4
+	VMOVUPS      192(R8), Z5
+	VMULPS       Z6, Z4, Z4
 	VADDPS       Z4, Z2, Z2
-	VMOVUPS      192(R8), Z4
-	VMULPS       Z5, Z4, Z4
-	VADDPS       Z4, Z3, Z3
+	VMULPS       Z6, Z5, Z5
+	VADDPS       Z5, Z3, Z3
 	ADDQ         $+8, DX
 	ADDQ         $+4, SI
 	SUBQ         $+1, DI
@@ -318,13 +322,15 @@ columns2_terms:
 	JL           columns2_terms_done
 	MOVQ         (DX), R8
 	ADDQ         BX, R8
-	VBROADCASTSS (SI), Z5
+	VBROADCASTSS (SI), Z6
+	PREFETCHT0   1024(R8)
+	PREFETCHT0   1088(R8)
 	VMOVUPS      (R8), Z4
-	VMULPS       Z5, Z4, Z4
+	VMOVUPS      64(R8), Z5
+	VMULPS       Z6, Z4, Z4
 	VADDPS       Z4, Z0, Z0
-	VMOVUPS      64(R8), Z4
-	VMULPS       Z5, Z4, Z4
-	VADDPS       Z4, Z1, Z1
+	VMULPS       Z6, Z5, Z5
+	VADDPS       Z5, Z1, Z1
 	ADDQ         $+8, DX
 	ADDQ         $+4, SI
 	SUBQ         $+1, DI
@@ -364,10 +370,10 @@ loop:
 	CMPQ     DX, $+32
 	JL       loop_done
 	VMOVUPS  (BX), Z0
-	VMOVUPS  (CX), Z2
-	VADDPS   Z2, Z0, Z0
 	VMOVUPS  64(BX), Z1
+	VMOVUPS  (CX), Z2
 	VMOVUPS  64(CX), Z3
+	VADDPS   Z2, Z0, Z0
 	VADDPS   Z3, Z1, Z1
 	MOVQ     past+32(FP), R9
 	TESTQ    R9, R9
@@ -429,9 +435,9 @@ loop_done:
 	VZEROUPPER
 	RET
 
-// func normF32AVX512(to *float32, x *float32, w *float32, factor float64, n int)
+// func normF32AVX512(to *float32, x *float32, w *float32, factor float64, n int, past int)
 // Requires: AVX, AVX512F
-TEXT ·normF32AVX512(SB), NOSPLIT, $0-40
+TEXT ·normF32AVX512(SB), NOSPLIT, $0-48
 	MOVQ         to+0(FP), AX
 	MOVQ         x+8(FP), BX
 	MOVQ         w+16(FP), CX
@@ -463,13 +469,23 @@ loop:
 	VCVTPD2PS    Z2, Y2
 	VCVTPD2PS    Z3, Y3
 	VINSERTF64X4 $0x01, Y3, Z2, Z2
-	VMOVUPS      Z0, (AX)
-	VMOVUPS      Z2, 64(AX)
-	ADDQ         $+128, BX
-	ADDQ         $+128, AX
-	ADDQ         $+128, CX
-	SUBQ         $+32, DX
-	JMP          loop
+	MOVQ         past+40(FP), R9
+	TESTQ        R9, R9
+	JE           loop_cached
+	VMOVNTPS     Z0, (AX)
+	VMOVNTPS     Z2, 64(AX)
+	JMP          loop_stored
+
+loop_cached:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z2, 64(AX)
+
+loop_stored:
+	ADDQ $+128, BX
+	ADDQ $+128, AX
+	ADDQ $+128, CX
+	SUBQ $+32, DX
+	JMP  loop
 
 loop_done:
 	VZEROUPPER
@@ -547,35 +563,41 @@ loop_done:
 	VZEROUPPER
 	RET
 
-// func largestF32AVX512(x *float32, n int) float32
-// Requires: AVX, AVX2, AVX512F, SSE
-TEXT ·largestF32AVX512(SB), NOSPLIT, $0-20
+// func largestF32AVX512(most *float32, x *float32, block int, blocks int)
+// Requires: AVX, AVX2, AVX512F
+TEXT ·largestF32AVX512(SB), NOSPLIT, $0-32
 	MOVL         $0x7fffffff, R9
 	VMOVD        R9, X2
 	VPBROADCASTD X2, Z2
 	MOVL         $0x7f7fffff, R9
 	VMOVD        R9, X3
 	VPBROADCASTD X3, Z3
-	VPXORD       Z0, Z0, Z0
-	MOVQ         x+0(FP), AX
-	MOVQ         n+8(FP), BX
+	MOVQ         most+0(FP), AX
+	MOVQ         x+8(FP), BX
+	MOVQ         blocks+24(FP), DX
 
-loop:
-	CMPQ    BX, $+32
-	JL      loop_done
-	VMOVUPS (AX), Z5
+blocks:
+	CMPQ  DX, $+1
+	JL    blocks_done
+	VMOVD (AX), X0
+	MOVQ  block+16(FP), CX
+
+elements:
+	CMPQ    CX, $+32
+	JL      elements_done
+	VMOVUPS (BX), Z5
 	VPANDD  Z5, Z2, Z5
 	VPCMPD  $0x02, Z3, Z5, K1
 	VPMAXSD Z5, Z0, K1, Z0
-	VMOVUPS 64(AX), Z6
+	VMOVUPS 64(BX), Z6
 	VPANDD  Z6, Z2, Z6
 	VPCMPD  $0x02, Z3, Z6, K1
 	VPMAXSD Z6, Z0, K1, Z0
-	ADDQ    $+128, AX
-	SUBQ    $+32, BX
-	JMP     loop
+	ADDQ    $+128, BX
+	SUBQ    $+32, CX
+	JMP     elements
 
-loop_done:
+elements_done:
 	VEXTRACTI64X4 $0x01, Z0, Y1
 	VPMAXSD       Y1, Y0, Y0
 	VEXTRACTI128  $0x01, Y0, X1
@@ -584,13 +606,18 @@ loop_done:
 	VPMAXSD       X1, X0, X0
 	VPSHUFD       $0xb1, X0, X1
 	VPMAXSD       X1, X0, X0
-	MOVSS         X0, ret+16(FP)
+	VMOVD         X0, (AX)
+	ADDQ          $+4, AX
+	SUBQ          $+1, DX
+	JMP           blocks
+
+blocks_done:
 	VZEROUPPER
 	RET
 
-// func codesF32AVX512(to *uint8, x *float32, scale float32, n int)
+// func codesF32AVX512(to *uint8, x *float32, scales *float32, block int, blocks int)
 // Requires: AVX, AVX512F
-TEXT ·codesF32AVX512(SB), NOSPLIT, $0-32
+TEXT ·codesF32AVX512(SB), NOSPLIT, $0-40
 	MOVL         $0x7fffffff, R9
 	VMOVD        R9, X4
 	VPBROADCASTD X4, Z4
@@ -618,14 +645,21 @@ TEXT ·codesF32AVX512(SB), NOSPLIT, $0-32
 	MOVL         $0x00000080, R9
 	VMOVD        R9, X12
 	VPBROADCASTD X12, Z12
-	VBROADCASTSS scale+16(FP), Z13
 	MOVQ         to+0(FP), AX
 	MOVQ         x+8(FP), BX
-	MOVQ         n+24(FP), CX
+	MOVQ         scales+16(FP), DX
+	MOVQ         blocks+32(FP), SI
 
-loop:
+blocks:
+	CMPQ         SI, $+1
+	JL           blocks_done
+	VBROADCASTSS (DX), Z13
+	ADDQ         $+4, DX
+	MOVQ         block+24(FP), CX
+
+elements:
 	CMPQ      CX, $+16
-	JL        loop_done
+	JL        elements_done
 	VMOVUPS   (BX), Z0
 	VDIVPS    Z13, Z0, Z0
 	VPANDD    Z0, Z4, Z1
@@ -648,15 +682,19 @@ loop:
 	ADDQ      $+64, BX
 	ADDQ      $+16, AX
 	SUBQ      $+16, CX
-	JMP       loop
+	JMP       elements
 
-loop_done:
+elements_done:
+	SUBQ $+1, SI
+	JMP  blocks
+
+blocks_done:
 	VZEROUPPER
 	RET
 
-// func scoresF32AVX512(out *float32, ldo int, q *float32, ldq int, keys *float32, ldk int, d int, positions int, heads int)
-// Requires: AVX, AVX512F
-TEXT ·scoresF32AVX512(SB), NOSPLIT, $0-72
+// func scoresF32AVX512(out *float32, ldo int, q *float32, ldq int, keys *float32, ldk int, d int, positions int, heads int, ahead int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·scoresF32AVX512(SB), NOSPLIT, $0-80
 	MOVQ heads+64(FP), CX
 	CMPQ CX, $+1
 	JE   heads1
@@ -688,10 +726,35 @@ positions1:
 	MOVQ   q+16(FP), AX
 	MOVQ   d+48(FP), R8
 	MOVQ   DX, R12
+	MOVQ   ahead+72(FP), R13
+	ADDQ   R12, R13
 
-positions1_d:
+positions1_lines:
 	CMPQ        R8, $+16
-	JL          positions1_d_done
+	JL          positions1_lines_done
+	PREFETCHT0  (R13)
+	PREFETCHT0  (R13)(SI*1)
+	PREFETCHT0  (R13)(SI*2)
+	PREFETCHT0  (R13)(DI*1)
+	VMOVUPS     (R12), Z0
+	VMOVUPS     (R12)(SI*1), Z1
+	VMOVUPS     (R12)(SI*2), Z2
+	VMOVUPS     (R12)(DI*1), Z3
+	VMOVUPS     (AX), Z4
+	VFMADD231PS Z4, Z0, Z31
+	VFMADD231PS Z4, Z1, Z30
+	VFMADD231PS Z4, Z2, Z29
+	VFMADD231PS Z4, Z3, Z28
+	ADDQ        $+64, AX
+	ADDQ        $+64, R12
+	ADDQ        $+64, R13
+	SUBQ        $+16, R8
+	JMP         positions1_lines
+
+positions1_lines_done:
+positions1_rest:
+	CMPQ        R8, $+16
+	JL          positions1_rest_done
 	VMOVUPS     (R12), Z0
 	VMOVUPS     (R12)(SI*1), Z1
 	VMOVUPS     (R12)(SI*2), Z2
@@ -704,9 +767,9 @@ positions1_d:
 	ADDQ        $+64, AX
 	ADDQ        $+64, R12
 	SUBQ        $+16, R8
-	JMP         positions1_d
+	JMP         positions1_rest
 
-positions1_d_done:
+positions1_rest_done:
 	MOVQ          R10, R12
 	VMOVUPS       Z31, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y0
@@ -760,10 +823,40 @@ positions2:
 	MOVQ   q+16(FP), AX
 	MOVQ   d+48(FP), R8
 	MOVQ   DX, R12
+	MOVQ   ahead+72(FP), R13
+	ADDQ   R12, R13
 
-positions2_d:
+positions2_lines:
 	CMPQ        R8, $+16
-	JL          positions2_d_done
+	JL          positions2_lines_done
+	PREFETCHT0  (R13)
+	PREFETCHT0  (R13)(SI*1)
+	PREFETCHT0  (R13)(SI*2)
+	PREFETCHT0  (R13)(DI*1)
+	VMOVUPS     (R12), Z0
+	VMOVUPS     (R12)(SI*1), Z1
+	VMOVUPS     (R12)(SI*2), Z2
+	VMOVUPS     (R12)(DI*1), Z3
+	VMOVUPS     (AX), Z4
+	VFMADD231PS Z4, Z0, Z31
+	VFMADD231PS Z4, Z1, Z30
+	VFMADD231PS Z4, Z2, Z29
+	VFMADD231PS Z4, Z3, Z28
+	VMOVUPS     (AX)(BX*1), Z4
+	VFMADD231PS Z4, Z0, Z27
+	VFMADD231PS Z4, Z1, Z26
+	VFMADD231PS Z4, Z2, Z25
+	VFMADD231PS Z4, Z3, Z24
+	ADDQ        $+64, AX
+	ADDQ        $+64, R12
+	ADDQ        $+64, R13
+	SUBQ        $+16, R8
+	JMP         positions2_lines
+
+positions2_lines_done:
+positions2_rest:
+	CMPQ        R8, $+16
+	JL          positions2_rest_done
 	VMOVUPS     (R12), Z0
 	VMOVUPS     (R12)(SI*1), Z1
 	VMOVUPS     (R12)(SI*2), Z2
@@ -781,9 +874,9 @@ positions2_d:
 	ADDQ        $+64, AX
 	ADDQ        $+64, R12
 	SUBQ        $+16, R8
-	JMP         positions2_d
+	JMP         positions2_rest
 
-positions2_d_done:
+positions2_rest_done:
 	MOVQ          R10, R12
 	VMOVUPS       Z31, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y0
@@ -860,10 +953,45 @@ positions3:
 	MOVQ   q+16(FP), AX
 	MOVQ   d+48(FP), R8
 	MOVQ   DX, R12
+	MOVQ   ahead+72(FP), R13
+	ADDQ   R12, R13
 
-positions3_d:
+positions3_lines:
 	CMPQ        R8, $+16
-	JL          positions3_d_done
+	JL          positions3_lines_done
+	PREFETCHT0  (R13)
+	PREFETCHT0  (R13)(SI*1)
+	PREFETCHT0  (R13)(SI*2)
+	PREFETCHT0  (R13)(DI*1)
+	VMOVUPS     (R12), Z0
+	VMOVUPS     (R12)(SI*1), Z1
+	VMOVUPS     (R12)(SI*2), Z2
+	VMOVUPS     (R12)(DI*1), Z3
+	VMOVUPS     (AX), Z4
+	VFMADD231PS Z4, Z0, Z31
+	VFMADD231PS Z4, Z1, Z30
+	VFMADD231PS Z4, Z2, Z29
+	VFMADD231PS Z4, Z3, Z28
+	VMOVUPS     (AX)(BX*1), Z4
+	VFMADD231PS Z4, Z0, Z27
+	VFMADD231PS Z4, Z1, Z26
+	VFMADD231PS Z4, Z2, Z25
+	VFMADD231PS Z4, Z3, Z24
+	VMOVUPS     (AX)(BX*2), Z4
+	VFMADD231PS Z4, Z0, Z23
+	VFMADD231PS Z4, Z1, Z22
+	VFMADD231PS Z4, Z2, Z21
+	VFMADD231PS Z4, Z3, Z20
+	ADDQ        $+64, AX
+	ADDQ        $+64, R12
+	ADDQ        $+64, R13
+	SUBQ        $+16, R8
+	JMP         positions3_lines
+
+positions3_lines_done:
+positions3_rest:
+	CMPQ        R8, $+16
+	JL          positions3_rest_done
 	VMOVUPS     (R12), Z0
 	VMOVUPS     (R12)(SI*1), Z1
 	VMOVUPS     (R12)(SI*2), Z2
@@ -886,9 +1014,9 @@ positions3_d:
 	ADDQ        $+64, AX
 	ADDQ        $+64, R12
 	SUBQ        $+16, R8
-	JMP         positions3_d
+	JMP         positions3_rest
 
-positions3_d_done:
+positions3_rest_done:
 	MOVQ          R10, R12
 	VMOVUPS       Z31, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y0
@@ -988,10 +1116,50 @@ positions4:
 	MOVQ   q+16(FP), AX
 	MOVQ   d+48(FP), R8
 	MOVQ   DX, R12
+	MOVQ   ahead+72(FP), R13
+	ADDQ   R12, R13
 
-positions4_d:
+positions4_lines:
 	CMPQ        R8, $+16
-	JL          positions4_d_done
+	JL          positions4_lines_done
+	PREFETCHT0  (R13)
+	PREFETCHT0  (R13)(SI*1)
+	PREFETCHT0  (R13)(SI*2)
+	PREFETCHT0  (R13)(DI*1)
+	VMOVUPS     (R12), Z0
+	VMOVUPS     (R12)(SI*1), Z1
+	VMOVUPS     (R12)(SI*2), Z2
+	VMOVUPS     (R12)(DI*1), Z3
+	VMOVUPS     (AX), Z4
+	VFMADD231PS Z4, Z0, Z31
+	VFMADD231PS Z4, Z1, Z30
+	VFMADD231PS Z4, Z2, Z29
+	VFMADD231PS Z4, Z3, Z28
+	VMOVUPS     (AX)(BX*1), Z4
+	VFMADD231PS Z4, Z0, Z27
+	VFMADD231PS Z4, Z1, Z26
+	VFMADD231PS Z4, Z2, Z25
+	VFMADD231PS Z4, Z3, Z24
+	VMOVUPS     (AX)(BX*2), Z4
+	VFMADD231PS Z4, Z0, Z23
+	VFMADD231PS Z4, Z1, Z22
+	VFMADD231PS Z4, Z2, Z21
+	VFMADD231PS Z4, Z3, Z20
+	VMOVUPS     (AX)(CX*1), Z4
+	VFMADD231PS Z4, Z0, Z19
+	VFMADD231PS Z4, Z1, Z18
+	VFMADD231PS Z4, Z2, Z17
+	VFMADD231PS Z4, Z3, Z16
+	ADDQ        $+64, AX
+	ADDQ        $+64, R12
+	ADDQ        $+64, R13
+	SUBQ        $+16, R8
+	JMP         positions4_lines
+
+positions4_lines_done:
+positions4_rest:
+	CMPQ        R8, $+16
+	JL          positions4_rest_done
 	VMOVUPS     (R12), Z0
 	VMOVUPS     (R12)(SI*1), Z1
 	VMOVUPS     (R12)(SI*2), Z2
@@ -1019,9 +1187,9 @@ positions4_d:
 	ADDQ        $+64, AX
 	ADDQ        $+64, R12
 	SUBQ        $+16, R8
-	JMP         positions4_d
+	JMP         positions4_rest
 
-positions4_d_done:
+positions4_rest_done:
 	MOVQ          R10, R12
 	VMOVUPS       Z31, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y0
@@ -1108,9 +1276,9 @@ positions4_done:
 	VZEROUPPER
 	RET
 
-// func mixF32AVX512(out *float32, ldo int, weights *float32, ldw int, values *float32, ldv int, d int, positions int, heads int)
-// Requires: AVX, AVX512F
-TEXT ·mixF32AVX512(SB), NOSPLIT, $0-72
+// func mixF32AVX512(out *float32, ldo int, weights *float32, ldw int, values *float32, ldv int, d int, positions int, heads int, ahead int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·mixF32AVX512(SB), NOSPLIT, $0-80
 	MOVQ heads+64(FP), CX
 	CMPQ CX, $+1
 	JE   heads1
@@ -1142,10 +1310,16 @@ columns4_1:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns4_1_positions:
 	CMPQ         R11, $+1
 	JL           columns4_1_positions_done
+	PREFETCHT0   (R13)
+	PREFETCHT0   64(R13)
+	PREFETCHT0   128(R13)
+	PREFETCHT0   192(R13)
 	VMOVUPS      (R12), Z0
 	VMOVUPS      64(R12), Z1
 	VMOVUPS      128(R12), Z2
@@ -1157,6 +1331,7 @@ columns4_1_positions:
 	VFMADD231PS  Z4, Z3, Z28
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns4_1_positions
 
@@ -1178,15 +1353,19 @@ columns1_1:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns1_1_positions:
 	CMPQ         R11, $+1
 	JL           columns1_1_positions_done
+	PREFETCHT0   (R13)
 	VMOVUPS      (R12), Z0
 	VBROADCASTSS (DX), Z4
 	VFMADD231PS  Z4, Z0, Z31
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns1_1_positions
 
@@ -1225,10 +1404,16 @@ columns4_2:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns4_2_positions:
 	CMPQ         R11, $+1
 	JL           columns4_2_positions_done
+	PREFETCHT0   (R13)
+	PREFETCHT0   64(R13)
+	PREFETCHT0   128(R13)
+	PREFETCHT0   192(R13)
 	VMOVUPS      (R12), Z0
 	VMOVUPS      64(R12), Z1
 	VMOVUPS      128(R12), Z2
@@ -1245,6 +1430,7 @@ columns4_2_positions:
 	VFMADD231PS  Z4, Z3, Z24
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns4_2_positions
 
@@ -1271,10 +1457,13 @@ columns1_2:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns1_2_positions:
 	CMPQ         R11, $+1
 	JL           columns1_2_positions_done
+	PREFETCHT0   (R13)
 	VMOVUPS      (R12), Z0
 	VBROADCASTSS (DX), Z4
 	VFMADD231PS  Z4, Z0, Z31
@@ -1282,6 +1471,7 @@ columns1_2_positions:
 	VFMADD231PS  Z4, Z0, Z27
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns1_2_positions
 
@@ -1325,10 +1515,16 @@ columns4_3:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns4_3_positions:
 	CMPQ         R11, $+1
 	JL           columns4_3_positions_done
+	PREFETCHT0   (R13)
+	PREFETCHT0   64(R13)
+	PREFETCHT0   128(R13)
+	PREFETCHT0   192(R13)
 	VMOVUPS      (R12), Z0
 	VMOVUPS      64(R12), Z1
 	VMOVUPS      128(R12), Z2
@@ -1350,6 +1546,7 @@ columns4_3_positions:
 	VFMADD231PS  Z4, Z3, Z20
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns4_3_positions
 
@@ -1381,10 +1578,13 @@ columns1_3:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns1_3_positions:
 	CMPQ         R11, $+1
 	JL           columns1_3_positions_done
+	PREFETCHT0   (R13)
 	VMOVUPS      (R12), Z0
 	VBROADCASTSS (DX), Z4
 	VFMADD231PS  Z4, Z0, Z31
@@ -1394,6 +1594,7 @@ columns1_3_positions:
 	VFMADD231PS  Z4, Z0, Z23
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns1_3_positions
 
@@ -1442,10 +1643,16 @@ columns4_4:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns4_4_positions:
 	CMPQ         R11, $+1
 	JL           columns4_4_positions_done
+	PREFETCHT0   (R13)
+	PREFETCHT0   64(R13)
+	PREFETCHT0   128(R13)
+	PREFETCHT0   192(R13)
 	VMOVUPS      (R12), Z0
 	VMOVUPS      64(R12), Z1
 	VMOVUPS      128(R12), Z2
@@ -1472,6 +1679,7 @@ columns4_4_positions:
 	VFMADD231PS  Z4, Z3, Z16
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns4_4_positions
 
@@ -1508,10 +1716,13 @@ columns1_4:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns1_4_positions:
 	CMPQ         R11, $+1
 	JL           columns1_4_positions_done
+	PREFETCHT0   (R13)
 	VMOVUPS      (R12), Z0
 	VBROADCASTSS (DX), Z4
 	VFMADD231PS  Z4, Z0, Z31
@@ -1523,6 +1734,7 @@ columns1_4_positions:
 	VFMADD231PS  Z4, Z0, Z19
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns1_4_positions
 
@@ -1541,12 +1753,15 @@ columns1_4_done:
 	RET
 
 // func weightedBF16AVX512(to *uint16, from *uint16, at *int, weights *float32, terms int, n int, past int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·weightedBF16AVX512(SB), NOSPLIT, $0-56
-	VPTERNLOGD $0xff, Z7, Z7, Z7
-	VPSRLD     $0x11, Z7, Z8
-	VPSRLD     $0x1f, Z7, Z7
-	VPSLLD     $0x06, Z7, Z9
+	VPTERNLOGD $0xff, Z8, Z8, Z8
+	VPSRLD     $0x11, Z8, Z9
+	VPSRLD     $0x1f, Z8, Z8
+	VPSLLD     $0x06, Z8, Z10
+	VPTERNLOGD $0xff, Z13, Z13, Z13
+	VPSLLD     $0x10, Z13, Z13
+	VPSLLD     $0x10, Z10, Z14
 	MOVQ       to+0(FP), AX
 	MOVQ       from+8(FP), BX
 	MOVQ       n+40(FP), CX
@@ -1567,115 +1782,107 @@ columns4_terms:
 	JL           columns4_terms_done
 	MOVQ         (DX), R8
 	ADDQ         BX, R8
-	VBROADCASTSS (SI), Z5
-	VPMOVZXWD    (R8), Z4
+	VBROADCASTSS (SI), Z6
+	PREFETCHT0   1024(R8)
+	PREFETCHT0   1088(R8)
+	VMOVUPS      (R8), Z4
+	VPANDD       Z4, Z13, Z5
 	VPSLLD       $0x10, Z4, Z4
-	VMULPS       Z5, Z4, Z4
+	VMULPS       Z6, Z4, Z4
 	VADDPS       Z4, Z0, Z0
-	VPMOVZXWD    32(R8), Z4
+	VMULPS       Z6, Z5, Z5
+	VADDPS       Z5, Z1, Z1
+	VMOVUPS      64(R8), Z4
+	VPANDD       Z4, Z13, Z5
 	VPSLLD       $0x10, Z4, Z4
-	VMULPS       Z5, Z4, Z4
-	VADDPS       Z4, Z1, Z1
-	VPMOVZXWD    64(R8), Z4
-	VPSLLD       $0x10, Z4, Z4
-	VMULPS       Z5, Z4, Z4
+	VMULPS       Z6, Z4, Z4
 	VADDPS       Z4, Z2, Z2
-	VPMOVZXWD    96(R8), Z4
-	VPSLLD       $0x10, Z4, Z4
-	VMULPS       Z5, Z4, Z4
-	VADDPS       Z4, Z3, Z3
+	VMULPS       Z6, Z5, Z5
+	VADDPS       Z5, Z3, Z3
 	ADDQ         $+8, DX
 	ADDQ         $+4, SI
 	SUBQ         $+1, DI
 	JMP          columns4_terms
 
 columns4_terms_done:
-	MOVQ         past+48(FP), R9
-	TESTQ        R9, R9
-	JE           columns4_cached
-	VPSRLD       $0x10, Z0, Z10
-	VPANDD       Z10, Z7, Z6
-	VPADDD       Z8, Z6, Z6
-	VPADDD       Z0, Z6, Z6
-	VPSRLD       $0x10, Z6, Z6
-	VPORD        Z9, Z10, Z10
-	VCMPPS       $0x03, Z0, Z0, K1
-	VPBLENDMD    Z10, Z6, K1, Z6
-	VPMOVDW      Z6, Y0
-	VPSRLD       $0x10, Z1, Z10
-	VPANDD       Z10, Z7, Z6
-	VPADDD       Z8, Z6, Z6
-	VPADDD       Z1, Z6, Z6
-	VPSRLD       $0x10, Z6, Z6
-	VPORD        Z9, Z10, Z10
-	VCMPPS       $0x03, Z1, Z1, K1
-	VPBLENDMD    Z10, Z6, K1, Z6
-	VPMOVDW      Z6, Y1
-	VINSERTF64X4 $0x01, Y1, Z0, Z0
-	VMOVNTDQ     Z0, (AX)
-	VPSRLD       $0x10, Z2, Z10
-	VPANDD       Z10, Z7, Z6
-	VPADDD       Z8, Z6, Z6
-	VPADDD       Z2, Z6, Z6
-	VPSRLD       $0x10, Z6, Z6
-	VPORD        Z9, Z10, Z10
-	VCMPPS       $0x03, Z2, Z2, K1
-	VPBLENDMD    Z10, Z6, K1, Z6
-	VPMOVDW      Z6, Y2
-	VPSRLD       $0x10, Z3, Z10
-	VPANDD       Z10, Z7, Z6
-	VPADDD       Z8, Z6, Z6
-	VPADDD       Z3, Z6, Z6
-	VPSRLD       $0x10, Z6, Z6
-	VPORD        Z9, Z10, Z10
-	VCMPPS       $0x03, Z3, Z3, K1
-	VPBLENDMD    Z10, Z6, K1, Z6
-	VPMOVDW      Z6, Y3
-	VINSERTF64X4 $0x01, Y3, Z2, Z2
-	VMOVNTDQ     Z2, 64(AX)
-	JMP          columns4_stored
+	MOVQ      past+48(FP), R9
+	TESTQ     R9, R9
+	JE        columns4_cached
+	VPSRLD    $0x10, Z0, Z11
+	VPANDD    Z11, Z8, Z7
+	VPADDD    Z9, Z7, Z7
+	VPADDD    Z0, Z7, Z7
+	VPSRLD    $0x10, Z7, Z7
+	VPORD     Z10, Z11, Z11
+	VCMPPS    $0x03, Z0, Z0, K1
+	VPBLENDMD Z11, Z7, K1, Z7
+	VPSRLD    $0x10, Z1, Z0
+	VPANDD    Z0, Z8, Z0
+	VPADDD    Z9, Z0, Z0
+	VPADDD    Z1, Z0, Z0
+	VPORD     Z14, Z1, Z11
+	VCMPPS    $0x03, Z1, Z1, K1
+	VPBLENDMD Z11, Z0, K1, Z0
+	VPANDD    Z0, Z13, Z0
+	VPORD     Z7, Z0, Z0
+	VMOVNTDQ  Z0, (AX)
+	VPSRLD    $0x10, Z2, Z11
+	VPANDD    Z11, Z8, Z7
+	VPADDD    Z9, Z7, Z7
+	VPADDD    Z2, Z7, Z7
+	VPSRLD    $0x10, Z7, Z7
+	VPORD     Z10, Z11, Z11
+	VCMPPS    $0x03, Z2, Z2, K1
+	VPBLENDMD Z11, Z7, K1, Z7
+	VPSRLD    $0x10, Z3, Z2
+	VPANDD    Z2, Z8, Z2
+	VPADDD    Z9, Z2, Z2
+	VPADDD    Z3, Z2, Z2
+	VPORD     Z14, Z3, Z11
+	VCMPPS    $0x03, Z3, Z3, K1
+	VPBLENDMD Z11, Z2, K1, Z2
+	VPANDD    Z2, Z13, Z2
+	VPORD     Z7, Z2, Z2
+	VMOVNTDQ  Z2, 64(AX)
+	JMP       columns4_stored
 
 columns4_cached:
-	VPSRLD       $0x10, Z0, Z10
-	VPANDD       Z10, Z7, Z6
-	VPADDD       Z8, Z6, Z6
-	VPADDD       Z0, Z6, Z6
-	VPSRLD       $0x10, Z6, Z6
-	VPORD        Z9, Z10, Z10
-	VCMPPS       $0x03, Z0, Z0, K1
-	VPBLENDMD    Z10, Z6, K1, Z6
-	VPMOVDW      Z6, Y0
-	VPSRLD       $0x10, Z1, Z10
-	VPANDD       Z10, Z7, Z6
-	VPADDD       Z8, Z6, Z6
-	VPADDD       Z1, Z6, Z6
-	VPSRLD       $0x10, Z6, Z6
-	VPORD        Z9, Z10, Z10
-	VCMPPS       $0x03, Z1, Z1, K1
-	VPBLENDMD    Z10, Z6, K1, Z6
-	VPMOVDW      Z6, Y1
-	VINSERTF64X4 $0x01, Y1, Z0, Z0
-	VMOVUPS      Z0, (AX)
-	VPSRLD       $0x10, Z2, Z10
-	VPANDD       Z10, Z7, Z6
-	VPADDD       Z8, Z6, Z6
-	VPADDD       Z2, Z6, Z6
-	VPSRLD       $0x10, Z6, Z6
-	VPORD        Z9, Z10, Z10
-	VCMPPS       $0x03, Z2, Z2, K1
-	VPBLENDMD    Z10, Z6, K1, Z6
-	VPMOVDW      Z6, Y2
-	VPSRLD       $0x10, Z3, Z10
-	VPANDD       Z10, Z7, Z6
-	VPADDD       Z8, Z6, Z6
-	VPADDD       Z3, Z6, Z6
-	VPSRLD       $0x10, Z6, Z6
-	VPORD        Z9, Z10, Z10
-	VCMPPS       $0x03, Z3, Z3, K1
-	VPBLENDMD    Z10, Z6, K1, Z6
-	VPMOVDW      Z6, Y3
-	VINSERTF64X4 $0x01, Y3, Z2, Z2
-	VMOVUPS      Z2, 64(AX)
+	VPSRLD    $0x10, Z0, Z11
+	VPANDD    Z11, Z8, Z7
+	VPADDD    Z9, Z7, Z7
+	VPADDD    Z0, Z7, Z7
+	VPSRLD    $0x10, Z7, Z7
+	VPORD     Z10, Z11, Z11
+	VCMPPS    $0x03, Z0, Z0, K1
+	VPBLENDMD Z11, Z7, K1, Z7
+	VPSRLD    $0x10, Z1, Z0
+	VPANDD    Z0, Z8, Z0
+	VPADDD    Z9, Z0, Z0
+	VPADDD    Z1, Z0, Z0
+	VPORD     Z14, Z1, Z11
+	VCMPPS    $0x03, Z1, Z1, K1
+	VPBLENDMD Z11, Z0, K1, Z0
+	VPANDD    Z0, Z13, Z0
+	VPORD     Z7, Z0, Z0
+	VMOVUPS   Z0, (AX)
+	VPSRLD    $0x10, Z2, Z11
+	VPANDD    Z11, Z8, Z7
+	VPADDD    Z9, Z7, Z7
+	VPADDD    Z2, Z7, Z7
+	VPSRLD    $0x10, Z7, Z7
+	VPORD     Z10, Z11, Z11
+	VCMPPS    $0x03, Z2, Z2, K1
+	VPBLENDMD Z11, Z7, K1, Z7
+	VPSRLD    $0x10, Z3, Z2
+	VPANDD    Z2, Z8, Z2
+	VPADDD    Z9, Z2, Z2
+	VPADDD    Z3, Z2, Z2
+	VPORD     Z14, Z3, Z11
+	VCMPPS    $0x03, Z3, Z3, K1
+	VPBLENDMD Z11, Z2, K1, Z2
+	VPANDD    Z2, Z13, Z2
+	VPORD     Z7, Z2, Z2
+	VMOVUPS   Z2, 64(AX)
 
 columns4_stored:
 	ADDQ $+128, BX
@@ -1698,67 +1905,63 @@ columns2_terms:
 	JL           columns2_terms_done
 	MOVQ         (DX), R8
 	ADDQ         BX, R8
-	VBROADCASTSS (SI), Z5
-	VPMOVZXWD    (R8), Z4
+	VBROADCASTSS (SI), Z6
+	PREFETCHT0   1024(R8)
+	VMOVUPS      (R8), Z4
+	VPANDD       Z4, Z13, Z5
 	VPSLLD       $0x10, Z4, Z4
-	VMULPS       Z5, Z4, Z4
+	VMULPS       Z6, Z4, Z4
 	VADDPS       Z4, Z0, Z0
-	VPMOVZXWD    32(R8), Z4
-	VPSLLD       $0x10, Z4, Z4
-	VMULPS       Z5, Z4, Z4
-	VADDPS       Z4, Z1, Z1
+	VMULPS       Z6, Z5, Z5
+	VADDPS       Z5, Z1, Z1
 	ADDQ         $+8, DX
 	ADDQ         $+4, SI
 	SUBQ         $+1, DI
 	JMP          columns2_terms
 
 columns2_terms_done:
-	MOVQ         past+48(FP), R9
-	TESTQ        R9, R9
-	JE           columns2_cached
-	VPSRLD       $0x10, Z0, Z10
-	VPANDD       Z10, Z7, Z6
-	VPADDD       Z8, Z6, Z6
-	VPADDD       Z0, Z6, Z6
-	VPSRLD       $0x10, Z6, Z6
-	VPORD        Z9, Z10, Z10
-	VCMPPS       $0x03, Z0, Z0, K1
-	VPBLENDMD    Z10, Z6, K1, Z6
-	VPMOVDW      Z6, Y0
-	VPSRLD       $0x10, Z1, Z10
-	VPANDD       Z10, Z7, Z6
-	VPADDD       Z8, Z6, Z6
-	VPADDD       Z1, Z6, Z6
-	VPSRLD       $0x10, Z6, Z6
-	VPORD        Z9, Z10, Z10
-	VCMPPS       $0x03, Z1, Z1, K1
-	VPBLENDMD    Z10, Z6, K1, Z6
-	VPMOVDW      Z6, Y1
-	VINSERTF64X4 $0x01, Y1, Z0, Z0
-	VMOVNTDQ     Z0, (AX)
-	JMP          columns2_stored
+	MOVQ      past+48(FP), R9
+	TESTQ     R9, R9
+	JE        columns2_cached
+	VPSRLD    $0x10, Z0, Z11
+	VPANDD    Z11, Z8, Z7
+	VPADDD    Z9, Z7, Z7
+	VPADDD    Z0, Z7, Z7
+	VPSRLD    $0x10, Z7, Z7
+	VPORD     Z10, Z11, Z11
+	VCMPPS    $0x03, Z0, Z0, K1
+	VPBLENDMD Z11, Z7, K1, Z7
+	VPSRLD    $0x10, Z1, Z0
+	VPANDD    Z0, Z8, Z0
+	VPADDD    Z9, Z0, Z0
+	VPADDD    Z1, Z0, Z0
+	VPORD     Z14, Z1, Z11
+	VCMPPS    $0x03, Z1, Z1, K1
+	VPBLENDMD Z11, Z0, K1, Z0
+	VPANDD    Z0, Z13, Z0
+	VPORD     Z7, Z0, Z0
+	VMOVNTDQ  Z0, (AX)
+	JMP       columns2_stored
 
 columns2_cached:
-	VPSRLD       $0x10, Z0, Z10
-	VPANDD       Z10, Z7, Z6
-	VPADDD       Z8, Z6, Z6
-	VPADDD       Z0, Z6, Z6
-	VPSRLD       $0x10, Z6, Z6
-	VPORD        Z9, Z10, Z10
-	VCMPPS       $0x03, Z0, Z0, K1
-	VPBLENDMD    Z10, Z6, K1, Z6
-	VPMOVDW      Z6, Y0
-	VPSRLD       $0x10, Z1, Z10
-	VPANDD       Z10, Z7, Z6
-	VPADDD       Z8, Z6, Z6
-	VPADDD       Z1, Z6, Z6
-	VPSRLD       $0x10, Z6, Z6
-	VPORD        Z9, Z10, Z10
-	VCMPPS       $0x03, Z1, Z1, K1
-	VPBLENDMD    Z10, Z6, K1, Z6
-	VPMOVDW      Z6, Y1
-	VINSERTF64X4 $0x01, Y1, Z0, Z0
-	VMOVUPS      Z0, (AX)
+	VPSRLD    $0x10, Z0, Z11
+	VPANDD    Z11, Z8, Z7
+	VPADDD    Z9, Z7, Z7
+	VPADDD    Z0, Z7, Z7
+	VPSRLD    $0x10, Z7, Z7
+	VPORD     Z10, Z11, Z11
+	VCMPPS    $0x03, Z0, Z0, K1
+	VPBLENDMD Z11, Z7, K1, Z7
+	VPSRLD    $0x10, Z1, Z0
+	VPANDD    Z0, Z8, Z0
+	VPADDD    Z9, Z0, Z0
+	VPADDD    Z1, Z0, Z0
+	VPORD     Z14, Z1, Z11
+	VCMPPS    $0x03, Z1, Z1, K1
+	VPBLENDMD Z11, Z0, K1, Z0
+	VPANDD    Z0, Z13, Z0
+	VPORD     Z7, Z0, Z0
+	VMOVUPS   Z0, (AX)
 
 columns2_stored:
 	ADDQ $+64, BX
@@ -1777,70 +1980,67 @@ TEXT ·addBF16AVX512(SB), NOSPLIT, $0-40
 	VPSRLD     $0x11, Z5, Z6
 	VPSRLD     $0x1f, Z5, Z5
 	VPSLLD     $0x06, Z5, Z7
+	VPTERNLOGD $0xff, Z10, Z10, Z10
+	VPSLLD     $0x10, Z10, Z10
+	VPSLLD     $0x10, Z7, Z11
 	MOVQ       to+0(FP), AX
 	MOVQ       a+8(FP), BX
 	MOVQ       b+16(FP), CX
 	MOVQ       n+24(FP), DX
 
 loop:
-	CMPQ         DX, $+32
-	JL           loop_done
-	VPMOVZXWD    (BX), Z0
-	VPSLLD       $0x10, Z0, Z0
-	VPMOVZXWD    (CX), Z2
-	VPSLLD       $0x10, Z2, Z2
-	VADDPS       Z2, Z0, Z0
-	VPMOVZXWD    32(BX), Z1
-	VPSLLD       $0x10, Z1, Z1
-	VPMOVZXWD    32(CX), Z3
-	VPSLLD       $0x10, Z3, Z3
-	VADDPS       Z3, Z1, Z1
-	MOVQ         past+32(FP), R9
-	TESTQ        R9, R9
-	JE           loop_cached
-	VPSRLD       $0x10, Z0, Z8
-	VPANDD       Z8, Z5, Z4
-	VPADDD       Z6, Z4, Z4
-	VPADDD       Z0, Z4, Z4
-	VPSRLD       $0x10, Z4, Z4
-	VPORD        Z7, Z8, Z8
-	VCMPPS       $0x03, Z0, Z0, K1
-	VPBLENDMD    Z8, Z4, K1, Z4
-	VPMOVDW      Z4, Y0
-	VPSRLD       $0x10, Z1, Z8
-	VPANDD       Z8, Z5, Z4
-	VPADDD       Z6, Z4, Z4
-	VPADDD       Z1, Z4, Z4
-	VPSRLD       $0x10, Z4, Z4
-	VPORD        Z7, Z8, Z8
-	VCMPPS       $0x03, Z1, Z1, K1
-	VPBLENDMD    Z8, Z4, K1, Z4
-	VPMOVDW      Z4, Y1
-	VINSERTF64X4 $0x01, Y1, Z0, Z0
-	VMOVNTDQ     Z0, (AX)
-	JMP          loop_stored
+	CMPQ      DX, $+32
+	JL        loop_done
+	VMOVUPS   (BX), Z0
+	VPANDD    Z0, Z10, Z1
+	VPSLLD    $0x10, Z0, Z0
+	VMOVUPS   (CX), Z2
+	VPANDD    Z2, Z10, Z3
+	VPSLLD    $0x10, Z2, Z2
+	VADDPS    Z2, Z0, Z0
+	VADDPS    Z3, Z1, Z1
+	MOVQ      past+32(FP), R9
+	TESTQ     R9, R9
+	JE        loop_cached
+	VPSRLD    $0x10, Z0, Z8
+	VPANDD    Z8, Z5, Z4
+	VPADDD    Z6, Z4, Z4
+	VPADDD    Z0, Z4, Z4
+	VPSRLD    $0x10, Z4, Z4
+	VPORD     Z7, Z8, Z8
+	VCMPPS    $0x03, Z0, Z0, K1
+	VPBLENDMD Z8, Z4, K1, Z4
+	VPSRLD    $0x10, Z1, Z0
+	VPANDD    Z0, Z5, Z0
+	VPADDD    Z6, Z0, Z0
+	VPADDD    Z1, Z0, Z0
+	VPORD     Z11, Z1, Z8
+	VCMPPS    $0x03, Z1, Z1, K1
+	VPBLENDMD Z8, Z0, K1, Z0
+	VPANDD    Z0, Z10, Z0
+	VPORD     Z4, Z0, Z0
+	VMOVNTDQ  Z0, (AX)
+	JMP       loop_stored
 
 loop_cached:
-	VPSRLD       $0x10, Z0, Z8
-	VPANDD       Z8, Z5, Z4
-	VPADDD       Z6, Z4, Z4
-	VPADDD       Z0, Z4, Z4
-	VPSRLD       $0x10, Z4, Z4
-	VPORD        Z7, Z8, Z8
-	VCMPPS       $0x03, Z0, Z0, K1
-	VPBLENDMD    Z8, Z4, K1, Z4
-	VPMOVDW      Z4, Y0
-	VPSRLD       $0x10, Z1, Z8
-	VPANDD       Z8, Z5, Z4
-	VPADDD       Z6, Z4, Z4
-	VPADDD       Z1, Z4, Z4
-	VPSRLD       $0x10, Z4, Z4
-	VPORD        Z7, Z8, Z8
-	VCMPPS       $0x03, Z1, Z1, K1
-	VPBLENDMD    Z8, Z4, K1, Z4
-	VPMOVDW      Z4, Y1
-	VINSERTF64X4 $0x01, Y1, Z0, Z0
-	VMOVUPS      Z0, (AX)
+	VPSRLD    $0x10, Z0, Z8
+	VPANDD    Z8, Z5, Z4
+	VPADDD    Z6, Z4, Z4
+	VPADDD    Z0, Z4, Z4
+	VPSRLD    $0x10, Z4, Z4
+	VPORD     Z7, Z8, Z8
+	VCMPPS    $0x03, Z0, Z0, K1
+	VPBLENDMD Z8, Z4, K1, Z4
+	VPSRLD    $0x10, Z1, Z0
+	VPANDD    Z0, Z5, Z0
+	VPADDD    Z6, Z0, Z0
+	VPADDD    Z1, Z0, Z0
+	VPORD     Z11, Z1, Z8
+	VCMPPS    $0x03, Z1, Z1, K1
+	VPBLENDMD Z8, Z0, K1, Z0
+	VPANDD    Z0, Z10, Z0
+	VPORD     Z4, Z0, Z0
+	VMOVUPS   Z0, (AX)
 
 loop_stored:
 	ADDQ $+64, AX
@@ -1899,52 +2099,37 @@ loop_done:
 	VZEROUPPER
 	RET
 
-// func normBF16AVX512(to *uint16, x *uint16, w *float32, factor float64, n int)
-// Requires: AVX, AVX2, AVX512F
-TEXT ·normBF16AVX512(SB), NOSPLIT, $0-40
-	VPTERNLOGD   $0xff, Z7, Z7, Z7
-	VPSRLD       $0x11, Z7, Z8
-	VPSRLD       $0x1f, Z7, Z7
-	VPSLLD       $0x06, Z7, Z9
+// func normBF16AVX512(to *uint16, x *uint16, w *float32, factor float64, n int, past int)
+// Requires: AVX, AVX512F
+TEXT ·normBF16AVX512(SB), NOSPLIT, $0-48
 	MOVQ         to+0(FP), AX
 	MOVQ         x+8(FP), BX
 	MOVQ         w+16(FP), CX
 	MOVQ         n+32(FP), DX
 	VBROADCASTSD factor+24(FP), Z4
+	VPTERNLOGD   $0xff, Z7, Z7, Z7
+	VPSRLD       $0x11, Z7, Z8
+	VPSRLD       $0x1f, Z7, Z7
+	VPSLLD       $0x06, Z7, Z9
+	VMOVUPS      Z4, Z5
+	VCVTPD2PS    Z4, Y4
+	VCVTPD2PS    Z5, Y5
+	VINSERTF64X4 $0x01, Y5, Z4, Z4
 
 loop:
 	CMPQ         DX, $+32
 	JL           loop_done
-	VPMOVZXWD    (BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VCVTPS2PD    Y0, Z0
-	VMULPD       Z4, Z0, Z0
-	VCVTPS2PD    (CX), Z5
-	VMULPD       Z5, Z0, Z0
-	VPMOVZXWD    16(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VCVTPS2PD    Y1, Z1
-	VMULPD       Z4, Z1, Z1
-	VCVTPS2PD    32(CX), Z5
-	VMULPD       Z5, Z1, Z1
-	VPMOVZXWD    32(BX), Y2
-	VPSLLD       $0x10, Y2, Y2
-	VCVTPS2PD    Y2, Z2
-	VMULPD       Z4, Z2, Z2
-	VCVTPS2PD    64(CX), Z5
-	VMULPD       Z5, Z2, Z2
-	VPMOVZXWD    48(BX), Y3
-	VPSLLD       $0x10, Y3, Y3
-	VCVTPS2PD    Y3, Z3
-	VMULPD       Z4, Z3, Z3
-	VCVTPS2PD    96(CX), Z5
-	VMULPD       Z5, Z3, Z3
-	VCVTPD2PS    Z0, Y0
-	VCVTPD2PS    Z1, Y1
-	VINSERTF64X4 $0x01, Y1, Z0, Z0
-	VCVTPD2PS    Z2, Y2
-	VCVTPD2PS    Z3, Y3
-	VINSERTF64X4 $0x01, Y3, Z2, Z2
+	VPMOVZXWD    (BX), Z0
+	VPSLLD       $0x10, Z0, Z0
+	VMULPS       Z4, Z0, Z0
+	VMULPS       (CX), Z0, Z0
+	VPMOVZXWD    32(BX), Z1
+	VPSLLD       $0x10, Z1, Z1
+	VMULPS       Z4, Z1, Z1
+	VMULPS       64(CX), Z1, Z1
+	MOVQ         past+40(FP), R9
+	TESTQ        R9, R9
+	JE           loop_cached
 	VPSRLD       $0x10, Z0, Z10
 	VPANDD       Z10, Z7, Z6
 	VPADDD       Z8, Z6, Z6
@@ -1954,22 +2139,47 @@ loop:
 	VCMPPS       $0x03, Z0, Z0, K1
 	VPBLENDMD    Z10, Z6, K1, Z6
 	VPMOVDW      Z6, Y0
-	VPSRLD       $0x10, Z2, Z10
+	VPSRLD       $0x10, Z1, Z10
 	VPANDD       Z10, Z7, Z6
 	VPADDD       Z8, Z6, Z6
-	VPADDD       Z2, Z6, Z6
+	VPADDD       Z1, Z6, Z6
 	VPSRLD       $0x10, Z6, Z6
 	VPORD        Z9, Z10, Z10
-	VCMPPS       $0x03, Z2, Z2, K1
+	VCMPPS       $0x03, Z1, Z1, K1
 	VPBLENDMD    Z10, Z6, K1, Z6
-	VPMOVDW      Z6, Y2
-	VINSERTF64X4 $0x01, Y2, Z0, Z0
+	VPMOVDW      Z6, Y1
+	VINSERTF64X4 $0x01, Y1, Z0, Z0
+	VMOVNTDQ     Z0, (AX)
+	JMP          loop_stored
+
+loop_cached:
+	VPSRLD       $0x10, Z0, Z10
+	VPANDD       Z10, Z7, Z6
+	VPADDD       Z8, Z6, Z6
+	VPADDD       Z0, Z6, Z6
+	VPSRLD       $0x10, Z6, Z6
+	VPORD        Z9, Z10, Z10
+	VCMPPS       $0x03, Z0, Z0, K1
+	VPBLENDMD    Z10, Z6, K1, Z6
+	VPMOVDW      Z6, Y0
+	VPSRLD       $0x10, Z1, Z10
+	VPANDD       Z10, Z7, Z6
+	VPADDD       Z8, Z6, Z6
+	VPADDD       Z1, Z6, Z6
+	VPSRLD       $0x10, Z6, Z6
+	VPORD        Z9, Z10, Z10
+	VCMPPS       $0x03, Z1, Z1, K1
+	VPBLENDMD    Z10, Z6, K1, Z6
+	VPMOVDW      Z6, Y1
+	VINSERTF64X4 $0x01, Y1, Z0, Z0
 	VMOVUPS      Z0, (AX)
-	ADDQ         $+64, BX
-	ADDQ         $+64, AX
-	ADDQ         $+128, CX
-	SUBQ         $+32, DX
-	JMP          loop
+
+loop_stored:
+	ADDQ $+64, BX
+	ADDQ $+64, AX
+	ADDQ $+128, CX
+	SUBQ $+32, DX
+	JMP  loop
 
 loop_done:
 	VZEROUPPER
@@ -2103,37 +2313,43 @@ loop_done:
 	VZEROUPPER
 	RET
 
-// func largestBF16AVX512(x *uint16, n int) float32
-// Requires: AVX, AVX2, AVX512F, SSE
-TEXT ·largestBF16AVX512(SB), NOSPLIT, $0-20
+// func largestBF16AVX512(most *float32, x *uint16, block int, blocks int)
+// Requires: AVX, AVX2, AVX512F
+TEXT ·largestBF16AVX512(SB), NOSPLIT, $0-32
 	MOVL         $0x7fffffff, R9
 	VMOVD        R9, X2
 	VPBROADCASTD X2, Z2
 	MOVL         $0x7f7fffff, R9
 	VMOVD        R9, X3
 	VPBROADCASTD X3, Z3
-	VPXORD       Z0, Z0, Z0
-	MOVQ         x+0(FP), AX
-	MOVQ         n+8(FP), BX
+	MOVQ         most+0(FP), AX
+	MOVQ         x+8(FP), BX
+	MOVQ         blocks+24(FP), DX
 
-loop:
-	CMPQ      BX, $+32
-	JL        loop_done
-	VPMOVZXWD (AX), Z5
+blocks:
+	CMPQ  DX, $+1
+	JL    blocks_done
+	VMOVD (AX), X0
+	MOVQ  block+16(FP), CX
+
+elements:
+	CMPQ      CX, $+32
+	JL        elements_done
+	VPMOVZXWD (BX), Z5
 	VPSLLD    $0x10, Z5, Z5
 	VPANDD    Z5, Z2, Z5
 	VPCMPD    $0x02, Z3, Z5, K1
 	VPMAXSD   Z5, Z0, K1, Z0
-	VPMOVZXWD 32(AX), Z6
+	VPMOVZXWD 32(BX), Z6
 	VPSLLD    $0x10, Z6, Z6
 	VPANDD    Z6, Z2, Z6
 	VPCMPD    $0x02, Z3, Z6, K1
 	VPMAXSD   Z6, Z0, K1, Z0
-	ADDQ      $+64, AX
-	SUBQ      $+32, BX
-	JMP       loop
+	ADDQ      $+64, BX
+	SUBQ      $+32, CX
+	JMP       elements
 
-loop_done:
+elements_done:
 	VEXTRACTI64X4 $0x01, Z0, Y1
 	VPMAXSD       Y1, Y0, Y0
 	VEXTRACTI128  $0x01, Y0, X1
@@ -2142,13 +2358,18 @@ loop_done:
 	VPMAXSD       X1, X0, X0
 	VPSHUFD       $0xb1, X0, X1
 	VPMAXSD       X1, X0, X0
-	MOVSS         X0, ret+16(FP)
+	VMOVD         X0, (AX)
+	ADDQ          $+4, AX
+	SUBQ          $+1, DX
+	JMP           blocks
+
+blocks_done:
 	VZEROUPPER
 	RET
 
-// func codesBF16AVX512(to *uint8, x *uint16, scale float32, n int)
+// func codesBF16AVX512(to *uint8, x *uint16, scales *float32, block int, blocks int)
 // Requires: AVX, AVX512F
-TEXT ·codesBF16AVX512(SB), NOSPLIT, $0-32
+TEXT ·codesBF16AVX512(SB), NOSPLIT, $0-40
 	MOVL         $0x7fffffff, R9
 	VMOVD        R9, X4
 	VPBROADCASTD X4, Z4
@@ -2176,14 +2397,21 @@ TEXT ·codesBF16AVX512(SB), NOSPLIT, $0-32
 	MOVL         $0x00000080, R9
 	VMOVD        R9, X12
 	VPBROADCASTD X12, Z12
-	VBROADCASTSS scale+16(FP), Z13
 	MOVQ         to+0(FP), AX
 	MOVQ         x+8(FP), BX
-	MOVQ         n+24(FP), CX
+	MOVQ         scales+16(FP), DX
+	MOVQ         blocks+32(FP), SI
 
-loop:
+blocks:
+	CMPQ         SI, $+1
+	JL           blocks_done
+	VBROADCASTSS (DX), Z13
+	ADDQ         $+4, DX
+	MOVQ         block+24(FP), CX
+
+elements:
 	CMPQ      CX, $+16
-	JL        loop_done
+	JL        elements_done
 	VPMOVZXWD (BX), Z0
 	VPSLLD    $0x10, Z0, Z0
 	VDIVPS    Z13, Z0, Z0
@@ -2207,15 +2435,19 @@ loop:
 	ADDQ      $+32, BX
 	ADDQ      $+16, AX
 	SUBQ      $+16, CX
-	JMP       loop
+	JMP       elements
 
-loop_done:
+elements_done:
+	SUBQ $+1, SI
+	JMP  blocks
+
+blocks_done:
 	VZEROUPPER
 	RET
 
-// func scoresBF16AVX512(out *float32, ldo int, q *float32, ldq int, keys *uint16, ldk int, d int, positions int, heads int)
-// Requires: AVX, AVX512F
-TEXT ·scoresBF16AVX512(SB), NOSPLIT, $0-72
+// func scoresBF16AVX512(out *float32, ldo int, q *float32, ldq int, keys *uint16, ldk int, d int, positions int, heads int, ahead int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·scoresBF16AVX512(SB), NOSPLIT, $0-80
 	MOVQ heads+64(FP), CX
 	CMPQ CX, $+1
 	JE   heads1
@@ -2247,10 +2479,52 @@ positions1:
 	MOVQ   q+16(FP), AX
 	MOVQ   d+48(FP), R8
 	MOVQ   DX, R12
+	MOVQ   ahead+72(FP), R13
+	ADDQ   R12, R13
 
-positions1_d:
+positions1_lines:
+	CMPQ        R8, $+32
+	JL          positions1_lines_done
+	PREFETCHT0  (R13)
+	PREFETCHT0  (R13)(SI*1)
+	PREFETCHT0  (R13)(SI*2)
+	PREFETCHT0  (R13)(DI*1)
+	VPMOVZXWD   (R12), Z0
+	VPSLLD      $0x10, Z0, Z0
+	VPMOVZXWD   (R12)(SI*1), Z1
+	VPSLLD      $0x10, Z1, Z1
+	VPMOVZXWD   (R12)(SI*2), Z2
+	VPSLLD      $0x10, Z2, Z2
+	VPMOVZXWD   (R12)(DI*1), Z3
+	VPSLLD      $0x10, Z3, Z3
+	VMOVUPS     (AX), Z4
+	VFMADD231PS Z4, Z0, Z31
+	VFMADD231PS Z4, Z1, Z30
+	VFMADD231PS Z4, Z2, Z29
+	VFMADD231PS Z4, Z3, Z28
+	VPMOVZXWD   32(R12), Z0
+	VPSLLD      $0x10, Z0, Z0
+	VPMOVZXWD   32(R12)(SI*1), Z1
+	VPSLLD      $0x10, Z1, Z1
+	VPMOVZXWD   32(R12)(SI*2), Z2
+	VPSLLD      $0x10, Z2, Z2
+	VPMOVZXWD   32(R12)(DI*1), Z3
+	VPSLLD      $0x10, Z3, Z3
+	VMOVUPS     64(AX), Z4
+	VFMADD231PS Z4, Z0, Z31
+	VFMADD231PS Z4, Z1, Z30
+	VFMADD231PS Z4, Z2, Z29
+	VFMADD231PS Z4, Z3, Z28
+	ADDQ        $+128, AX
+	ADDQ        $+64, R12
+	ADDQ        $+64, R13
+	SUBQ        $+32, R8
+	JMP         positions1_lines
+
+positions1_lines_done:
+positions1_rest:
 	CMPQ        R8, $+16
-	JL          positions1_d_done
+	JL          positions1_rest_done
 	VPMOVZXWD   (R12), Z0
 	VPSLLD      $0x10, Z0, Z0
 	VPMOVZXWD   (R12)(SI*1), Z1
@@ -2267,9 +2541,9 @@ positions1_d:
 	ADDQ        $+64, AX
 	ADDQ        $+32, R12
 	SUBQ        $+16, R8
-	JMP         positions1_d
+	JMP         positions1_rest
 
-positions1_d_done:
+positions1_rest_done:
 	MOVQ          R10, R12
 	VMOVUPS       Z31, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y0
@@ -2323,10 +2597,62 @@ positions2:
 	MOVQ   q+16(FP), AX
 	MOVQ   d+48(FP), R8
 	MOVQ   DX, R12
+	MOVQ   ahead+72(FP), R13
+	ADDQ   R12, R13
 
-positions2_d:
+positions2_lines:
+	CMPQ        R8, $+32
+	JL          positions2_lines_done
+	PREFETCHT0  (R13)
+	PREFETCHT0  (R13)(SI*1)
+	PREFETCHT0  (R13)(SI*2)
+	PREFETCHT0  (R13)(DI*1)
+	VPMOVZXWD   (R12), Z0
+	VPSLLD      $0x10, Z0, Z0
+	VPMOVZXWD   (R12)(SI*1), Z1
+	VPSLLD      $0x10, Z1, Z1
+	VPMOVZXWD   (R12)(SI*2), Z2
+	VPSLLD      $0x10, Z2, Z2
+	VPMOVZXWD   (R12)(DI*1), Z3
+	VPSLLD      $0x10, Z3, Z3
+	VMOVUPS     (AX), Z4
+	VFMADD231PS Z4, Z0, Z31
+	VFMADD231PS Z4, Z1, Z30
+	VFMADD231PS Z4, Z2, Z29
+	VFMADD231PS Z4, Z3, Z28
+	VMOVUPS     (AX)(BX*1), Z4
+	VFMADD231PS Z4, Z0, Z27
+	VFMADD231PS Z4, Z1, Z26
+	VFMADD231PS Z4, Z2, Z25
+	VFMADD231PS Z4, Z3, Z24
+	VPMOVZXWD   32(R12), Z0
+	VPSLLD      $0x10, Z0, Z0
+	VPMOVZXWD   32(R12)(SI*1), Z1
+	VPSLLD      $0x10, Z1, Z1
+	VPMOVZXWD   32(R12)(SI*2), Z2
+	VPSLLD      $0x10, Z2, Z2
+	VPMOVZXWD   32(R12)(DI*1), Z3
+	VPSLLD      $0x10, Z3, Z3
+	VMOVUPS     64(AX), Z4
+	VFMADD231PS Z4, Z0, Z31
+	VFMADD231PS Z4, Z1, Z30
+	VFMADD231PS Z4, Z2, Z29
+	VFMADD231PS Z4, Z3, Z28
+	VMOVUPS     64(AX)(BX*1), Z4
+	VFMADD231PS Z4, Z0, Z27
+	VFMADD231PS Z4, Z1, Z26
+	VFMADD231PS Z4, Z2, Z25
+	VFMADD231PS Z4, Z3, Z24
+	ADDQ        $+128, AX
+	ADDQ        $+64, R12
+	ADDQ        $+64, R13
+	SUBQ        $+32, R8
+	JMP         positions2_lines
+
+positions2_lines_done:
+positions2_rest:
 	CMPQ        R8, $+16
-	JL          positions2_d_done
+	JL          positions2_rest_done
 	VPMOVZXWD   (R12), Z0
 	VPSLLD      $0x10, Z0, Z0
 	VPMOVZXWD   (R12)(SI*1), Z1
@@ -2348,9 +2674,9 @@ positions2_d:
 	ADDQ        $+64, AX
 	ADDQ        $+32, R12
 	SUBQ        $+16, R8
-	JMP         positions2_d
+	JMP         positions2_rest
 
-positions2_d_done:
+positions2_rest_done:
 	MOVQ          R10, R12
 	VMOVUPS       Z31, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y0
@@ -2427,10 +2753,72 @@ positions3:
 	MOVQ   q+16(FP), AX
 	MOVQ   d+48(FP), R8
 	MOVQ   DX, R12
+	MOVQ   ahead+72(FP), R13
+	ADDQ   R12, R13
 
-positions3_d:
+positions3_lines:
+	CMPQ        R8, $+32
+	JL          positions3_lines_done
+	PREFETCHT0  (R13)
+	PREFETCHT0  (R13)(SI*1)
+	PREFETCHT0  (R13)(SI*2)
+	PREFETCHT0  (R13)(DI*1)
+	VPMOVZXWD   (R12), Z0
+	VPSLLD      $0x10, Z0, Z0
+	VPMOVZXWD   (R12)(SI*1), Z1
+	VPSLLD      $0x10, Z1, Z1
+	VPMOVZXWD   (R12)(SI*2), Z2
+	VPSLLD      $0x10, Z2, Z2
+	VPMOVZXWD   (R12)(DI*1), Z3
+	VPSLLD      $0x10, Z3, Z3
+	VMOVUPS     (AX), Z4
+	VFMADD231PS Z4, Z0, Z31
+	VFMADD231PS Z4, Z1, Z30
+	VFMADD231PS Z4, Z2, Z29
+	VFMADD231PS Z4, Z3, Z28
+	VMOVUPS     (AX)(BX*1), Z4
+	VFMADD231PS Z4, Z0, Z27
+	VFMADD231PS Z4, Z1, Z26
+	VFMADD231PS Z4, Z2, Z25
+	VFMADD231PS Z4, Z3, Z24
+	VMOVUPS     (AX)(BX*2), Z4
+	VFMADD231PS Z4, Z0, Z23
+	VFMADD231PS Z4, Z1, Z22
+	VFMADD231PS Z4, Z2, Z21
+	VFMADD231PS Z4, Z3, Z20
+	VPMOVZXWD   32(R12), Z0
+	VPSLLD      $0x10, Z0, Z0
+	VPMOVZXWD   32(R12)(SI*1), Z1
+	VPSLLD      $0x10, Z1, Z1
+	VPMOVZXWD   32(R12)(SI*2), Z2
+	VPSLLD      $0x10, Z2, Z2
+	VPMOVZXWD   32(R12)(DI*1), Z3
+	VPSLLD      $0x10, Z3, Z3
+	VMOVUPS     64(AX), Z4
+	VFMADD231PS Z4, Z0, Z31
+	VFMADD231PS Z4, Z1, Z30
+	VFMADD231PS Z4, Z2, Z29
+	VFMADD231PS Z4, Z3, Z28
+	VMOVUPS     64(AX)(BX*1), Z4
+	VFMADD231PS Z4, Z0, Z27
+	VFMADD231PS Z4, Z1, Z26
+	VFMADD231PS Z4, Z2, Z25
+	VFMADD231PS Z4, Z3, Z24
+	VMOVUPS     64(AX)(BX*2), Z4
+	VFMADD231PS Z4, Z0, Z23
+	VFMADD231PS Z4, Z1, Z22
+	VFMADD231PS Z4, Z2, Z21
+	VFMADD231PS Z4, Z3, Z20
+	ADDQ        $+128, AX
+	ADDQ        $+64, R12
+	ADDQ        $+64, R13
+	SUBQ        $+32, R8
+	JMP         positions3_lines
+
+positions3_lines_done:
+positions3_rest:
 	CMPQ        R8, $+16
-	JL          positions3_d_done
+	JL          positions3_rest_done
 	VPMOVZXWD   (R12), Z0
 	VPSLLD      $0x10, Z0, Z0
 	VPMOVZXWD   (R12)(SI*1), Z1
@@ -2457,9 +2845,9 @@ positions3_d:
 	ADDQ        $+64, AX
 	ADDQ        $+32, R12
 	SUBQ        $+16, R8
-	JMP         positions3_d
+	JMP         positions3_rest
 
-positions3_d_done:
+positions3_rest_done:
 	MOVQ          R10, R12
 	VMOVUPS       Z31, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y0
@@ -2559,10 +2947,82 @@ positions4:
 	MOVQ   q+16(FP), AX
 	MOVQ   d+48(FP), R8
 	MOVQ   DX, R12
+	MOVQ   ahead+72(FP), R13
+	ADDQ   R12, R13
 
-positions4_d:
+positions4_lines:
+	CMPQ        R8, $+32
+	JL          positions4_lines_done
+	PREFETCHT0  (R13)
+	PREFETCHT0  (R13)(SI*1)
+	PREFETCHT0  (R13)(SI*2)
+	PREFETCHT0  (R13)(DI*1)
+	VPMOVZXWD   (R12), Z0
+	VPSLLD      $0x10, Z0, Z0
+	VPMOVZXWD   (R12)(SI*1), Z1
+	VPSLLD      $0x10, Z1, Z1
+	VPMOVZXWD   (R12)(SI*2), Z2
+	VPSLLD      $0x10, Z2, Z2
+	VPMOVZXWD   (R12)(DI*1), Z3
+	VPSLLD      $0x10, Z3, Z3
+	VMOVUPS     (AX), Z4
+	VFMADD231PS Z4, Z0, Z31
+	VFMADD231PS Z4, Z1, Z30
+	VFMADD231PS Z4, Z2, Z29
+	VFMADD231PS Z4, Z3, Z28
+	VMOVUPS     (AX)(BX*1), Z4
+	VFMADD231PS Z4, Z0, Z27
+	VFMADD231PS Z4, Z1, Z26
+	VFMADD231PS Z4, Z2, Z25
+	VFMADD231PS Z4, Z3, Z24
+	VMOVUPS     (AX)(BX*2), Z4
+	VFMADD231PS Z4, Z0, Z23
+	VFMADD231PS Z4, Z1, Z22
+	VFMADD231PS Z4, Z2, Z21
+	VFMADD231PS Z4, Z3, Z20
+	VMOVUPS     (AX)(CX*1), Z4
+	VFMADD231PS Z4, Z0, Z19
+	VFMADD231PS Z4, Z1, Z18
+	VFMADD231PS Z4, Z2, Z17
+	VFMADD231PS Z4, Z3, Z16
+	VPMOVZXWD   32(R12), Z0
+	VPSLLD      $0x10, Z0, Z0
+	VPMOVZXWD   32(R12)(SI*1), Z1
+	VPSLLD      $0x10, Z1, Z1
+	VPMOVZXWD   32(R12)(SI*2), Z2
+	VPSLLD      $0x10, Z2, Z2
+	VPMOVZXWD   32(R12)(DI*1), Z3
+	VPSLLD      $0x10, Z3, Z3
+	VMOVUPS     64(AX), Z4
+	VFMADD231PS Z4, Z0, Z31
+	VFMADD231PS Z4, Z1, Z30
+	VFMADD231PS Z4, Z2, Z29
+	VFMADD231PS Z4, Z3, Z28
+	VMOVUPS     64(AX)(BX*1), Z4
+	VFMADD231PS Z4, Z0, Z27
+	VFMADD231PS Z4, Z1, Z26
+	VFMADD231PS Z4, Z2, Z25
+	VFMADD231PS Z4, Z3, Z24
+	VMOVUPS     64(AX)(BX*2), Z4
+	VFMADD231PS Z4, Z0, Z23
+	VFMADD231PS Z4, Z1, Z22
+	VFMADD231PS Z4, Z2, Z21
+	VFMADD231PS Z4, Z3, Z20
+	VMOVUPS     64(AX)(CX*1), Z4
+	VFMADD231PS Z4, Z0, Z19
+	VFMADD231PS Z4, Z1, Z18
+	VFMADD231PS Z4, Z2, Z17
+	VFMADD231PS Z4, Z3, Z16
+	ADDQ        $+128, AX
+	ADDQ        $+64, R12
+	ADDQ        $+64, R13
+	SUBQ        $+32, R8
+	JMP         positions4_lines
+
+positions4_lines_done:
+positions4_rest:
 	CMPQ        R8, $+16
-	JL          positions4_d_done
+	JL          positions4_rest_done
 	VPMOVZXWD   (R12), Z0
 	VPSLLD      $0x10, Z0, Z0
 	VPMOVZXWD   (R12)(SI*1), Z1
@@ -2594,9 +3054,9 @@ positions4_d:
 	ADDQ        $+64, AX
 	ADDQ        $+32, R12
 	SUBQ        $+16, R8
-	JMP         positions4_d
+	JMP         positions4_rest
 
-positions4_d_done:
+positions4_rest_done:
 	MOVQ          R10, R12
 	VMOVUPS       Z31, Z4
 	VEXTRACTF64X4 $0x01, Z4, Y0
@@ -2683,9 +3143,9 @@ positions4_done:
 	VZEROUPPER
 	RET
 
-// func mixBF16AVX512(out *float32, ldo int, weights *float32, ldw int, values *uint16, ldv int, d int, positions int, heads int)
-// Requires: AVX, AVX512F
-TEXT ·mixBF16AVX512(SB), NOSPLIT, $0-72
+// func mixBF16AVX512(out *float32, ldo int, weights *float32, ldw int, values *uint16, ldv int, d int, positions int, heads int, ahead int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·mixBF16AVX512(SB), NOSPLIT, $0-80
 	MOVQ heads+64(FP), CX
 	CMPQ CX, $+1
 	JE   heads1
@@ -2717,10 +3177,14 @@ columns4_1:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns4_1_positions:
 	CMPQ         R11, $+1
 	JL           columns4_1_positions_done
+	PREFETCHT0   (R13)
+	PREFETCHT0   64(R13)
 	VPMOVZXWD    (R12), Z0
 	VPSLLD       $0x10, Z0, Z0
 	VPMOVZXWD    32(R12), Z1
@@ -2736,6 +3200,7 @@ columns4_1_positions:
 	VFMADD231PS  Z4, Z3, Z28
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns4_1_positions
 
@@ -2757,16 +3222,20 @@ columns1_1:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns1_1_positions:
 	CMPQ         R11, $+1
 	JL           columns1_1_positions_done
+	PREFETCHT0   (R13)
 	VPMOVZXWD    (R12), Z0
 	VPSLLD       $0x10, Z0, Z0
 	VBROADCASTSS (DX), Z4
 	VFMADD231PS  Z4, Z0, Z31
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns1_1_positions
 
@@ -2805,10 +3274,14 @@ columns4_2:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns4_2_positions:
 	CMPQ         R11, $+1
 	JL           columns4_2_positions_done
+	PREFETCHT0   (R13)
+	PREFETCHT0   64(R13)
 	VPMOVZXWD    (R12), Z0
 	VPSLLD       $0x10, Z0, Z0
 	VPMOVZXWD    32(R12), Z1
@@ -2829,6 +3302,7 @@ columns4_2_positions:
 	VFMADD231PS  Z4, Z3, Z24
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns4_2_positions
 
@@ -2855,10 +3329,13 @@ columns1_2:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns1_2_positions:
 	CMPQ         R11, $+1
 	JL           columns1_2_positions_done
+	PREFETCHT0   (R13)
 	VPMOVZXWD    (R12), Z0
 	VPSLLD       $0x10, Z0, Z0
 	VBROADCASTSS (DX), Z4
@@ -2867,6 +3344,7 @@ columns1_2_positions:
 	VFMADD231PS  Z4, Z0, Z27
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns1_2_positions
 
@@ -2910,10 +3388,14 @@ columns4_3:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns4_3_positions:
 	CMPQ         R11, $+1
 	JL           columns4_3_positions_done
+	PREFETCHT0   (R13)
+	PREFETCHT0   64(R13)
 	VPMOVZXWD    (R12), Z0
 	VPSLLD       $0x10, Z0, Z0
 	VPMOVZXWD    32(R12), Z1
@@ -2939,6 +3421,7 @@ columns4_3_positions:
 	VFMADD231PS  Z4, Z3, Z20
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns4_3_positions
 
@@ -2970,10 +3453,13 @@ columns1_3:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns1_3_positions:
 	CMPQ         R11, $+1
 	JL           columns1_3_positions_done
+	PREFETCHT0   (R13)
 	VPMOVZXWD    (R12), Z0
 	VPSLLD       $0x10, Z0, Z0
 	VBROADCASTSS (DX), Z4
@@ -2984,6 +3470,7 @@ columns1_3_positions:
 	VFMADD231PS  Z4, Z0, Z23
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns1_3_positions
 
@@ -3032,10 +3519,14 @@ columns4_4:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns4_4_positions:
 	CMPQ         R11, $+1
 	JL           columns4_4_positions_done
+	PREFETCHT0   (R13)
+	PREFETCHT0   64(R13)
 	VPMOVZXWD    (R12), Z0
 	VPSLLD       $0x10, Z0, Z0
 	VPMOVZXWD    32(R12), Z1
@@ -3066,6 +3557,7 @@ columns4_4_positions:
 	VFMADD231PS  Z4, Z3, Z16
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns4_4_positions
 
@@ -3102,10 +3594,13 @@ columns1_4:
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
+	MOVQ    ahead+72(FP), R13
+	ADDQ    R12, R13
 
 columns1_4_positions:
 	CMPQ         R11, $+1
 	JL           columns1_4_positions_done
+	PREFETCHT0   (R13)
 	VPMOVZXWD    (R12), Z0
 	VPSLLD       $0x10, Z0, Z0
 	VBROADCASTSS (DX), Z4
@@ -3118,6 +3613,7 @@ columns1_4_positions:
 	VFMADD231PS  Z4, Z0, Z19
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
+	ADDQ         R9, R13
 	SUBQ         $+1, R11
 	JMP          columns1_4_positions
 

@@ -36,17 +36,20 @@ type row interface{ float32 | uint16 }
 type rowKernels[E row] struct {
 	// to[j] = Σ weights[i]·(element j of the row at[i] bytes behind from), in the order of terms, each step rounded to float32.
 	weighted func(to, from *E, at *int, weights *float32, terms, n, past int)
-	add      func(to, a, b *E, n, past int)                    // to[j] = a[j] + b[j]
-	squares  func(x *E, n int) float64                         // Σ x[j]²
-	norm     func(to, x *E, w *float32, factor float64, n int) // to[j] = x[j]·factor·w[j]
-	turn     func(to, x *E, cos, sin *float64, d, n int)       // turns the pairs (x[i], x[d+i]) for i below n
-	largest  func(x *E, n int) float32                         // the greatest finite magnitude
-	codes    func(to *uint8, x *E, scale float32, n int)       // to[j] = e4m3(x[j]/scale)
+	add      func(to, a, b *E, n, past int) // to[j] = a[j] + b[j]
+	squares  func(x *E, n int) float64      // Σ x[j]²
+	// to[j] = x[j]·factor·w[j], in float64 for float32 and in float32 for bfloat16.
+	norm func(to, x *E, w *float32, factor float64, n, past int)
+	turn func(to, x *E, cos, sin *float64, d, n int) // turns the pairs (x[i], x[d+i]) for i below n
+
+	// For each block i of x: largest raises most[i] to the greatest finite magnitude, codes computes e4m3(x[j]/scales[i]).
+	largest func(most *float32, x *E, block, blocks int)
+	codes   func(to *uint8, x *E, scales *float32, block, blocks int)
 
 	// scores computes out[i,j] = q[i]·keys[j], positions a multiple of 4; mix adds Σ_j weights[i,j]·values[j] to out[i]. Rows have d
-	// elements, a multiple of lanes, and are ld… bytes apart.
-	scores func(out *float32, ldo int, q *float32, ldq int, keys *E, ldk, d, positions, heads int)
-	mix    func(out *float32, ldo int, weights *float32, ldw int, values *E, ldv, d, positions, heads int)
+	// elements, a multiple of lanes, and are ld… bytes apart. What is ahead bytes behind keys and values is prefetched.
+	scores func(out *float32, ldo int, q *float32, ldq int, keys *E, ldk, d, positions, heads, ahead int)
+	mix    func(out *float32, ldo int, weights *float32, ldw int, values *E, ldv, d, positions, heads, ahead int)
 }
 
 const (

@@ -140,14 +140,25 @@ func testNorm[E row](t *testing.T, k kernelTest[E]) {
 			for j := range n {
 				v := float64(float(x[j]))
 				squares += v * v
-				want[j] = rounded[E](float32(v * factor * float64(w[j])))
+				if _, narrow := any(x[j]).(uint16); narrow {
+					want[j] = rounded[E](float(x[j]) * float32(factor) * w[j])
+				} else {
+					want[j] = rounded[E](float32(v * factor * float64(w[j])))
+				}
 			}
 			sum := k.k.squares(&x[0], n)
 			if !(math.Abs(sum-squares) <= float64(n)*0x1p-53*squares) && !sameFloats([]float64{sum}, []float64{squares}) {
 				t.Fatalf("%d squares: the sum is %v, want %v", n, sum, squares)
 			}
-			k.k.norm(&got[0], &x[0], &w[0], factor, n)
-			same(t, fmt.Sprintf("%d elements", n), got, want)
+			for past := range 2 {
+				if past == 1 && n*int(unsafe.Sizeof(got[0]))%lineBytes != 0 {
+					continue // the destination would not begin at a line
+				}
+				fill(got[:n], func() E { return rounded[E](5) })
+				k.k.norm(&got[0], &x[0], &w[0], factor, n, past)
+				k.v.fence()
+				same(t, fmt.Sprintf("%d elements, past %d", n, past), got, want)
+			}
 		}
 	}
 }
@@ -175,34 +186,35 @@ func testTurn[E row](t *testing.T, k kernelTest[E]) {
 func TestCodeKernels(t *testing.T) { forVectors(t, testCodes, testCodes) }
 
 func testCodes[E row](t *testing.T, k kernelTest[E]) {
-	for _, steps := range []int{0, 1, 2, 50} {
-		n := steps * k.v.step
+	for _, c := range []struct{ steps, blocks int }{{0, 0}, {1, 1}, {2, 1}, {3, 5}, {8, 20}} {
+		block := c.steps * k.v.step
+		n := block * c.blocks
 		x := k.row(t, max(n, 1), true)
 		for i := range x { // all magnitudes
 			if k.r.IntN(2) == 0 {
 				x[i] = rounded[E](math.Float32frombits(k.r.Uint32()))
 			}
 		}
+		scales := fill(guarded[float32](t, max(c.blocks, 1), k.atEnd), func() float32 {
+			return []float32{1, 0.3, 0x1p-149, math.MaxFloat32}[k.r.IntN(4)]
+		})
 		got := fill(guarded[uint8](t, max(n, 1), k.atEnd), func() uint8 { return 0x55 })
-		for _, scale := range []float32{1, 0.3, 0x1p-149, math.MaxFloat32} {
-			want := slices.Clone(got)
-			for j := range n {
-				want[j] = uint8(backend.ToF8E4M3(float(x[j]) / scale))
-			}
-			k.k.codes(&got[0], &x[0], scale, n)
-			if !slices.Equal(got, want) {
-				t.Fatalf("%d codes of scale %v: got %v, want %v", n, scale, got, want)
-			}
+		want := slices.Clone(got)
+		for j := range n {
+			want[j] = uint8(backend.ToF8E4M3(float(x[j]) / scales[j/block]))
 		}
-		var want float32
-		for _, e := range x[:n] {
-			if m := float32(math.Abs(float64(float(e)))); m <= math.MaxFloat32 && m > want {
-				want = m
+		k.k.codes(&got[0], &x[0], &scales[0], block, c.blocks)
+		if !slices.Equal(got, want) {
+			t.Fatalf("%d codes of scales %v: got %v, want %v", n, scales, got, want)
+		}
+		most := slices.Clone(scales)
+		for j, e := range x[:n] {
+			if m := float32(math.Abs(float64(float(e)))); m <= math.MaxFloat32 {
+				most[j/block] = max(most[j/block], m)
 			}
 		}
-		if got := k.k.largest(&x[0], n); got != want {
-			t.Fatalf("the largest of %d is %v, want %v", n, got, want)
-		}
+		k.k.largest(&scales[0], &x[0], block, c.blocks)
+		same(t, fmt.Sprintf("the largest of %d", n), scales, most)
 	}
 }
 
@@ -230,7 +242,7 @@ func testScores[E row](t *testing.T, k kernelTest[E]) {
 							want[i*ldo+j] = sum
 						}
 					}
-					k.k.scores(&scores[0], 4*ldo, &q[0], 4*ldq, &cache[0], size*ld, d, positions, heads)
+					k.k.scores(&scores[0], 4*ldo, &q[0], 4*ldq, &cache[0], size*ld, d, positions, heads, 0)
 					same(t, fmt.Sprintf("scores of %d heads, %d positions, width %d", heads, positions, d), scores, want)
 				}
 				want := slices.Clone(q)
@@ -241,7 +253,7 @@ func testScores[E row](t *testing.T, k kernelTest[E]) {
 						}
 					}
 				}
-				k.k.mix(&q[0], 4*ldq, &scores[0], 4*ldo, &cache[0], size*ld, d, positions, heads)
+				k.k.mix(&q[0], 4*ldq, &scores[0], 4*ldo, &cache[0], size*ld, d, positions, heads, 100)
 				same(t, fmt.Sprintf("mix of %d heads, %d positions, width %d", heads, positions, d), q, want)
 			}
 		}
