@@ -41,6 +41,23 @@ func ofRow(base, ld, ld3 reg.GPPhysical, i, offset int) mem {
 	return row
 }
 
+// attentionStep is the elements of a head that are loaded at a time. bfloat16 is loaded in pairs, the even and the odd elements into
+// a vector each; what meets it is in split order: of so many elements the even ones first.
+func (g *gen) attentionStep(e element) int {
+	if e.narrow() {
+		return g.stepOf()
+	}
+	return g.lanes
+}
+
+// splitOrder says so.
+func splitOrder(e element, operand string) string {
+	if e.narrow() {
+		return " Rows of " + operand + " are in split order."
+	}
+	return ""
+}
+
 // attentionSum is the register of sum j of head i.
 func (g *gen) attentionSum(i, j int) vec { return g.vecs[len(g.vecs)-1-i*4-j] }
 
@@ -49,10 +66,11 @@ func (g *gen) scores(e element) {
 	name := "scores" + e.name
 	g.function(name, fmt.Sprintf("func(out *float32, ldo int, q *float32, ldq int, keys %s, ldk, d, positions, heads, ahead int)", e.goType),
 		fmt.Sprintf("%s%s computes out[i,j] = Σ q[i,k]·keys[j,k] for k below d, a multiple of %d, positions j, a multiple of %d, and heads i in [1,%d].",
-			name, g.suffix, g.lanes, positionGroup, g.mostHeads()),
-		"Rows are ldo, ldq and ldk bytes apart. What is ahead bytes behind the keys is prefetched. A sum does not depend on what else is computed.")
+			name, g.suffix, g.attentionStep(e), positionGroup, g.mostHeads()),
+		"Rows are ldo, ldq and ldk bytes apart. What is ahead bytes behind the keys is prefetched. A sum does not depend on what else is computed."+splitOrder(e, "q"))
 	out, ldo, q, ldq, ldq3 := reg.R10, reg.R11, reg.RAX, reg.RBX, reg.RCX
 	keys, ldk, ldk3, d, positions, key, next := reg.RDX, reg.RSI, reg.RDI, reg.R8, reg.R9, reg.R12, reg.R13
+	mask := g.vecs[positionGroup+1]
 	g.forHeads(func(heads int) {
 		g.load("out", out)
 		g.load("ldo", ldo)
@@ -64,6 +82,9 @@ func (g *gen) scores(e element) {
 		g.load("positions", positions)
 		label := fmt.Sprintf("positions%d", heads)
 		g.loop(label, positions, positionGroup, func() {
+			if e.narrow() {
+				g.upperMask(mask)
+			}
 			for i := range heads {
 				for j := range positionGroup {
 					g.zero(g.attentionSum(i, j))
@@ -74,9 +95,9 @@ func (g *gen) scores(e element) {
 			g.MOVQ(keys, key)
 			g.load("ahead", next)
 			g.ADDQ(key, next)
-			step := func(at int) { // of the elements from one on
+			products := func(at int, load func(from mem, to vec)) { // of a vector of q and those of keys
 				for j := range positionGroup {
-					g.loadFloats(e, ofRow(key, ldk, ldk3, j, at*e.size), g.vecs[j])
+					load(ofRow(key, ldk, ldk3, j, at/g.attentionStep(e)*g.attentionStep(e)*e.size), g.vecs[j])
 				}
 				for i := range heads {
 					g.VMOVUPS(ofRow(q, ldq, ldq3, i, 4*at), g.vecs[positionGroup])
@@ -85,22 +106,30 @@ func (g *gen) scores(e element) {
 					}
 				}
 			}
+			step := func(at int) { // the elements from one on
+				if e.narrow() {
+					products(at, g.lowerHalves)
+					products(at+g.lanes, func(from mem, to vec) { g.and(from, mask, to) })
+					return
+				}
+				products(at, func(from mem, to vec) { g.VMOVUPS(from, to) })
+			}
 			line := 64 / e.size // elements
 			g.loop(label+"_lines", d, line, func() {
 				for j := range positionGroup {
 					g.PREFETCHT0(ofRow(next, ldk, ldk3, j, 0))
 				}
-				for at := 0; at < line; at += g.lanes {
+				for at := 0; at < line; at += g.attentionStep(e) {
 					step(at)
 				}
 				g.ADDQ(operand.I32(4*line), q)
 				g.ADDQ(operand.I32(64), key)
 				g.ADDQ(operand.I32(64), next)
 			})
-			g.loop(label+"_rest", d, g.lanes, func() {
+			g.loop(label+"_rest", d, g.attentionStep(e), func() {
 				step(0)
-				g.ADDQ(operand.I32(4*g.lanes), q)
-				g.ADDQ(operand.I32(e.size*g.lanes), key)
+				g.ADDQ(operand.I32(4*g.attentionStep(e)), q)
+				g.ADDQ(operand.I32(e.size*g.attentionStep(e)), key)
 			})
 			g.MOVQ(out, key)
 			for i := range heads {
@@ -139,13 +168,13 @@ func (g *gen) mix(e element) {
 	name := "mix" + e.name
 	g.function(name, fmt.Sprintf("func(out *float32, ldo int, weights *float32, ldw int, values %s, ldv, d, positions, heads, ahead int)", e.goType),
 		fmt.Sprintf("%s%s adds Σ weights[i,j]·values[j,k] over positions j to out[i,k] for k below d, a multiple of %d, and heads i in [1,%d].",
-			name, g.suffix, g.lanes, g.mostHeads()),
-		"Rows are ldo, ldw and ldv bytes apart. What is ahead bytes behind the values is prefetched. Products are added one after the other, with one rounding each.")
+			name, g.suffix, g.attentionStep(e), g.mostHeads()),
+		"Rows are ldo, ldw and ldv bytes apart. What is ahead bytes behind the values is prefetched. Products are added one after the other, with one rounding each."+splitOrder(e, "out"))
 	out, ldo, ldo3 := reg.RAX, reg.RBX, reg.RCX
 	weights, ldw, ldw3 := reg.RDX, reg.RSI, reg.RDI
 	values, ldv, d, positions, value, next := reg.R8, reg.R9, reg.R10, reg.R11, reg.R12, reg.R13
 	const columns = 4 // vectors
-	weight := g.vecs[columns]
+	weight, mask := g.vecs[columns], g.vecs[columns+1]
 	g.forHeads(func(heads int) {
 		g.load("out", out)
 		g.load("ldo", ldo)
@@ -155,7 +184,10 @@ func (g *gen) mix(e element) {
 		g.load("values", values)
 		g.load("ldv", ldv)
 		g.load("d", d)
-		for _, vectors := range []int{columns, 1} {
+		if e.narrow() {
+			g.upperMask(mask)
+		}
+		for _, vectors := range []int{columns, g.attentionStep(e) / g.lanes} {
 			label := fmt.Sprintf("columns%d_%d", vectors, heads)
 			each := func(do func(sum vec, at mem)) {
 				for i := range heads {
@@ -176,7 +208,14 @@ func (g *gen) mix(e element) {
 						g.PREFETCHT0(mem{Base: next, Disp: line})
 					}
 					for j := range vectors {
-						g.loadFloats(e, mem{Base: value, Disp: j * g.lanes * e.size}, g.vecs[j])
+						switch {
+						case !e.narrow():
+							g.VMOVUPS(mem{Base: value, Disp: j * g.bytes()}, g.vecs[j])
+						case j%2 == 0:
+							g.lowerHalves(mem{Base: value, Disp: j / 2 * g.bytes()}, g.vecs[j])
+						default:
+							g.and(mem{Base: value, Disp: j / 2 * g.bytes()}, mask, g.vecs[j])
+						}
 					}
 					for i := range heads {
 						g.VBROADCASTSS(ofRow(weights, ldw, ldw3, i, 0), weight)

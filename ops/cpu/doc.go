@@ -3,11 +3,14 @@
 //	import _ "github.com/gorgonia/moe/ops/cpu"
 //
 // Plain Go, [Go], has every stage, runs on every GOARCH and is the specification that the other variants are held to. On amd64
-// there are products, GroupedMatMul and Linear, on vector instructions for float32 and bfloat16, chosen by what the CPU has:
+// there are GroupedMatMul and Linear, Permute, Unpermute, Quantize, RMSNorm, Rotary, Attention and Add on vector instructions for
+// float32 and bfloat16, chosen by what the CPU has:
 // cpu/avx2 (AVX2 and FMA), cpu/avx512 (AVX-512F) and cpu/avx512bf16 (AVX-512 BF16). A variant leaves what it lacks to the next
 // lesser one. The environment variable MOE_CPU = go, avx2, avx512 or avx512bf16 forces a variant, as far as the CPU has it: it comes
 // first and none that needs more of the CPU is used. Without it cpu/avx512bf16 comes first only where its instruction is fast, which
 // it is not on CPUs with AMX.
+//
+// Once warm, a stage allocates nothing. Permute, Unpermute, Add and RMSNorm write outputs that no cache holds past the caches.
 //
 // All stages are deterministic: the same operands give the same bits, whatever GOMAXPROCS is. Sums run in float32, in float64 for
 // float64 operands; two variants may differ by the order of their sums. A row of a product with a packed weight has the same bits

@@ -6,8 +6,8 @@ import (
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-// simd is the backend of one level of vector instructions: the products of float32 and bfloat16. It declines all else, and
-// what does not fit together, which plain Go then computes or puts into words.
+// simd is the backend of one level of vector instructions: products and stages on rows of float32 and bfloat16. It declines all
+// else, and what does not fit together, which plain Go then computes or puts into words.
 type simd struct {
 	name string
 	k    *kernels

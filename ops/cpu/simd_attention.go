@@ -28,7 +28,7 @@ const (
 )
 
 // Attention implements backend.Attention for q and out of float32 or bfloat16, in any mixture, and a cache of one of them, with
-// heads whose width is a multiple of the vectors'. Products and sums run in float32, fused where the plain Go rounds twice.
+// heads whose width is a multiple of the vectors', or of two in bfloat16. Products and sums run in float32, fused where the plain Go rounds twice.
 func (s simd) Attention(out, q backend.Value, c *backend.KVCache, positions backend.Value, window int) error {
 	v := s.k.vectors
 	if v != nil && c != nil && window >= 0 &&
@@ -73,6 +73,7 @@ type attending[E row] struct {
 
 	tokens, heads, kvHeads, perGroup, d, window int
 	scale                                       float32
+	split                                       bool // the kernels have queries and sums in split order
 
 	// Tasks are tokenParts·headParts·chunkParts; chunks begin with firstChunk.
 	tokenParts, headParts, chunkParts, firstChunk, chunks int
@@ -97,6 +98,11 @@ func (r *vectorRows) set(v backend.Value, rows, width int) bool {
 func (a *attending[E]) operands(out, q backend.Value, c *backend.KVCache, positions backend.Value, window int) bool {
 	d, ok := q.(*tensor.Dense)
 	if !ok || d == nil || len(d.Shape()) != 2 || c.KVHeads < 1 || c.HeadDim < 1 || c.HeadDim%a.v.lanes != 0 {
+		return false
+	}
+	var e E
+	a.split = unsafe.Sizeof(e) == 2
+	if a.split && c.HeadDim%a.v.step != 0 {
 		return false
 	}
 	tokens, width := d.Shape()[0], d.Shape()[1]
@@ -194,19 +200,31 @@ func (a *attending[E]) begin(t *attendTask) {
 	t.scores = grown(t.scores, rows*chunkPositions)
 	t.mixed, t.sums = grown(t.mixed, rows*a.d), grown(t.sums, rows*a.d)
 	t.most, t.totals = grown(t.most, 2*rows), grown(t.totals, 2*rows)
-	if a.q.f32 != nil {
+	if !a.copiesQuery() {
 		return
 	}
-	t.q = grown(t.q, rows*a.d)
 	n := (t.g1 - t.g0) * a.perGroup * a.d
+	t.q, t.ordered = grown(t.q, rows*a.d), grown(t.ordered, n)
 	for token := t.t0; token < t.t1; token++ {
-		widenRow(a.k, t.q[(token-t.t0)*n:], a.q.bf16[(token*a.heads+t.g0*a.perGroup)*a.d:][:n])
+		to, at := t.q[(token-t.t0)*n:][:n], (token*a.heads+t.g0*a.perGroup)*a.d
+		switch {
+		case a.q.f32 != nil:
+			a.v.toSplit(to, a.q.f32[at:at+n])
+		case a.split:
+			widenRow(a.k, t.ordered, a.q.bf16[at:at+n])
+			a.v.toSplit(to, t.ordered)
+		default:
+			widenRow(a.k, to, a.q.bf16[at:at+n])
+		}
 	}
 }
 
+// copiesQuery tells whether the kernels have queries otherwise than they are given.
+func (a *attending[E]) copiesQuery() bool { return a.split || a.q.f32 == nil }
+
 // query is where the query of token t and the first query head of head g begins.
 func (a *attending[E]) query(t *attendTask, token, g int) []float32 {
-	if a.q.f32 != nil {
+	if !a.copiesQuery() {
 		return a.q.f32[(token*a.heads+g*a.perGroup)*a.d:]
 	}
 	return t.q[a.row(t, token, g)*a.d:]
@@ -372,16 +390,21 @@ func (a *attending[E]) finish(t *attendTask) {
 	rows := 0
 	for token := t.t0; token < t.t1; token++ {
 		for h := t.g0 * a.perGroup; h < t.g1*a.perGroup; h++ {
-			a.write(token*a.heads+h, t.sums[rows*a.d:][:a.d], t.totals[2*rows+1])
+			a.write(t.vectorWork, token*a.heads+h, t.sums[rows*a.d:][:a.d], t.totals[2*rows+1])
 			rows++
 		}
 	}
 }
 
 // write divides a head's sums by the total and stores them. The sums are changed.
-func (a *attending[E]) write(head int, sums []float32, total float32) {
+func (a *attending[E]) write(work *vectorWork, head int, sums []float32, total float32) {
 	for i := range sums {
 		sums[i] /= total
+	}
+	if a.split {
+		work.ordered = grown(work.ordered, a.d)
+		a.v.fromSplit(work.ordered, sums)
+		sums = work.ordered
 	}
 	if a.out.f32 != nil {
 		copy(a.out.f32[head*a.d:], sums)
@@ -413,6 +436,8 @@ type merging[E row] struct{ *attending[E] }
 
 func (m *merging[E]) span(lo, hi int) {
 	a := m.attending
+	work := vectorWorks.Get().(*vectorWork)
+	defer vectorWorks.Put(work)
 	for head := lo; head < hi; head++ {
 		from, to := a.seen(head / a.heads)
 		first, last := from/chunkPositions-a.firstChunk, (to-1)/chunkPositions-a.firstChunk
@@ -422,6 +447,6 @@ func (m *merging[E]) span(lo, hi int) {
 			next := a.part(head, c)
 			s.add(state{next[0], next[1], next[2:]}, a.scale)
 		}
-		a.write(head, s.mix, s.total)
+		a.write(work, head, s.mix, s.total)
 	}
 }

@@ -106,14 +106,14 @@ func largestBF16AVX2(most *float32, x *uint16, block int, blocks int)
 //go:noescape
 func codesBF16AVX2(to *uint8, x *uint16, scales *float32, block int, blocks int)
 
-// scoresBF16AVX2 computes out[i,j] = Σ q[i,k]·keys[j,k] for k below d, a multiple of 8, positions j, a multiple of 4, and heads i in [1,2].
-// Rows are ldo, ldq and ldk bytes apart. What is ahead bytes behind the keys is prefetched. A sum does not depend on what else is computed.
+// scoresBF16AVX2 computes out[i,j] = Σ q[i,k]·keys[j,k] for k below d, a multiple of 16, positions j, a multiple of 4, and heads i in [1,2].
+// Rows are ldo, ldq and ldk bytes apart. What is ahead bytes behind the keys is prefetched. A sum does not depend on what else is computed. Rows of q are in split order.
 //
 //go:noescape
 func scoresBF16AVX2(out *float32, ldo int, q *float32, ldq int, keys *uint16, ldk int, d int, positions int, heads int, ahead int)
 
-// mixBF16AVX2 adds Σ weights[i,j]·values[j,k] over positions j to out[i,k] for k below d, a multiple of 8, and heads i in [1,2].
-// Rows are ldo, ldw and ldv bytes apart. What is ahead bytes behind the values is prefetched. Products are added one after the other, with one rounding each.
+// mixBF16AVX2 adds Σ weights[i,j]·values[j,k] over positions j to out[i,k] for k below d, a multiple of 16, and heads i in [1,2].
+// Rows are ldo, ldw and ldv bytes apart. What is ahead bytes behind the values is prefetched. Products are added one after the other, with one rounding each. Rows of out are in split order.
 //
 //go:noescape
 func mixBF16AVX2(out *float32, ldo int, weights *float32, ldw int, values *uint16, ldv int, d int, positions int, heads int, ahead int)

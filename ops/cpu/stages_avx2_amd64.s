@@ -1829,17 +1829,19 @@ heads1:
 	MOVQ positions+56(FP), R9
 
 positions1:
-	CMPQ   R9, $+4
-	JL     positions1_done
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	MOVQ   q+16(FP), AX
-	MOVQ   d+48(FP), R8
-	MOVQ   DX, R12
-	MOVQ   ahead+72(FP), R13
-	ADDQ   R12, R13
+	CMPQ     R9, $+4
+	JL       positions1_done
+	VPCMPEQD Y5, Y5, Y5
+	VPSLLD   $0x10, Y5, Y5
+	VXORPS   Y15, Y15, Y15
+	VXORPS   Y14, Y14, Y14
+	VXORPS   Y13, Y13, Y13
+	VXORPS   Y12, Y12, Y12
+	MOVQ     q+16(FP), AX
+	MOVQ     d+48(FP), R8
+	MOVQ     DX, R12
+	MOVQ     ahead+72(FP), R13
+	ADDQ     R12, R13
 
 positions1_lines:
 	CMPQ        R8, $+32
@@ -1848,53 +1850,45 @@ positions1_lines:
 	PREFETCHT0  (R13)(SI*1)
 	PREFETCHT0  (R13)(SI*2)
 	PREFETCHT0  (R13)(DI*1)
-	VPMOVZXWD   (R12), Y0
+	VMOVUPS     (R12), Y0
 	VPSLLD      $0x10, Y0, Y0
-	VPMOVZXWD   (R12)(SI*1), Y1
+	VMOVUPS     (R12)(SI*1), Y1
 	VPSLLD      $0x10, Y1, Y1
-	VPMOVZXWD   (R12)(SI*2), Y2
+	VMOVUPS     (R12)(SI*2), Y2
 	VPSLLD      $0x10, Y2, Y2
-	VPMOVZXWD   (R12)(DI*1), Y3
+	VMOVUPS     (R12)(DI*1), Y3
 	VPSLLD      $0x10, Y3, Y3
 	VMOVUPS     (AX), Y4
 	VFMADD231PS Y4, Y0, Y15
 	VFMADD231PS Y4, Y1, Y14
 	VFMADD231PS Y4, Y2, Y13
 	VFMADD231PS Y4, Y3, Y12
-	VPMOVZXWD   16(R12), Y0
-	VPSLLD      $0x10, Y0, Y0
-	VPMOVZXWD   16(R12)(SI*1), Y1
-	VPSLLD      $0x10, Y1, Y1
-	VPMOVZXWD   16(R12)(SI*2), Y2
-	VPSLLD      $0x10, Y2, Y2
-	VPMOVZXWD   16(R12)(DI*1), Y3
-	VPSLLD      $0x10, Y3, Y3
+	VPAND       (R12), Y5, Y0
+	VPAND       (R12)(SI*1), Y5, Y1
+	VPAND       (R12)(SI*2), Y5, Y2
+	VPAND       (R12)(DI*1), Y5, Y3
 	VMOVUPS     32(AX), Y4
 	VFMADD231PS Y4, Y0, Y15
 	VFMADD231PS Y4, Y1, Y14
 	VFMADD231PS Y4, Y2, Y13
 	VFMADD231PS Y4, Y3, Y12
-	VPMOVZXWD   32(R12), Y0
+	VMOVUPS     32(R12), Y0
 	VPSLLD      $0x10, Y0, Y0
-	VPMOVZXWD   32(R12)(SI*1), Y1
+	VMOVUPS     32(R12)(SI*1), Y1
 	VPSLLD      $0x10, Y1, Y1
-	VPMOVZXWD   32(R12)(SI*2), Y2
+	VMOVUPS     32(R12)(SI*2), Y2
 	VPSLLD      $0x10, Y2, Y2
-	VPMOVZXWD   32(R12)(DI*1), Y3
+	VMOVUPS     32(R12)(DI*1), Y3
 	VPSLLD      $0x10, Y3, Y3
 	VMOVUPS     64(AX), Y4
 	VFMADD231PS Y4, Y0, Y15
 	VFMADD231PS Y4, Y1, Y14
 	VFMADD231PS Y4, Y2, Y13
 	VFMADD231PS Y4, Y3, Y12
-	VPMOVZXWD   48(R12), Y0
-	VPSLLD      $0x10, Y0, Y0
-	VPMOVZXWD   48(R12)(SI*1), Y1
-	VPSLLD      $0x10, Y1, Y1
-	VPMOVZXWD   48(R12)(SI*2), Y2
-	VPSLLD      $0x10, Y2, Y2
-	VPMOVZXWD   48(R12)(DI*1), Y3
-	VPSLLD      $0x10, Y3, Y3
+	VPAND       32(R12), Y5, Y0
+	VPAND       32(R12)(SI*1), Y5, Y1
+	VPAND       32(R12)(SI*2), Y5, Y2
+	VPAND       32(R12)(DI*1), Y5, Y3
 	VMOVUPS     96(AX), Y4
 	VFMADD231PS Y4, Y0, Y15
 	VFMADD231PS Y4, Y1, Y14
@@ -1908,24 +1902,33 @@ positions1_lines:
 
 positions1_lines_done:
 positions1_rest:
-	CMPQ        R8, $+8
+	CMPQ        R8, $+16
 	JL          positions1_rest_done
-	VPMOVZXWD   (R12), Y0
+	VMOVUPS     (R12), Y0
 	VPSLLD      $0x10, Y0, Y0
-	VPMOVZXWD   (R12)(SI*1), Y1
+	VMOVUPS     (R12)(SI*1), Y1
 	VPSLLD      $0x10, Y1, Y1
-	VPMOVZXWD   (R12)(SI*2), Y2
+	VMOVUPS     (R12)(SI*2), Y2
 	VPSLLD      $0x10, Y2, Y2
-	VPMOVZXWD   (R12)(DI*1), Y3
+	VMOVUPS     (R12)(DI*1), Y3
 	VPSLLD      $0x10, Y3, Y3
 	VMOVUPS     (AX), Y4
 	VFMADD231PS Y4, Y0, Y15
 	VFMADD231PS Y4, Y1, Y14
 	VFMADD231PS Y4, Y2, Y13
 	VFMADD231PS Y4, Y3, Y12
-	ADDQ        $+32, AX
-	ADDQ        $+16, R12
-	SUBQ        $+8, R8
+	VPAND       (R12), Y5, Y0
+	VPAND       (R12)(SI*1), Y5, Y1
+	VPAND       (R12)(SI*2), Y5, Y2
+	VPAND       (R12)(DI*1), Y5, Y3
+	VMOVUPS     32(AX), Y4
+	VFMADD231PS Y4, Y0, Y15
+	VFMADD231PS Y4, Y1, Y14
+	VFMADD231PS Y4, Y2, Y13
+	VFMADD231PS Y4, Y3, Y12
+	ADDQ        $+64, AX
+	ADDQ        $+32, R12
+	SUBQ        $+16, R8
 	JMP         positions1_rest
 
 positions1_rest_done:
@@ -1957,21 +1960,23 @@ heads2:
 	MOVQ positions+56(FP), R9
 
 positions2:
-	CMPQ   R9, $+4
-	JL     positions2_done
-	VXORPS Y15, Y15, Y15
-	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	VXORPS Y11, Y11, Y11
-	VXORPS Y10, Y10, Y10
-	VXORPS Y9, Y9, Y9
-	VXORPS Y8, Y8, Y8
-	MOVQ   q+16(FP), AX
-	MOVQ   d+48(FP), R8
-	MOVQ   DX, R12
-	MOVQ   ahead+72(FP), R13
-	ADDQ   R12, R13
+	CMPQ     R9, $+4
+	JL       positions2_done
+	VPCMPEQD Y5, Y5, Y5
+	VPSLLD   $0x10, Y5, Y5
+	VXORPS   Y15, Y15, Y15
+	VXORPS   Y14, Y14, Y14
+	VXORPS   Y13, Y13, Y13
+	VXORPS   Y12, Y12, Y12
+	VXORPS   Y11, Y11, Y11
+	VXORPS   Y10, Y10, Y10
+	VXORPS   Y9, Y9, Y9
+	VXORPS   Y8, Y8, Y8
+	MOVQ     q+16(FP), AX
+	MOVQ     d+48(FP), R8
+	MOVQ     DX, R12
+	MOVQ     ahead+72(FP), R13
+	ADDQ     R12, R13
 
 positions2_lines:
 	CMPQ        R8, $+32
@@ -1980,13 +1985,13 @@ positions2_lines:
 	PREFETCHT0  (R13)(SI*1)
 	PREFETCHT0  (R13)(SI*2)
 	PREFETCHT0  (R13)(DI*1)
-	VPMOVZXWD   (R12), Y0
+	VMOVUPS     (R12), Y0
 	VPSLLD      $0x10, Y0, Y0
-	VPMOVZXWD   (R12)(SI*1), Y1
+	VMOVUPS     (R12)(SI*1), Y1
 	VPSLLD      $0x10, Y1, Y1
-	VPMOVZXWD   (R12)(SI*2), Y2
+	VMOVUPS     (R12)(SI*2), Y2
 	VPSLLD      $0x10, Y2, Y2
-	VPMOVZXWD   (R12)(DI*1), Y3
+	VMOVUPS     (R12)(DI*1), Y3
 	VPSLLD      $0x10, Y3, Y3
 	VMOVUPS     (AX), Y4
 	VFMADD231PS Y4, Y0, Y15
@@ -1998,14 +2003,10 @@ positions2_lines:
 	VFMADD231PS Y4, Y1, Y10
 	VFMADD231PS Y4, Y2, Y9
 	VFMADD231PS Y4, Y3, Y8
-	VPMOVZXWD   16(R12), Y0
-	VPSLLD      $0x10, Y0, Y0
-	VPMOVZXWD   16(R12)(SI*1), Y1
-	VPSLLD      $0x10, Y1, Y1
-	VPMOVZXWD   16(R12)(SI*2), Y2
-	VPSLLD      $0x10, Y2, Y2
-	VPMOVZXWD   16(R12)(DI*1), Y3
-	VPSLLD      $0x10, Y3, Y3
+	VPAND       (R12), Y5, Y0
+	VPAND       (R12)(SI*1), Y5, Y1
+	VPAND       (R12)(SI*2), Y5, Y2
+	VPAND       (R12)(DI*1), Y5, Y3
 	VMOVUPS     32(AX), Y4
 	VFMADD231PS Y4, Y0, Y15
 	VFMADD231PS Y4, Y1, Y14
@@ -2016,13 +2017,13 @@ positions2_lines:
 	VFMADD231PS Y4, Y1, Y10
 	VFMADD231PS Y4, Y2, Y9
 	VFMADD231PS Y4, Y3, Y8
-	VPMOVZXWD   32(R12), Y0
+	VMOVUPS     32(R12), Y0
 	VPSLLD      $0x10, Y0, Y0
-	VPMOVZXWD   32(R12)(SI*1), Y1
+	VMOVUPS     32(R12)(SI*1), Y1
 	VPSLLD      $0x10, Y1, Y1
-	VPMOVZXWD   32(R12)(SI*2), Y2
+	VMOVUPS     32(R12)(SI*2), Y2
 	VPSLLD      $0x10, Y2, Y2
-	VPMOVZXWD   32(R12)(DI*1), Y3
+	VMOVUPS     32(R12)(DI*1), Y3
 	VPSLLD      $0x10, Y3, Y3
 	VMOVUPS     64(AX), Y4
 	VFMADD231PS Y4, Y0, Y15
@@ -2034,14 +2035,10 @@ positions2_lines:
 	VFMADD231PS Y4, Y1, Y10
 	VFMADD231PS Y4, Y2, Y9
 	VFMADD231PS Y4, Y3, Y8
-	VPMOVZXWD   48(R12), Y0
-	VPSLLD      $0x10, Y0, Y0
-	VPMOVZXWD   48(R12)(SI*1), Y1
-	VPSLLD      $0x10, Y1, Y1
-	VPMOVZXWD   48(R12)(SI*2), Y2
-	VPSLLD      $0x10, Y2, Y2
-	VPMOVZXWD   48(R12)(DI*1), Y3
-	VPSLLD      $0x10, Y3, Y3
+	VPAND       32(R12), Y5, Y0
+	VPAND       32(R12)(SI*1), Y5, Y1
+	VPAND       32(R12)(SI*2), Y5, Y2
+	VPAND       32(R12)(DI*1), Y5, Y3
 	VMOVUPS     96(AX), Y4
 	VFMADD231PS Y4, Y0, Y15
 	VFMADD231PS Y4, Y1, Y14
@@ -2060,15 +2057,15 @@ positions2_lines:
 
 positions2_lines_done:
 positions2_rest:
-	CMPQ        R8, $+8
+	CMPQ        R8, $+16
 	JL          positions2_rest_done
-	VPMOVZXWD   (R12), Y0
+	VMOVUPS     (R12), Y0
 	VPSLLD      $0x10, Y0, Y0
-	VPMOVZXWD   (R12)(SI*1), Y1
+	VMOVUPS     (R12)(SI*1), Y1
 	VPSLLD      $0x10, Y1, Y1
-	VPMOVZXWD   (R12)(SI*2), Y2
+	VMOVUPS     (R12)(SI*2), Y2
 	VPSLLD      $0x10, Y2, Y2
-	VPMOVZXWD   (R12)(DI*1), Y3
+	VMOVUPS     (R12)(DI*1), Y3
 	VPSLLD      $0x10, Y3, Y3
 	VMOVUPS     (AX), Y4
 	VFMADD231PS Y4, Y0, Y15
@@ -2080,9 +2077,23 @@ positions2_rest:
 	VFMADD231PS Y4, Y1, Y10
 	VFMADD231PS Y4, Y2, Y9
 	VFMADD231PS Y4, Y3, Y8
-	ADDQ        $+32, AX
-	ADDQ        $+16, R12
-	SUBQ        $+8, R8
+	VPAND       (R12), Y5, Y0
+	VPAND       (R12)(SI*1), Y5, Y1
+	VPAND       (R12)(SI*2), Y5, Y2
+	VPAND       (R12)(DI*1), Y5, Y3
+	VMOVUPS     32(AX), Y4
+	VFMADD231PS Y4, Y0, Y15
+	VFMADD231PS Y4, Y1, Y14
+	VFMADD231PS Y4, Y2, Y13
+	VFMADD231PS Y4, Y3, Y12
+	VMOVUPS     32(AX)(BX*1), Y4
+	VFMADD231PS Y4, Y0, Y11
+	VFMADD231PS Y4, Y1, Y10
+	VFMADD231PS Y4, Y2, Y9
+	VFMADD231PS Y4, Y3, Y8
+	ADDQ        $+64, AX
+	ADDQ        $+32, R12
+	SUBQ        $+16, R8
 	JMP         positions2_rest
 
 positions2_rest_done:
@@ -2121,14 +2132,16 @@ TEXT ·mixBF16AVX2(SB), NOSPLIT, $0-80
 	RET
 
 heads1:
-	MOVQ out+0(FP), AX
-	MOVQ ldo+8(FP), BX
-	LEAQ (BX)(BX*2), CX
-	MOVQ ldw+24(FP), SI
-	LEAQ (SI)(SI*2), DI
-	MOVQ values+32(FP), R8
-	MOVQ ldv+40(FP), R9
-	MOVQ d+48(FP), R10
+	MOVQ     out+0(FP), AX
+	MOVQ     ldo+8(FP), BX
+	LEAQ     (BX)(BX*2), CX
+	MOVQ     ldw+24(FP), SI
+	LEAQ     (SI)(SI*2), DI
+	MOVQ     values+32(FP), R8
+	MOVQ     ldv+40(FP), R9
+	MOVQ     d+48(FP), R10
+	VPCMPEQD Y5, Y5, Y5
+	VPSLLD   $0x10, Y5, Y5
 
 columns4_1:
 	CMPQ    R10, $+32
@@ -2147,14 +2160,12 @@ columns4_1_positions:
 	CMPQ         R11, $+1
 	JL           columns4_1_positions_done
 	PREFETCHT0   (R13)
-	VPMOVZXWD    (R12), Y0
+	VMOVUPS      (R12), Y0
 	VPSLLD       $0x10, Y0, Y0
-	VPMOVZXWD    16(R12), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VPMOVZXWD    32(R12), Y2
+	VPAND        (R12), Y5, Y1
+	VMOVUPS      32(R12), Y2
 	VPSLLD       $0x10, Y2, Y2
-	VPMOVZXWD    48(R12), Y3
-	VPSLLD       $0x10, Y3, Y3
+	VPAND        32(R12), Y5, Y3
 	VBROADCASTSS (DX), Y4
 	VFMADD231PS  Y4, Y0, Y15
 	VFMADD231PS  Y4, Y1, Y14
@@ -2177,50 +2188,56 @@ columns4_1_positions_done:
 	JMP     columns4_1
 
 columns4_1_done:
-columns1_1:
-	CMPQ    R10, $+8
-	JL      columns1_1_done
+columns2_1:
+	CMPQ    R10, $+16
+	JL      columns2_1_done
 	VMOVUPS (AX), Y15
+	VMOVUPS 32(AX), Y14
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
 	MOVQ    ahead+72(FP), R13
 	ADDQ    R12, R13
 
-columns1_1_positions:
+columns2_1_positions:
 	CMPQ         R11, $+1
-	JL           columns1_1_positions_done
+	JL           columns2_1_positions_done
 	PREFETCHT0   (R13)
-	VPMOVZXWD    (R12), Y0
+	VMOVUPS      (R12), Y0
 	VPSLLD       $0x10, Y0, Y0
+	VPAND        (R12), Y5, Y1
 	VBROADCASTSS (DX), Y4
 	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
 	ADDQ         R9, R13
 	SUBQ         $+1, R11
-	JMP          columns1_1_positions
+	JMP          columns2_1_positions
 
-columns1_1_positions_done:
+columns2_1_positions_done:
 	VMOVUPS Y15, (AX)
-	ADDQ    $+32, AX
-	ADDQ    $+16, R8
-	SUBQ    $+8, R10
-	JMP     columns1_1
+	VMOVUPS Y14, 32(AX)
+	ADDQ    $+64, AX
+	ADDQ    $+32, R8
+	SUBQ    $+16, R10
+	JMP     columns2_1
 
-columns1_1_done:
+columns2_1_done:
 	VZEROUPPER
 	RET
 
 heads2:
-	MOVQ out+0(FP), AX
-	MOVQ ldo+8(FP), BX
-	LEAQ (BX)(BX*2), CX
-	MOVQ ldw+24(FP), SI
-	LEAQ (SI)(SI*2), DI
-	MOVQ values+32(FP), R8
-	MOVQ ldv+40(FP), R9
-	MOVQ d+48(FP), R10
+	MOVQ     out+0(FP), AX
+	MOVQ     ldo+8(FP), BX
+	LEAQ     (BX)(BX*2), CX
+	MOVQ     ldw+24(FP), SI
+	LEAQ     (SI)(SI*2), DI
+	MOVQ     values+32(FP), R8
+	MOVQ     ldv+40(FP), R9
+	MOVQ     d+48(FP), R10
+	VPCMPEQD Y5, Y5, Y5
+	VPSLLD   $0x10, Y5, Y5
 
 columns4_2:
 	CMPQ    R10, $+32
@@ -2243,14 +2260,12 @@ columns4_2_positions:
 	CMPQ         R11, $+1
 	JL           columns4_2_positions_done
 	PREFETCHT0   (R13)
-	VPMOVZXWD    (R12), Y0
+	VMOVUPS      (R12), Y0
 	VPSLLD       $0x10, Y0, Y0
-	VPMOVZXWD    16(R12), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VPMOVZXWD    32(R12), Y2
+	VPAND        (R12), Y5, Y1
+	VMOVUPS      32(R12), Y2
 	VPSLLD       $0x10, Y2, Y2
-	VPMOVZXWD    48(R12), Y3
-	VPSLLD       $0x10, Y3, Y3
+	VPAND        32(R12), Y5, Y3
 	VBROADCASTSS (DX), Y4
 	VFMADD231PS  Y4, Y0, Y15
 	VFMADD231PS  Y4, Y1, Y14
@@ -2282,42 +2297,49 @@ columns4_2_positions_done:
 	JMP     columns4_2
 
 columns4_2_done:
-columns1_2:
-	CMPQ    R10, $+8
-	JL      columns1_2_done
+columns2_2:
+	CMPQ    R10, $+16
+	JL      columns2_2_done
 	VMOVUPS (AX), Y15
+	VMOVUPS 32(AX), Y14
 	VMOVUPS (AX)(BX*1), Y11
+	VMOVUPS 32(AX)(BX*1), Y10
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
 	MOVQ    ahead+72(FP), R13
 	ADDQ    R12, R13
 
-columns1_2_positions:
+columns2_2_positions:
 	CMPQ         R11, $+1
-	JL           columns1_2_positions_done
+	JL           columns2_2_positions_done
 	PREFETCHT0   (R13)
-	VPMOVZXWD    (R12), Y0
+	VMOVUPS      (R12), Y0
 	VPSLLD       $0x10, Y0, Y0
+	VPAND        (R12), Y5, Y1
 	VBROADCASTSS (DX), Y4
 	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
 	VBROADCASTSS (DX)(SI*1), Y4
 	VFMADD231PS  Y4, Y0, Y11
+	VFMADD231PS  Y4, Y1, Y10
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
 	ADDQ         R9, R13
 	SUBQ         $+1, R11
-	JMP          columns1_2_positions
+	JMP          columns2_2_positions
 
-columns1_2_positions_done:
+columns2_2_positions_done:
 	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
 	VMOVUPS Y11, (AX)(BX*1)
-	ADDQ    $+32, AX
-	ADDQ    $+16, R8
-	SUBQ    $+8, R10
-	JMP     columns1_2
+	VMOVUPS Y10, 32(AX)(BX*1)
+	ADDQ    $+64, AX
+	ADDQ    $+32, R8
+	SUBQ    $+16, R10
+	JMP     columns2_2
 
-columns1_2_done:
+columns2_2_done:
 	VZEROUPPER
 	RET
 

@@ -2470,17 +2470,19 @@ heads1:
 	MOVQ positions+56(FP), R9
 
 positions1:
-	CMPQ   R9, $+4
-	JL     positions1_done
-	VPXORD Z31, Z31, Z31
-	VPXORD Z30, Z30, Z30
-	VPXORD Z29, Z29, Z29
-	VPXORD Z28, Z28, Z28
-	MOVQ   q+16(FP), AX
-	MOVQ   d+48(FP), R8
-	MOVQ   DX, R12
-	MOVQ   ahead+72(FP), R13
-	ADDQ   R12, R13
+	CMPQ       R9, $+4
+	JL         positions1_done
+	VPTERNLOGD $0xff, Z5, Z5, Z5
+	VPSLLD     $0x10, Z5, Z5
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z28, Z28, Z28
+	MOVQ       q+16(FP), AX
+	MOVQ       d+48(FP), R8
+	MOVQ       DX, R12
+	MOVQ       ahead+72(FP), R13
+	ADDQ       R12, R13
 
 positions1_lines:
 	CMPQ        R8, $+32
@@ -2489,27 +2491,19 @@ positions1_lines:
 	PREFETCHT0  (R13)(SI*1)
 	PREFETCHT0  (R13)(SI*2)
 	PREFETCHT0  (R13)(DI*1)
-	VPMOVZXWD   (R12), Z0
-	VPSLLD      $0x10, Z0, Z0
-	VPMOVZXWD   (R12)(SI*1), Z1
-	VPSLLD      $0x10, Z1, Z1
-	VPMOVZXWD   (R12)(SI*2), Z2
-	VPSLLD      $0x10, Z2, Z2
-	VPMOVZXWD   (R12)(DI*1), Z3
-	VPSLLD      $0x10, Z3, Z3
+	VPSLLD      $0x10, (R12), Z0
+	VPSLLD      $0x10, (R12)(SI*1), Z1
+	VPSLLD      $0x10, (R12)(SI*2), Z2
+	VPSLLD      $0x10, (R12)(DI*1), Z3
 	VMOVUPS     (AX), Z4
 	VFMADD231PS Z4, Z0, Z31
 	VFMADD231PS Z4, Z1, Z30
 	VFMADD231PS Z4, Z2, Z29
 	VFMADD231PS Z4, Z3, Z28
-	VPMOVZXWD   32(R12), Z0
-	VPSLLD      $0x10, Z0, Z0
-	VPMOVZXWD   32(R12)(SI*1), Z1
-	VPSLLD      $0x10, Z1, Z1
-	VPMOVZXWD   32(R12)(SI*2), Z2
-	VPSLLD      $0x10, Z2, Z2
-	VPMOVZXWD   32(R12)(DI*1), Z3
-	VPSLLD      $0x10, Z3, Z3
+	VPANDD      (R12), Z5, Z0
+	VPANDD      (R12)(SI*1), Z5, Z1
+	VPANDD      (R12)(SI*2), Z5, Z2
+	VPANDD      (R12)(DI*1), Z5, Z3
 	VMOVUPS     64(AX), Z4
 	VFMADD231PS Z4, Z0, Z31
 	VFMADD231PS Z4, Z1, Z30
@@ -2523,24 +2517,29 @@ positions1_lines:
 
 positions1_lines_done:
 positions1_rest:
-	CMPQ        R8, $+16
+	CMPQ        R8, $+32
 	JL          positions1_rest_done
-	VPMOVZXWD   (R12), Z0
-	VPSLLD      $0x10, Z0, Z0
-	VPMOVZXWD   (R12)(SI*1), Z1
-	VPSLLD      $0x10, Z1, Z1
-	VPMOVZXWD   (R12)(SI*2), Z2
-	VPSLLD      $0x10, Z2, Z2
-	VPMOVZXWD   (R12)(DI*1), Z3
-	VPSLLD      $0x10, Z3, Z3
+	VPSLLD      $0x10, (R12), Z0
+	VPSLLD      $0x10, (R12)(SI*1), Z1
+	VPSLLD      $0x10, (R12)(SI*2), Z2
+	VPSLLD      $0x10, (R12)(DI*1), Z3
 	VMOVUPS     (AX), Z4
 	VFMADD231PS Z4, Z0, Z31
 	VFMADD231PS Z4, Z1, Z30
 	VFMADD231PS Z4, Z2, Z29
 	VFMADD231PS Z4, Z3, Z28
-	ADDQ        $+64, AX
-	ADDQ        $+32, R12
-	SUBQ        $+16, R8
+	VPANDD      (R12), Z5, Z0
+	VPANDD      (R12)(SI*1), Z5, Z1
+	VPANDD      (R12)(SI*2), Z5, Z2
+	VPANDD      (R12)(DI*1), Z5, Z3
+	VMOVUPS     64(AX), Z4
+	VFMADD231PS Z4, Z0, Z31
+	VFMADD231PS Z4, Z1, Z30
+	VFMADD231PS Z4, Z2, Z29
+	VFMADD231PS Z4, Z3, Z28
+	ADDQ        $+128, AX
+	ADDQ        $+64, R12
+	SUBQ        $+32, R8
 	JMP         positions1_rest
 
 positions1_rest_done:
@@ -2584,21 +2583,23 @@ heads2:
 	MOVQ positions+56(FP), R9
 
 positions2:
-	CMPQ   R9, $+4
-	JL     positions2_done
-	VPXORD Z31, Z31, Z31
-	VPXORD Z30, Z30, Z30
-	VPXORD Z29, Z29, Z29
-	VPXORD Z28, Z28, Z28
-	VPXORD Z27, Z27, Z27
-	VPXORD Z26, Z26, Z26
-	VPXORD Z25, Z25, Z25
-	VPXORD Z24, Z24, Z24
-	MOVQ   q+16(FP), AX
-	MOVQ   d+48(FP), R8
-	MOVQ   DX, R12
-	MOVQ   ahead+72(FP), R13
-	ADDQ   R12, R13
+	CMPQ       R9, $+4
+	JL         positions2_done
+	VPTERNLOGD $0xff, Z5, Z5, Z5
+	VPSLLD     $0x10, Z5, Z5
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z24, Z24, Z24
+	MOVQ       q+16(FP), AX
+	MOVQ       d+48(FP), R8
+	MOVQ       DX, R12
+	MOVQ       ahead+72(FP), R13
+	ADDQ       R12, R13
 
 positions2_lines:
 	CMPQ        R8, $+32
@@ -2607,14 +2608,10 @@ positions2_lines:
 	PREFETCHT0  (R13)(SI*1)
 	PREFETCHT0  (R13)(SI*2)
 	PREFETCHT0  (R13)(DI*1)
-	VPMOVZXWD   (R12), Z0
-	VPSLLD      $0x10, Z0, Z0
-	VPMOVZXWD   (R12)(SI*1), Z1
-	VPSLLD      $0x10, Z1, Z1
-	VPMOVZXWD   (R12)(SI*2), Z2
-	VPSLLD      $0x10, Z2, Z2
-	VPMOVZXWD   (R12)(DI*1), Z3
-	VPSLLD      $0x10, Z3, Z3
+	VPSLLD      $0x10, (R12), Z0
+	VPSLLD      $0x10, (R12)(SI*1), Z1
+	VPSLLD      $0x10, (R12)(SI*2), Z2
+	VPSLLD      $0x10, (R12)(DI*1), Z3
 	VMOVUPS     (AX), Z4
 	VFMADD231PS Z4, Z0, Z31
 	VFMADD231PS Z4, Z1, Z30
@@ -2625,14 +2622,10 @@ positions2_lines:
 	VFMADD231PS Z4, Z1, Z26
 	VFMADD231PS Z4, Z2, Z25
 	VFMADD231PS Z4, Z3, Z24
-	VPMOVZXWD   32(R12), Z0
-	VPSLLD      $0x10, Z0, Z0
-	VPMOVZXWD   32(R12)(SI*1), Z1
-	VPSLLD      $0x10, Z1, Z1
-	VPMOVZXWD   32(R12)(SI*2), Z2
-	VPSLLD      $0x10, Z2, Z2
-	VPMOVZXWD   32(R12)(DI*1), Z3
-	VPSLLD      $0x10, Z3, Z3
+	VPANDD      (R12), Z5, Z0
+	VPANDD      (R12)(SI*1), Z5, Z1
+	VPANDD      (R12)(SI*2), Z5, Z2
+	VPANDD      (R12)(DI*1), Z5, Z3
 	VMOVUPS     64(AX), Z4
 	VFMADD231PS Z4, Z0, Z31
 	VFMADD231PS Z4, Z1, Z30
@@ -2651,16 +2644,12 @@ positions2_lines:
 
 positions2_lines_done:
 positions2_rest:
-	CMPQ        R8, $+16
+	CMPQ        R8, $+32
 	JL          positions2_rest_done
-	VPMOVZXWD   (R12), Z0
-	VPSLLD      $0x10, Z0, Z0
-	VPMOVZXWD   (R12)(SI*1), Z1
-	VPSLLD      $0x10, Z1, Z1
-	VPMOVZXWD   (R12)(SI*2), Z2
-	VPSLLD      $0x10, Z2, Z2
-	VPMOVZXWD   (R12)(DI*1), Z3
-	VPSLLD      $0x10, Z3, Z3
+	VPSLLD      $0x10, (R12), Z0
+	VPSLLD      $0x10, (R12)(SI*1), Z1
+	VPSLLD      $0x10, (R12)(SI*2), Z2
+	VPSLLD      $0x10, (R12)(DI*1), Z3
 	VMOVUPS     (AX), Z4
 	VFMADD231PS Z4, Z0, Z31
 	VFMADD231PS Z4, Z1, Z30
@@ -2671,9 +2660,23 @@ positions2_rest:
 	VFMADD231PS Z4, Z1, Z26
 	VFMADD231PS Z4, Z2, Z25
 	VFMADD231PS Z4, Z3, Z24
-	ADDQ        $+64, AX
-	ADDQ        $+32, R12
-	SUBQ        $+16, R8
+	VPANDD      (R12), Z5, Z0
+	VPANDD      (R12)(SI*1), Z5, Z1
+	VPANDD      (R12)(SI*2), Z5, Z2
+	VPANDD      (R12)(DI*1), Z5, Z3
+	VMOVUPS     64(AX), Z4
+	VFMADD231PS Z4, Z0, Z31
+	VFMADD231PS Z4, Z1, Z30
+	VFMADD231PS Z4, Z2, Z29
+	VFMADD231PS Z4, Z3, Z28
+	VMOVUPS     64(AX)(BX*1), Z4
+	VFMADD231PS Z4, Z0, Z27
+	VFMADD231PS Z4, Z1, Z26
+	VFMADD231PS Z4, Z2, Z25
+	VFMADD231PS Z4, Z3, Z24
+	ADDQ        $+128, AX
+	ADDQ        $+64, R12
+	SUBQ        $+32, R8
 	JMP         positions2_rest
 
 positions2_rest_done:
@@ -2736,25 +2739,27 @@ heads3:
 	MOVQ positions+56(FP), R9
 
 positions3:
-	CMPQ   R9, $+4
-	JL     positions3_done
-	VPXORD Z31, Z31, Z31
-	VPXORD Z30, Z30, Z30
-	VPXORD Z29, Z29, Z29
-	VPXORD Z28, Z28, Z28
-	VPXORD Z27, Z27, Z27
-	VPXORD Z26, Z26, Z26
-	VPXORD Z25, Z25, Z25
-	VPXORD Z24, Z24, Z24
-	VPXORD Z23, Z23, Z23
-	VPXORD Z22, Z22, Z22
-	VPXORD Z21, Z21, Z21
-	VPXORD Z20, Z20, Z20
-	MOVQ   q+16(FP), AX
-	MOVQ   d+48(FP), R8
-	MOVQ   DX, R12
-	MOVQ   ahead+72(FP), R13
-	ADDQ   R12, R13
+	CMPQ       R9, $+4
+	JL         positions3_done
+	VPTERNLOGD $0xff, Z5, Z5, Z5
+	VPSLLD     $0x10, Z5, Z5
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z20, Z20, Z20
+	MOVQ       q+16(FP), AX
+	MOVQ       d+48(FP), R8
+	MOVQ       DX, R12
+	MOVQ       ahead+72(FP), R13
+	ADDQ       R12, R13
 
 positions3_lines:
 	CMPQ        R8, $+32
@@ -2763,14 +2768,10 @@ positions3_lines:
 	PREFETCHT0  (R13)(SI*1)
 	PREFETCHT0  (R13)(SI*2)
 	PREFETCHT0  (R13)(DI*1)
-	VPMOVZXWD   (R12), Z0
-	VPSLLD      $0x10, Z0, Z0
-	VPMOVZXWD   (R12)(SI*1), Z1
-	VPSLLD      $0x10, Z1, Z1
-	VPMOVZXWD   (R12)(SI*2), Z2
-	VPSLLD      $0x10, Z2, Z2
-	VPMOVZXWD   (R12)(DI*1), Z3
-	VPSLLD      $0x10, Z3, Z3
+	VPSLLD      $0x10, (R12), Z0
+	VPSLLD      $0x10, (R12)(SI*1), Z1
+	VPSLLD      $0x10, (R12)(SI*2), Z2
+	VPSLLD      $0x10, (R12)(DI*1), Z3
 	VMOVUPS     (AX), Z4
 	VFMADD231PS Z4, Z0, Z31
 	VFMADD231PS Z4, Z1, Z30
@@ -2786,14 +2787,10 @@ positions3_lines:
 	VFMADD231PS Z4, Z1, Z22
 	VFMADD231PS Z4, Z2, Z21
 	VFMADD231PS Z4, Z3, Z20
-	VPMOVZXWD   32(R12), Z0
-	VPSLLD      $0x10, Z0, Z0
-	VPMOVZXWD   32(R12)(SI*1), Z1
-	VPSLLD      $0x10, Z1, Z1
-	VPMOVZXWD   32(R12)(SI*2), Z2
-	VPSLLD      $0x10, Z2, Z2
-	VPMOVZXWD   32(R12)(DI*1), Z3
-	VPSLLD      $0x10, Z3, Z3
+	VPANDD      (R12), Z5, Z0
+	VPANDD      (R12)(SI*1), Z5, Z1
+	VPANDD      (R12)(SI*2), Z5, Z2
+	VPANDD      (R12)(DI*1), Z5, Z3
 	VMOVUPS     64(AX), Z4
 	VFMADD231PS Z4, Z0, Z31
 	VFMADD231PS Z4, Z1, Z30
@@ -2817,16 +2814,12 @@ positions3_lines:
 
 positions3_lines_done:
 positions3_rest:
-	CMPQ        R8, $+16
+	CMPQ        R8, $+32
 	JL          positions3_rest_done
-	VPMOVZXWD   (R12), Z0
-	VPSLLD      $0x10, Z0, Z0
-	VPMOVZXWD   (R12)(SI*1), Z1
-	VPSLLD      $0x10, Z1, Z1
-	VPMOVZXWD   (R12)(SI*2), Z2
-	VPSLLD      $0x10, Z2, Z2
-	VPMOVZXWD   (R12)(DI*1), Z3
-	VPSLLD      $0x10, Z3, Z3
+	VPSLLD      $0x10, (R12), Z0
+	VPSLLD      $0x10, (R12)(SI*1), Z1
+	VPSLLD      $0x10, (R12)(SI*2), Z2
+	VPSLLD      $0x10, (R12)(DI*1), Z3
 	VMOVUPS     (AX), Z4
 	VFMADD231PS Z4, Z0, Z31
 	VFMADD231PS Z4, Z1, Z30
@@ -2842,9 +2835,28 @@ positions3_rest:
 	VFMADD231PS Z4, Z1, Z22
 	VFMADD231PS Z4, Z2, Z21
 	VFMADD231PS Z4, Z3, Z20
-	ADDQ        $+64, AX
-	ADDQ        $+32, R12
-	SUBQ        $+16, R8
+	VPANDD      (R12), Z5, Z0
+	VPANDD      (R12)(SI*1), Z5, Z1
+	VPANDD      (R12)(SI*2), Z5, Z2
+	VPANDD      (R12)(DI*1), Z5, Z3
+	VMOVUPS     64(AX), Z4
+	VFMADD231PS Z4, Z0, Z31
+	VFMADD231PS Z4, Z1, Z30
+	VFMADD231PS Z4, Z2, Z29
+	VFMADD231PS Z4, Z3, Z28
+	VMOVUPS     64(AX)(BX*1), Z4
+	VFMADD231PS Z4, Z0, Z27
+	VFMADD231PS Z4, Z1, Z26
+	VFMADD231PS Z4, Z2, Z25
+	VFMADD231PS Z4, Z3, Z24
+	VMOVUPS     64(AX)(BX*2), Z4
+	VFMADD231PS Z4, Z0, Z23
+	VFMADD231PS Z4, Z1, Z22
+	VFMADD231PS Z4, Z2, Z21
+	VFMADD231PS Z4, Z3, Z20
+	ADDQ        $+128, AX
+	ADDQ        $+64, R12
+	SUBQ        $+32, R8
 	JMP         positions3_rest
 
 positions3_rest_done:
@@ -2926,29 +2938,31 @@ heads4:
 	MOVQ positions+56(FP), R9
 
 positions4:
-	CMPQ   R9, $+4
-	JL     positions4_done
-	VPXORD Z31, Z31, Z31
-	VPXORD Z30, Z30, Z30
-	VPXORD Z29, Z29, Z29
-	VPXORD Z28, Z28, Z28
-	VPXORD Z27, Z27, Z27
-	VPXORD Z26, Z26, Z26
-	VPXORD Z25, Z25, Z25
-	VPXORD Z24, Z24, Z24
-	VPXORD Z23, Z23, Z23
-	VPXORD Z22, Z22, Z22
-	VPXORD Z21, Z21, Z21
-	VPXORD Z20, Z20, Z20
-	VPXORD Z19, Z19, Z19
-	VPXORD Z18, Z18, Z18
-	VPXORD Z17, Z17, Z17
-	VPXORD Z16, Z16, Z16
-	MOVQ   q+16(FP), AX
-	MOVQ   d+48(FP), R8
-	MOVQ   DX, R12
-	MOVQ   ahead+72(FP), R13
-	ADDQ   R12, R13
+	CMPQ       R9, $+4
+	JL         positions4_done
+	VPTERNLOGD $0xff, Z5, Z5, Z5
+	VPSLLD     $0x10, Z5, Z5
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z16, Z16, Z16
+	MOVQ       q+16(FP), AX
+	MOVQ       d+48(FP), R8
+	MOVQ       DX, R12
+	MOVQ       ahead+72(FP), R13
+	ADDQ       R12, R13
 
 positions4_lines:
 	CMPQ        R8, $+32
@@ -2957,14 +2971,10 @@ positions4_lines:
 	PREFETCHT0  (R13)(SI*1)
 	PREFETCHT0  (R13)(SI*2)
 	PREFETCHT0  (R13)(DI*1)
-	VPMOVZXWD   (R12), Z0
-	VPSLLD      $0x10, Z0, Z0
-	VPMOVZXWD   (R12)(SI*1), Z1
-	VPSLLD      $0x10, Z1, Z1
-	VPMOVZXWD   (R12)(SI*2), Z2
-	VPSLLD      $0x10, Z2, Z2
-	VPMOVZXWD   (R12)(DI*1), Z3
-	VPSLLD      $0x10, Z3, Z3
+	VPSLLD      $0x10, (R12), Z0
+	VPSLLD      $0x10, (R12)(SI*1), Z1
+	VPSLLD      $0x10, (R12)(SI*2), Z2
+	VPSLLD      $0x10, (R12)(DI*1), Z3
 	VMOVUPS     (AX), Z4
 	VFMADD231PS Z4, Z0, Z31
 	VFMADD231PS Z4, Z1, Z30
@@ -2985,14 +2995,10 @@ positions4_lines:
 	VFMADD231PS Z4, Z1, Z18
 	VFMADD231PS Z4, Z2, Z17
 	VFMADD231PS Z4, Z3, Z16
-	VPMOVZXWD   32(R12), Z0
-	VPSLLD      $0x10, Z0, Z0
-	VPMOVZXWD   32(R12)(SI*1), Z1
-	VPSLLD      $0x10, Z1, Z1
-	VPMOVZXWD   32(R12)(SI*2), Z2
-	VPSLLD      $0x10, Z2, Z2
-	VPMOVZXWD   32(R12)(DI*1), Z3
-	VPSLLD      $0x10, Z3, Z3
+	VPANDD      (R12), Z5, Z0
+	VPANDD      (R12)(SI*1), Z5, Z1
+	VPANDD      (R12)(SI*2), Z5, Z2
+	VPANDD      (R12)(DI*1), Z5, Z3
 	VMOVUPS     64(AX), Z4
 	VFMADD231PS Z4, Z0, Z31
 	VFMADD231PS Z4, Z1, Z30
@@ -3021,16 +3027,12 @@ positions4_lines:
 
 positions4_lines_done:
 positions4_rest:
-	CMPQ        R8, $+16
+	CMPQ        R8, $+32
 	JL          positions4_rest_done
-	VPMOVZXWD   (R12), Z0
-	VPSLLD      $0x10, Z0, Z0
-	VPMOVZXWD   (R12)(SI*1), Z1
-	VPSLLD      $0x10, Z1, Z1
-	VPMOVZXWD   (R12)(SI*2), Z2
-	VPSLLD      $0x10, Z2, Z2
-	VPMOVZXWD   (R12)(DI*1), Z3
-	VPSLLD      $0x10, Z3, Z3
+	VPSLLD      $0x10, (R12), Z0
+	VPSLLD      $0x10, (R12)(SI*1), Z1
+	VPSLLD      $0x10, (R12)(SI*2), Z2
+	VPSLLD      $0x10, (R12)(DI*1), Z3
 	VMOVUPS     (AX), Z4
 	VFMADD231PS Z4, Z0, Z31
 	VFMADD231PS Z4, Z1, Z30
@@ -3051,9 +3053,33 @@ positions4_rest:
 	VFMADD231PS Z4, Z1, Z18
 	VFMADD231PS Z4, Z2, Z17
 	VFMADD231PS Z4, Z3, Z16
-	ADDQ        $+64, AX
-	ADDQ        $+32, R12
-	SUBQ        $+16, R8
+	VPANDD      (R12), Z5, Z0
+	VPANDD      (R12)(SI*1), Z5, Z1
+	VPANDD      (R12)(SI*2), Z5, Z2
+	VPANDD      (R12)(DI*1), Z5, Z3
+	VMOVUPS     64(AX), Z4
+	VFMADD231PS Z4, Z0, Z31
+	VFMADD231PS Z4, Z1, Z30
+	VFMADD231PS Z4, Z2, Z29
+	VFMADD231PS Z4, Z3, Z28
+	VMOVUPS     64(AX)(BX*1), Z4
+	VFMADD231PS Z4, Z0, Z27
+	VFMADD231PS Z4, Z1, Z26
+	VFMADD231PS Z4, Z2, Z25
+	VFMADD231PS Z4, Z3, Z24
+	VMOVUPS     64(AX)(BX*2), Z4
+	VFMADD231PS Z4, Z0, Z23
+	VFMADD231PS Z4, Z1, Z22
+	VFMADD231PS Z4, Z2, Z21
+	VFMADD231PS Z4, Z3, Z20
+	VMOVUPS     64(AX)(CX*1), Z4
+	VFMADD231PS Z4, Z0, Z19
+	VFMADD231PS Z4, Z1, Z18
+	VFMADD231PS Z4, Z2, Z17
+	VFMADD231PS Z4, Z3, Z16
+	ADDQ        $+128, AX
+	ADDQ        $+64, R12
+	SUBQ        $+32, R8
 	JMP         positions4_rest
 
 positions4_rest_done:
@@ -3158,14 +3184,16 @@ TEXT ·mixBF16AVX512(SB), NOSPLIT, $0-80
 	RET
 
 heads1:
-	MOVQ out+0(FP), AX
-	MOVQ ldo+8(FP), BX
-	LEAQ (BX)(BX*2), CX
-	MOVQ ldw+24(FP), SI
-	LEAQ (SI)(SI*2), DI
-	MOVQ values+32(FP), R8
-	MOVQ ldv+40(FP), R9
-	MOVQ d+48(FP), R10
+	MOVQ       out+0(FP), AX
+	MOVQ       ldo+8(FP), BX
+	LEAQ       (BX)(BX*2), CX
+	MOVQ       ldw+24(FP), SI
+	LEAQ       (SI)(SI*2), DI
+	MOVQ       values+32(FP), R8
+	MOVQ       ldv+40(FP), R9
+	MOVQ       d+48(FP), R10
+	VPTERNLOGD $0xff, Z5, Z5, Z5
+	VPSLLD     $0x10, Z5, Z5
 
 columns4_1:
 	CMPQ    R10, $+64
@@ -3185,14 +3213,10 @@ columns4_1_positions:
 	JL           columns4_1_positions_done
 	PREFETCHT0   (R13)
 	PREFETCHT0   64(R13)
-	VPMOVZXWD    (R12), Z0
-	VPSLLD       $0x10, Z0, Z0
-	VPMOVZXWD    32(R12), Z1
-	VPSLLD       $0x10, Z1, Z1
-	VPMOVZXWD    64(R12), Z2
-	VPSLLD       $0x10, Z2, Z2
-	VPMOVZXWD    96(R12), Z3
-	VPSLLD       $0x10, Z3, Z3
+	VPSLLD       $0x10, (R12), Z0
+	VPANDD       (R12), Z5, Z1
+	VPSLLD       $0x10, 64(R12), Z2
+	VPANDD       64(R12), Z5, Z3
 	VBROADCASTSS (DX), Z4
 	VFMADD231PS  Z4, Z0, Z31
 	VFMADD231PS  Z4, Z1, Z30
@@ -3215,50 +3239,55 @@ columns4_1_positions_done:
 	JMP     columns4_1
 
 columns4_1_done:
-columns1_1:
-	CMPQ    R10, $+16
-	JL      columns1_1_done
+columns2_1:
+	CMPQ    R10, $+32
+	JL      columns2_1_done
 	VMOVUPS (AX), Z31
+	VMOVUPS 64(AX), Z30
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
 	MOVQ    ahead+72(FP), R13
 	ADDQ    R12, R13
 
-columns1_1_positions:
+columns2_1_positions:
 	CMPQ         R11, $+1
-	JL           columns1_1_positions_done
+	JL           columns2_1_positions_done
 	PREFETCHT0   (R13)
-	VPMOVZXWD    (R12), Z0
-	VPSLLD       $0x10, Z0, Z0
+	VPSLLD       $0x10, (R12), Z0
+	VPANDD       (R12), Z5, Z1
 	VBROADCASTSS (DX), Z4
 	VFMADD231PS  Z4, Z0, Z31
+	VFMADD231PS  Z4, Z1, Z30
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
 	ADDQ         R9, R13
 	SUBQ         $+1, R11
-	JMP          columns1_1_positions
+	JMP          columns2_1_positions
 
-columns1_1_positions_done:
+columns2_1_positions_done:
 	VMOVUPS Z31, (AX)
-	ADDQ    $+64, AX
-	ADDQ    $+32, R8
-	SUBQ    $+16, R10
-	JMP     columns1_1
+	VMOVUPS Z30, 64(AX)
+	ADDQ    $+128, AX
+	ADDQ    $+64, R8
+	SUBQ    $+32, R10
+	JMP     columns2_1
 
-columns1_1_done:
+columns2_1_done:
 	VZEROUPPER
 	RET
 
 heads2:
-	MOVQ out+0(FP), AX
-	MOVQ ldo+8(FP), BX
-	LEAQ (BX)(BX*2), CX
-	MOVQ ldw+24(FP), SI
-	LEAQ (SI)(SI*2), DI
-	MOVQ values+32(FP), R8
-	MOVQ ldv+40(FP), R9
-	MOVQ d+48(FP), R10
+	MOVQ       out+0(FP), AX
+	MOVQ       ldo+8(FP), BX
+	LEAQ       (BX)(BX*2), CX
+	MOVQ       ldw+24(FP), SI
+	LEAQ       (SI)(SI*2), DI
+	MOVQ       values+32(FP), R8
+	MOVQ       ldv+40(FP), R9
+	MOVQ       d+48(FP), R10
+	VPTERNLOGD $0xff, Z5, Z5, Z5
+	VPSLLD     $0x10, Z5, Z5
 
 columns4_2:
 	CMPQ    R10, $+64
@@ -3282,14 +3311,10 @@ columns4_2_positions:
 	JL           columns4_2_positions_done
 	PREFETCHT0   (R13)
 	PREFETCHT0   64(R13)
-	VPMOVZXWD    (R12), Z0
-	VPSLLD       $0x10, Z0, Z0
-	VPMOVZXWD    32(R12), Z1
-	VPSLLD       $0x10, Z1, Z1
-	VPMOVZXWD    64(R12), Z2
-	VPSLLD       $0x10, Z2, Z2
-	VPMOVZXWD    96(R12), Z3
-	VPSLLD       $0x10, Z3, Z3
+	VPSLLD       $0x10, (R12), Z0
+	VPANDD       (R12), Z5, Z1
+	VPSLLD       $0x10, 64(R12), Z2
+	VPANDD       64(R12), Z5, Z3
 	VBROADCASTSS (DX), Z4
 	VFMADD231PS  Z4, Z0, Z31
 	VFMADD231PS  Z4, Z1, Z30
@@ -3321,54 +3346,62 @@ columns4_2_positions_done:
 	JMP     columns4_2
 
 columns4_2_done:
-columns1_2:
-	CMPQ    R10, $+16
-	JL      columns1_2_done
+columns2_2:
+	CMPQ    R10, $+32
+	JL      columns2_2_done
 	VMOVUPS (AX), Z31
+	VMOVUPS 64(AX), Z30
 	VMOVUPS (AX)(BX*1), Z27
+	VMOVUPS 64(AX)(BX*1), Z26
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
 	MOVQ    ahead+72(FP), R13
 	ADDQ    R12, R13
 
-columns1_2_positions:
+columns2_2_positions:
 	CMPQ         R11, $+1
-	JL           columns1_2_positions_done
+	JL           columns2_2_positions_done
 	PREFETCHT0   (R13)
-	VPMOVZXWD    (R12), Z0
-	VPSLLD       $0x10, Z0, Z0
+	VPSLLD       $0x10, (R12), Z0
+	VPANDD       (R12), Z5, Z1
 	VBROADCASTSS (DX), Z4
 	VFMADD231PS  Z4, Z0, Z31
+	VFMADD231PS  Z4, Z1, Z30
 	VBROADCASTSS (DX)(SI*1), Z4
 	VFMADD231PS  Z4, Z0, Z27
+	VFMADD231PS  Z4, Z1, Z26
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
 	ADDQ         R9, R13
 	SUBQ         $+1, R11
-	JMP          columns1_2_positions
+	JMP          columns2_2_positions
 
-columns1_2_positions_done:
+columns2_2_positions_done:
 	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
 	VMOVUPS Z27, (AX)(BX*1)
-	ADDQ    $+64, AX
-	ADDQ    $+32, R8
-	SUBQ    $+16, R10
-	JMP     columns1_2
+	VMOVUPS Z26, 64(AX)(BX*1)
+	ADDQ    $+128, AX
+	ADDQ    $+64, R8
+	SUBQ    $+32, R10
+	JMP     columns2_2
 
-columns1_2_done:
+columns2_2_done:
 	VZEROUPPER
 	RET
 
 heads3:
-	MOVQ out+0(FP), AX
-	MOVQ ldo+8(FP), BX
-	LEAQ (BX)(BX*2), CX
-	MOVQ ldw+24(FP), SI
-	LEAQ (SI)(SI*2), DI
-	MOVQ values+32(FP), R8
-	MOVQ ldv+40(FP), R9
-	MOVQ d+48(FP), R10
+	MOVQ       out+0(FP), AX
+	MOVQ       ldo+8(FP), BX
+	LEAQ       (BX)(BX*2), CX
+	MOVQ       ldw+24(FP), SI
+	LEAQ       (SI)(SI*2), DI
+	MOVQ       values+32(FP), R8
+	MOVQ       ldv+40(FP), R9
+	MOVQ       d+48(FP), R10
+	VPTERNLOGD $0xff, Z5, Z5, Z5
+	VPSLLD     $0x10, Z5, Z5
 
 columns4_3:
 	CMPQ    R10, $+64
@@ -3396,14 +3429,10 @@ columns4_3_positions:
 	JL           columns4_3_positions_done
 	PREFETCHT0   (R13)
 	PREFETCHT0   64(R13)
-	VPMOVZXWD    (R12), Z0
-	VPSLLD       $0x10, Z0, Z0
-	VPMOVZXWD    32(R12), Z1
-	VPSLLD       $0x10, Z1, Z1
-	VPMOVZXWD    64(R12), Z2
-	VPSLLD       $0x10, Z2, Z2
-	VPMOVZXWD    96(R12), Z3
-	VPSLLD       $0x10, Z3, Z3
+	VPSLLD       $0x10, (R12), Z0
+	VPANDD       (R12), Z5, Z1
+	VPSLLD       $0x10, 64(R12), Z2
+	VPANDD       64(R12), Z5, Z3
 	VBROADCASTSS (DX), Z4
 	VFMADD231PS  Z4, Z0, Z31
 	VFMADD231PS  Z4, Z1, Z30
@@ -3444,58 +3473,69 @@ columns4_3_positions_done:
 	JMP     columns4_3
 
 columns4_3_done:
-columns1_3:
-	CMPQ    R10, $+16
-	JL      columns1_3_done
+columns2_3:
+	CMPQ    R10, $+32
+	JL      columns2_3_done
 	VMOVUPS (AX), Z31
+	VMOVUPS 64(AX), Z30
 	VMOVUPS (AX)(BX*1), Z27
+	VMOVUPS 64(AX)(BX*1), Z26
 	VMOVUPS (AX)(BX*2), Z23
+	VMOVUPS 64(AX)(BX*2), Z22
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
 	MOVQ    ahead+72(FP), R13
 	ADDQ    R12, R13
 
-columns1_3_positions:
+columns2_3_positions:
 	CMPQ         R11, $+1
-	JL           columns1_3_positions_done
+	JL           columns2_3_positions_done
 	PREFETCHT0   (R13)
-	VPMOVZXWD    (R12), Z0
-	VPSLLD       $0x10, Z0, Z0
+	VPSLLD       $0x10, (R12), Z0
+	VPANDD       (R12), Z5, Z1
 	VBROADCASTSS (DX), Z4
 	VFMADD231PS  Z4, Z0, Z31
+	VFMADD231PS  Z4, Z1, Z30
 	VBROADCASTSS (DX)(SI*1), Z4
 	VFMADD231PS  Z4, Z0, Z27
+	VFMADD231PS  Z4, Z1, Z26
 	VBROADCASTSS (DX)(SI*2), Z4
 	VFMADD231PS  Z4, Z0, Z23
+	VFMADD231PS  Z4, Z1, Z22
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
 	ADDQ         R9, R13
 	SUBQ         $+1, R11
-	JMP          columns1_3_positions
+	JMP          columns2_3_positions
 
-columns1_3_positions_done:
+columns2_3_positions_done:
 	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
 	VMOVUPS Z27, (AX)(BX*1)
+	VMOVUPS Z26, 64(AX)(BX*1)
 	VMOVUPS Z23, (AX)(BX*2)
-	ADDQ    $+64, AX
-	ADDQ    $+32, R8
-	SUBQ    $+16, R10
-	JMP     columns1_3
+	VMOVUPS Z22, 64(AX)(BX*2)
+	ADDQ    $+128, AX
+	ADDQ    $+64, R8
+	SUBQ    $+32, R10
+	JMP     columns2_3
 
-columns1_3_done:
+columns2_3_done:
 	VZEROUPPER
 	RET
 
 heads4:
-	MOVQ out+0(FP), AX
-	MOVQ ldo+8(FP), BX
-	LEAQ (BX)(BX*2), CX
-	MOVQ ldw+24(FP), SI
-	LEAQ (SI)(SI*2), DI
-	MOVQ values+32(FP), R8
-	MOVQ ldv+40(FP), R9
-	MOVQ d+48(FP), R10
+	MOVQ       out+0(FP), AX
+	MOVQ       ldo+8(FP), BX
+	LEAQ       (BX)(BX*2), CX
+	MOVQ       ldw+24(FP), SI
+	LEAQ       (SI)(SI*2), DI
+	MOVQ       values+32(FP), R8
+	MOVQ       ldv+40(FP), R9
+	MOVQ       d+48(FP), R10
+	VPTERNLOGD $0xff, Z5, Z5, Z5
+	VPSLLD     $0x10, Z5, Z5
 
 columns4_4:
 	CMPQ    R10, $+64
@@ -3527,14 +3567,10 @@ columns4_4_positions:
 	JL           columns4_4_positions_done
 	PREFETCHT0   (R13)
 	PREFETCHT0   64(R13)
-	VPMOVZXWD    (R12), Z0
-	VPSLLD       $0x10, Z0, Z0
-	VPMOVZXWD    32(R12), Z1
-	VPSLLD       $0x10, Z1, Z1
-	VPMOVZXWD    64(R12), Z2
-	VPSLLD       $0x10, Z2, Z2
-	VPMOVZXWD    96(R12), Z3
-	VPSLLD       $0x10, Z3, Z3
+	VPSLLD       $0x10, (R12), Z0
+	VPANDD       (R12), Z5, Z1
+	VPSLLD       $0x10, 64(R12), Z2
+	VPANDD       64(R12), Z5, Z3
 	VBROADCASTSS (DX), Z4
 	VFMADD231PS  Z4, Z0, Z31
 	VFMADD231PS  Z4, Z1, Z30
@@ -3584,50 +3620,62 @@ columns4_4_positions_done:
 	JMP     columns4_4
 
 columns4_4_done:
-columns1_4:
-	CMPQ    R10, $+16
-	JL      columns1_4_done
+columns2_4:
+	CMPQ    R10, $+32
+	JL      columns2_4_done
 	VMOVUPS (AX), Z31
+	VMOVUPS 64(AX), Z30
 	VMOVUPS (AX)(BX*1), Z27
+	VMOVUPS 64(AX)(BX*1), Z26
 	VMOVUPS (AX)(BX*2), Z23
+	VMOVUPS 64(AX)(BX*2), Z22
 	VMOVUPS (AX)(CX*1), Z19
+	VMOVUPS 64(AX)(CX*1), Z18
 	MOVQ    weights+16(FP), DX
 	MOVQ    positions+56(FP), R11
 	MOVQ    R8, R12
 	MOVQ    ahead+72(FP), R13
 	ADDQ    R12, R13
 
-columns1_4_positions:
+columns2_4_positions:
 	CMPQ         R11, $+1
-	JL           columns1_4_positions_done
+	JL           columns2_4_positions_done
 	PREFETCHT0   (R13)
-	VPMOVZXWD    (R12), Z0
-	VPSLLD       $0x10, Z0, Z0
+	VPSLLD       $0x10, (R12), Z0
+	VPANDD       (R12), Z5, Z1
 	VBROADCASTSS (DX), Z4
 	VFMADD231PS  Z4, Z0, Z31
+	VFMADD231PS  Z4, Z1, Z30
 	VBROADCASTSS (DX)(SI*1), Z4
 	VFMADD231PS  Z4, Z0, Z27
+	VFMADD231PS  Z4, Z1, Z26
 	VBROADCASTSS (DX)(SI*2), Z4
 	VFMADD231PS  Z4, Z0, Z23
+	VFMADD231PS  Z4, Z1, Z22
 	VBROADCASTSS (DX)(DI*1), Z4
 	VFMADD231PS  Z4, Z0, Z19
+	VFMADD231PS  Z4, Z1, Z18
 	ADDQ         $+4, DX
 	ADDQ         R9, R12
 	ADDQ         R9, R13
 	SUBQ         $+1, R11
-	JMP          columns1_4_positions
+	JMP          columns2_4_positions
 
-columns1_4_positions_done:
+columns2_4_positions_done:
 	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
 	VMOVUPS Z27, (AX)(BX*1)
+	VMOVUPS Z26, 64(AX)(BX*1)
 	VMOVUPS Z23, (AX)(BX*2)
+	VMOVUPS Z22, 64(AX)(BX*2)
 	VMOVUPS Z19, (AX)(CX*1)
-	ADDQ    $+64, AX
-	ADDQ    $+32, R8
-	SUBQ    $+16, R10
-	JMP     columns1_4
+	VMOVUPS Z18, 64(AX)(CX*1)
+	ADDQ    $+128, AX
+	ADDQ    $+64, R8
+	SUBQ    $+32, R10
+	JMP     columns2_4
 
-columns1_4_done:
+columns2_4_done:
 	VZEROUPPER
 	RET
 

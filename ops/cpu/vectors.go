@@ -47,7 +47,8 @@ type rowKernels[E row] struct {
 	codes   func(to *uint8, x *E, scales *float32, block, blocks int)
 
 	// scores computes out[i,j] = q[i]·keys[j], positions a multiple of 4; mix adds Σ_j weights[i,j]·values[j] to out[i]. Rows have d
-	// elements, a multiple of lanes, and are ld… bytes apart. What is ahead bytes behind keys and values is prefetched.
+	// elements, a multiple of lanes, and are ld… bytes apart. Where keys and values are bfloat16, d is a multiple of step and the rows
+	// of q and mix's out are in split order. What is ahead bytes behind keys and values is prefetched.
 	scores func(out *float32, ldo int, q *float32, ldq int, keys *E, ldk, d, positions, heads, ahead int)
 	mix    func(out *float32, ldo int, weights *float32, ldw int, values *E, ldv, d, positions, heads, ahead int)
 }
@@ -105,6 +106,25 @@ func rounded[E row](x float32) (e E) {
 	return e
 }
 
+// toSplit puts a row into split order: of each step elements the even ones first. fromSplit puts it back.
+func (v *vectors) toSplit(to, from []float32) {
+	for ; len(from) >= v.step; to, from = to[v.step:], from[v.step:] {
+		even, odd := to[:v.step/2], to[v.step/2:v.step]
+		for i := range even {
+			even[i], odd[i] = from[2*i], from[2*i+1]
+		}
+	}
+}
+
+func (v *vectors) fromSplit(to, from []float32) {
+	for ; len(from) >= v.step; to, from = to[v.step:], from[v.step:] {
+		even, odd := from[:v.step/2], from[v.step/2:v.step]
+		for i := range even {
+			to[2*i], to[2*i+1] = even[i], odd[i]
+		}
+	}
+}
+
 // vectorWork is the memory of a piece of a loop.
 type vectorWork struct {
 	at      [mostTerms]int
@@ -112,6 +132,7 @@ type vectorWork struct {
 	total   float32
 
 	scores, mixed, sums, q []float32
+	ordered                []float32 // a head, or some, between the caller's order and the kernels'
 	most, totals           []float32
 }
 

@@ -224,12 +224,21 @@ func TestScoreAndMixKernels(t *testing.T) { forVectors(t, testScores, testScores
 func testScores[E row](t *testing.T, k kernelTest[E]) {
 	size := int(unsafe.Sizeof(E(0)))
 	for heads := 1; heads <= k.v.heads; heads++ {
-		for _, vectors := range []int{0, 1, 4, 9} {
+		for _, steps := range []int{0, 1, 2, 5} {
 			for _, positions := range []int{0, 1, 4, 8, 11} {
-				d := vectors * k.v.lanes
+				d := steps * k.v.step
+				kernelOrder := func(rows []float32, ld int) []float32 { // of q and out
+					rows = slices.Clone(rows)
+					for i := 0; size == 2 && d > 0 && i+d <= len(rows); i += ld {
+						k.v.toSplit(rows[i:], slices.Clone(rows[i:i+d]))
+					}
+					return rows
+				}
 				ld, ldq, ldo := d+k.r.IntN(3), d+k.r.IntN(3), positions+k.r.IntN(3)
 				cache := fill(guarded[E](t, max((positions-1)*ld+d, 1), k.atEnd), func() E { return rounded[E](small(k.r)) })
 				q := fill(guarded[float32](t, max((heads-1)*ldq+d, 1), k.atEnd), func() float32 { return small(k.r) })
+				plain := slices.Clone(q)
+				copy(q, kernelOrder(plain, ldq))
 				scores := fill(guarded[float32](t, max((heads-1)*ldo+positions, 1), k.atEnd), func() float32 { return small(k.r) })
 				if whole := positions / 4 * 4; whole == positions {
 					want := slices.Clone(scores)
@@ -237,7 +246,7 @@ func testScores[E row](t *testing.T, k kernelTest[E]) {
 						for j := range positions {
 							var sum float32
 							for c := range d {
-								sum += q[i*ldq+c] * float(cache[j*ld+c])
+								sum += plain[i*ldq+c] * float(cache[j*ld+c])
 							}
 							want[i*ldo+j] = sum
 						}
@@ -245,7 +254,7 @@ func testScores[E row](t *testing.T, k kernelTest[E]) {
 					k.k.scores(&scores[0], 4*ldo, &q[0], 4*ldq, &cache[0], size*ld, d, positions, heads, 0)
 					same(t, fmt.Sprintf("scores of %d heads, %d positions, width %d", heads, positions, d), scores, want)
 				}
-				want := slices.Clone(q)
+				want := plain
 				for i := range heads {
 					for c := range d {
 						for j := range positions {
@@ -254,7 +263,7 @@ func testScores[E row](t *testing.T, k kernelTest[E]) {
 					}
 				}
 				k.k.mix(&q[0], 4*ldq, &scores[0], 4*ldo, &cache[0], size*ld, d, positions, heads, 100)
-				same(t, fmt.Sprintf("mix of %d heads, %d positions, width %d", heads, positions, d), q, want)
+				same(t, fmt.Sprintf("mix of %d heads, %d positions, width %d", heads, positions, d), q, kernelOrder(want, ldq))
 			}
 		}
 	}
