@@ -31,31 +31,17 @@ func (g *gen) narrow() {
 	g.function("narrow", "func(to *uint16, from *float32, n int)",
 		fmt.Sprintf("narrow%s rounds n elements of float32, a multiple of %d, to the nearest bfloat16, ties to even.", g.suffix, g.lanes))
 	to, from, n := reg.RAX, reg.RBX, reg.RCX
-	one, half, quiet := g.vecs[1], g.vecs[2], g.vecs[3] // 1, just below half a unit, the quiet bit
-	x, rounded, nan, mask := g.vecs[0], g.vecs[4], g.vecs[5], g.vecs[6]
-	g.ones(one)
-	g.VPSRLD(operand.U8(17), one, half)
-	g.VPSRLD(operand.U8(31), one, one)
-	g.VPSLLD(operand.U8(6), one, quiet)
+	x, rounded := g.vecs[0], g.vecs[4]
+	r := g.newRounding(g.vecs[1], g.vecs[2], g.vecs[3], g.vecs[5], g.vecs[6])
 	g.load("to", to)
 	g.load("from", from)
 	g.load("n", n)
 	g.loop("loop", n, g.lanes, func() {
-		const unordered = 3
 		g.VMOVUPS(mem{Base: from}, x)
-		g.VPSRLD(operand.U8(16), x, nan)
-		g.and(nan, one, rounded)
-		g.VPADDD(half, rounded, rounded)
-		g.VPADDD(x, rounded, rounded)
-		g.VPSRLD(operand.U8(16), rounded, rounded)
-		g.or(quiet, nan, nan)
+		g.round(r, x, rounded)
 		if g.wide() {
-			g.VCMPPS(operand.U8(unordered), x, x, reg.K1)
-			g.VPBLENDMD(nan, rounded, reg.K1, rounded)
 			g.VPMOVDW(rounded, mem{Base: to})
 		} else {
-			g.VCMPPS(operand.U8(unordered), x, x, mask)
-			g.VBLENDVPS(mask, nan, rounded, rounded)
 			g.VPACKUSDW(rounded, rounded, rounded)
 			g.VPERMQ(operand.U8(0x08), rounded, rounded)
 			g.VMOVDQU(reg.X4, mem{Base: to})

@@ -31,8 +31,15 @@ func main() {
 	narrowBlocks, wideBlocks := newGen("AVX2", 8), newGen("AVX512", 16)
 	narrowBlocks.blocks()
 	wideBlocks.blocks()
+	narrowStages, wideStages := newGen("AVX2", 8), newGen("AVX512", 16)
+	for _, g := range []*gen{narrowStages, wideStages} {
+		g.expTable()
+		g.stages()
+	}
 	for name, g := range map[string]*gen{
-		"avx2": narrow, "avx512": wide, "avx512bf16": bf16, "blocks_avx2": narrowBlocks, "blocks_avx512": wideBlocks,
+		"avx2": narrow, "avx512": wide, "avx512bf16": bf16,
+		"blocks_avx2": narrowBlocks, "blocks_avx512": wideBlocks,
+		"stages_avx2": narrowStages, "stages_avx512": wideStages,
 	} {
 		if err := g.save(filepath.Join(*dir, name+"_amd64")); err != nil {
 			log.Fatal(err)

@@ -19,17 +19,17 @@ func (Go) Add(out, a, b backend.Value) error {
 }
 
 func add[A accumulator](out, a, b backend.Value) error {
+	l := getLoop[addition[A]]()
+	defer l.free()
 	shape := a.Shape()
-	x, err := floatsOf[A]("add", "a", a, shape...)
-	if err != nil {
+	var err error
+	if l.s.a, err = floatsOf[A]("add", "a", a, shape...); err != nil {
 		return err
 	}
-	y, err := floatsOf[A]("add", "b", b, shape...)
-	if err != nil {
+	if l.s.b, err = floatsOf[A]("add", "b", b, shape...); err != nil {
 		return err
 	}
-	dst, err := floatsOf[A]("add", "out", out, shape...)
-	if err != nil {
+	if l.s.out, err = floatsOf[A]("add", "out", out, shape...); err != nil {
 		return err
 	}
 	if err := checkDtype("add", "b", b, a.Dtype()); err != nil {
@@ -38,13 +38,20 @@ func add[A accumulator](out, a, b backend.Value) error {
 	if err := checkDtype("add", "out", out, a.Dtype()); err != nil {
 		return err
 	}
-	tiles(1, backend.Elements(shape), 1<<14, func(_, lo, hi int) {
-		var bufX, bufY, sums [tile]A
-		terms := y.read(lo, hi, bufY[:])
-		for i, v := range x.read(lo, hi, bufX[:]) {
+	l.run(backend.Elements(shape), 1<<14)
+	return nil
+}
+
+type addition[A accumulator] struct{ out, a, b floats[A] }
+
+func (s *addition[A]) span(from, to int) {
+	var bufA, bufB, sums [tile]A
+	for lo := from; lo < to; lo += tile {
+		hi := min(lo+tile, to)
+		terms := s.b.read(lo, hi, bufB[:])
+		for i, v := range s.a.read(lo, hi, bufA[:]) {
 			sums[i] = v + terms[i]
 		}
-		dst.write(lo, sums[:hi-lo])
-	})
-	return nil
+		s.out.write(lo, sums[:hi-lo])
+	}
 }

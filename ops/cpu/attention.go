@@ -42,34 +42,45 @@ func attend[A accumulator](out, q backend.Value, c *backend.KVCache, positions b
 		return fmt.Errorf("attention: q has shape %v, want a multiple of the cache's %d heads of width %d in a row: %w",
 			q.Shape(), c.KVHeads, c.HeadDim, backend.ErrShape)
 	}
-	a := &attention[A]{heads: width / c.HeadDim, perGroup: width / (c.KVHeads * c.HeadDim), d: c.HeadDim, window: window, exp: exp}
+	l := getLoop[attention[A]]()
+	defer l.free()
+	a := &l.s
+	a.heads, a.perGroup, a.d = width/c.HeadDim, width/(c.KVHeads*c.HeadDim), c.HeadDim
+	a.window, a.exp = window, exp
 	if a.q, err = floatsOf[A]("attention", "q", q, tokens, width); err != nil {
 		return err
 	}
 	if a.out, err = floatsOf[A]("attention", "out", out, tokens, width); err != nil {
 		return err
 	}
-	if a.keys, err = denseOf[A]("attention", "the cache's keys", c.Keys, c.Shape()...); err != nil {
+	a.keys.width, a.values.width = c.KVHeads*c.HeadDim, c.KVHeads*c.HeadDim
+	if a.keys.elements, err = floatsOf[A]("attention", "the cache's keys", c.Keys, c.Capacity, a.keys.width); err != nil {
 		return err
 	}
-	if a.values, err = denseOf[A]("attention", "the cache's values", c.Values, c.Shape()...); err != nil {
+	if a.values.elements, err = floatsOf[A]("attention", "the cache's values", c.Values, c.Capacity, a.values.width); err != nil {
 		return err
 	}
 	if a.positions, err = indicesOf("attention", "positions", positions, tokens, c.Capacity); err != nil {
 		return err
 	}
-	parallel(tokens*a.heads, func(i int) { a.head(i/a.heads, i%a.heads) })
+	l.run(tokens*a.heads, 1)
 	return nil
 }
 
 type attention[A accumulator] struct {
 	q, out       floats[A]
-	keys, values *dense[A]
+	keys, values dense[A]
 	positions    []int32
 	heads        int
 	perGroup     int // heads that share a head of the cache
 	d, window    int
 	exp          func(A) A
+}
+
+func (a *attention[A]) span(lo, hi int) {
+	for i := lo; i < hi; i++ {
+		a.head(i/a.heads, i%a.heads)
+	}
 }
 
 // head computes the output of token t and head h.
@@ -99,7 +110,7 @@ func (a *attention[A]) scores(scores, q []A, from, lo int, buf []A) {
 	var keys [group][]A
 	for j := 0; j < len(scores); j += group {
 		here := scores[j:min(j+group, len(scores))]
-		rowsOf(&keys, a.keys, from+j, len(here), lo, lo+a.d, buf)
+		rowsOf(&keys, &a.keys, from+j, len(here), lo, lo+a.d, buf)
 		dots := dot6(q, &keys)
 		for i := range here {
 			here[i] = dots[i] / root
@@ -112,7 +123,7 @@ func (a *attention[A]) mix(sum, weights []A, from, lo int, buf []A) {
 	clear(sum)
 	var values [group][]A
 	for ; len(weights) >= group; weights, from = weights[group:], from+group {
-		rowsOf(&values, a.values, from, group, lo, lo+a.d, buf)
+		rowsOf(&values, &a.values, from, group, lo, lo+a.d, buf)
 		addScaled6(sum, (*[group]A)(weights), &values)
 	}
 	for j, w := range weights {

@@ -40,33 +40,41 @@ func cacheAppend[A accumulator](c *backend.KVCache, keys, values, positions back
 	if err != nil {
 		return err
 	}
-	var src, dst [2]floats[A]
-	for i, p := range []struct {
-		name          string
-		cached, fresh backend.Value
-	}{{"keys", c.Keys, keys}, {"values", c.Values, values}} {
-		if src[i], err = floatsOf[A]("cache append", p.name, p.fresh, tokens, c.KVHeads*c.HeadDim); err != nil {
+	l := getLoop[appending[A]]()
+	defer l.free()
+	l.s.width = width
+	for i, p := range [...]struct {
+		fresh, cached         backend.Value
+		freshName, cachedName string
+	}{{keys, c.Keys, "keys", "the cache's keys"}, {values, c.Values, "values", "the cache's values"}} {
+		if l.s.fresh[i], err = floatsOf[A]("cache append", p.freshName, p.fresh, tokens, c.KVHeads*c.HeadDim); err != nil {
 			return err
 		}
-		if dst[i], err = floatsOf[A]("cache append", "the cache's "+p.name, p.cached, c.Shape()...); err != nil {
+		if l.s.cached[i], err = floatsOf[A]("cache append", p.cachedName, p.cached, c.Capacity, c.KVHeads*c.HeadDim); err != nil {
 			return err
 		}
 	}
-	position, err := indicesOf("cache append", "positions", positions, tokens, c.Capacity)
-	if err != nil {
+	if l.s.positions, err = indicesOf("cache append", "positions", positions, tokens, c.Capacity); err != nil {
 		return err
 	}
-	// Shared out by columns, so that the tokens stay in order.
-	split(width, 1<<14/max(tokens, 1), func(from, to int) {
-		var buf [tile]A
-		for t, p := range position {
-			for lo := from; lo < to; lo += tile {
-				hi := min(lo+tile, to)
-				for i := range src {
-					dst[i].write(int(p)*width+lo, src[i].read(t*width+lo, t*width+hi, buf[:]))
-				}
+	l.run(width, 1<<14/max(tokens, 1)) // by columns, so that the tokens stay in order
+	return nil
+}
+
+type appending[A accumulator] struct {
+	fresh, cached [2]floats[A] // keys, values
+	positions     []int32
+	width         int
+}
+
+func (a *appending[A]) span(from, to int) {
+	var buf [tile]A
+	for t, p := range a.positions {
+		for lo := from; lo < to; lo += tile {
+			hi := min(lo+tile, to)
+			for i := range a.fresh {
+				a.cached[i].write(int(p)*a.width+lo, a.fresh[i].read(t*a.width+lo, t*a.width+hi, buf[:]))
 			}
 		}
-	})
-	return nil
+	}
 }

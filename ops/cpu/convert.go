@@ -137,7 +137,7 @@ func checkShape(stage, operand string, v backend.Value, want ...int) error {
 		return err
 	}
 	if !slices.Equal([]int(v.Shape()), want) {
-		return fmt.Errorf("%s: %s has shape %v, want %v: %w", stage, operand, v.Shape(), tensor.Shape(want), backend.ErrShape)
+		return fmt.Errorf("%s: %s has shape %v, want %v: %w", stage, operand, v.Shape(), tensor.Shape(slices.Clone(want)), backend.ErrShape)
 	}
 	return nil
 }
@@ -161,17 +161,14 @@ func matrixDims(stage, operand string, v backend.Value) (rows, cols int, err err
 	return shape[0], shape[1], nil
 }
 
-// tiles calls body for every row of a matrix of the given width, in stretches [lo,hi) of at most tile columns. A core
-// takes at least grain elements at a time.
-func tiles(rows, width, grain int, body func(row, lo, hi int)) {
-	split(rows*width, grain, func(at, end int) {
-		for at < end {
-			row, lo := at/width, at%width
-			hi := min(lo+tile, width, lo+end-at)
-			body(row, lo, hi)
-			at += hi - lo
-		}
-	})
+// tiles calls body for the elements [at,end) of a matrix of the given width, in stretches [lo,hi) of at most tile columns of a row.
+func tiles(at, end, width int, body func(row, lo, hi int)) {
+	for at < end {
+		row, lo := at/width, at%width
+		hi := min(lo+tile, width, lo+end-at)
+		body(row, lo, hi)
+		at += hi - lo
+	}
 }
 
 // fault keeps the least of the positions that iterations of a loop report, in whatever order they run.

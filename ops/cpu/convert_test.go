@@ -115,14 +115,16 @@ func TestTilesCoverMatrix(t *testing.T) {
 		const rows = 5
 		visits := make([]int, rows*width)
 		var bad fault
-		tiles(rows, width, 100, func(row, lo, hi int) {
-			if lo >= hi || hi-lo > tile || hi > width {
-				bad.report(row)
-				return
-			}
-			for j := lo; j < hi; j++ {
-				visits[row*width+j]++
-			}
+		split(rows*width, 100, func(at, end int) {
+			tiles(at, end, width, func(row, lo, hi int) {
+				if lo >= hi || hi-lo > tile || hi > width {
+					bad.report(row)
+					return
+				}
+				for j := lo; j < hi; j++ {
+					visits[row*width+j]++
+				}
+			})
 		})
 		if bad.found || slices.ContainsFunc(visits, func(n int) bool { return n != 1 }) {
 			t.Errorf("width %d: visits %v, faults %v", width, visits, bad.found)

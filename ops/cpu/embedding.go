@@ -27,22 +27,32 @@ func embedding[A accumulator](out, table, ids backend.Value) error {
 	if err != nil {
 		return err
 	}
-	dst, err := floatsOf[A]("embedding", "out", out, tokens, width)
-	if err != nil {
+	l := getLoop[picking[A]]()
+	defer l.free()
+	l.s.width = width
+	if l.s.out, err = floatsOf[A]("embedding", "out", out, tokens, width); err != nil {
 		return err
 	}
-	src, err := floatsOf[A]("embedding", "table", table, rows, width)
-	if err != nil {
+	if l.s.table, err = floatsOf[A]("embedding", "table", table, rows, width); err != nil {
 		return err
 	}
-	row, err := indicesOf("embedding", "ids", ids, tokens, rows)
-	if err != nil {
+	if l.s.ids, err = indicesOf("embedding", "ids", ids, tokens, rows); err != nil {
 		return err
 	}
-	tiles(tokens, width, 1<<14, func(t, lo, hi int) {
-		var buf [tile]A
-		at := int(row[t]) * width
-		dst.write(t*width+lo, src.read(at+lo, at+hi, buf[:]))
-	})
+	l.run(tokens*width, 1<<14)
 	return nil
+}
+
+type picking[A accumulator] struct {
+	out, table floats[A]
+	ids        []int32
+	width      int
+}
+
+func (p *picking[A]) span(from, to int) {
+	var buf [tile]A
+	tiles(from, to, p.width, func(t, lo, hi int) {
+		at := int(p.ids[t]) * p.width
+		p.out.write(t*p.width+lo, p.table.read(at+lo, at+hi, buf[:]))
+	})
 }

@@ -31,7 +31,10 @@ func (Go) Gates(gates, logits, ids backend.Value, mode backend.GateMode) error {
 	if err != nil {
 		return err
 	}
-	g := gating{mode: mode, experts: experts, slots: slots, exp: expf}
+	l := getLoop[gating]()
+	defer l.free()
+	g := &l.s
+	g.mode, g.experts, g.slots, g.exp = mode, experts, slots, expf
 	if logits.Dtype() == tensor.Float64 {
 		g.exp = math.Exp
 	}
@@ -44,19 +47,9 @@ func (Go) Gates(gates, logits, ids backend.Value, mode backend.GateMode) error {
 	if g.gates, err = elementsOf[float32]("gates", "gates", gates, tokens, slots); err != nil {
 		return err
 	}
-	var bad fault
-	split(tokens, 1<<12/max(experts, slots, 1), func(lo, hi int) {
-		for t := lo; t < hi; t++ {
-			if k, ok := g.token(t); !ok {
-				bad.report(t*slots + k)
-				return
-			}
-		}
-	})
-	if bad.found {
-		return fmt.Errorf("gates: %w", &backend.ExpertIDError{
-			Token: bad.at / slots, Slot: bad.at % slots, ID: int(g.ids[bad.at]), Experts: experts,
-		})
+	l.run(tokens, 1<<12/max(experts, slots, 1))
+	if at := g.bad.at; g.bad.found {
+		return fmt.Errorf("gates: %w", &backend.ExpertIDError{Token: at / slots, Slot: at % slots, ID: int(g.ids[at]), Experts: experts})
 	}
 	return nil
 }
@@ -68,6 +61,16 @@ type gating struct {
 	logits         floats[float64] // (T,E)
 	ids            []int32         // (T,K)
 	gates          []float32       // (T,K)
+	bad            fault
+}
+
+func (g *gating) span(lo, hi int) {
+	for t := lo; t < hi; t++ {
+		if k, ok := g.token(t); !ok {
+			g.bad.report(t*g.slots + k)
+			return
+		}
+	}
 }
 
 // token computes the gates of token t. Where a slot's id is out of range it returns the slot and false.

@@ -160,11 +160,14 @@ func scratchPool[A accumulator]() *sync.Pool {
 	return &scratch32
 }
 
+// leastScratch is the elements of scratch memory at least, so that small needs do not fill the pool with buffers too short for others.
+const leastScratch = 1 << 12
+
 // getScratch gives n elements of undefined contents, to be returned with putScratch.
 func getScratch[A accumulator](n int) *[]A {
 	buf, ok := scratchPool[A]().Get().(*[]A)
 	if !ok || cap(*buf) < n {
-		fresh := make([]A, n)
+		fresh := make([]A, n, max(n, leastScratch))
 		return &fresh
 	}
 	*buf = (*buf)[:n]

@@ -37,8 +37,10 @@ type kernels struct {
 	// to[32k+i] = from[i,k] for rows i below lanes, ld bytes apart, and k below steps, a multiple of lanes.
 	transpose func(to, from *uint32, ld, steps int)
 	// widen and narrow convert n elements, a multiple of lanes, between bfloat16 and float32, to nearest even.
-	widen  func(to *float32, from *uint16, n int)
-	narrow func(to *uint16, from *float32, n int)
+	widen   func(to *float32, from *uint16, n int)
+	narrow  func(to *uint16, from *float32, n int)
+	vectors *vectors // for the other stages; nil if there are none
+
 	// widenPanel converts steps of two bfloat16 of a panel to twice as many of float32.
 	widenPanel func(to, from *uint32, steps int)
 	// out[i] = silu(gate[i])·up[i] and to[i] += a·x[i] for n elements, a multiple of lanes. out may be gate or up.

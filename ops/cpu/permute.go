@@ -13,50 +13,26 @@ import (
 // [−1,T·K) is an ErrIndex that names the first such row.
 func (g Go) Permute(rows, x backend.Value, p *backend.Plan) error {
 	if q, ok := x.(*backend.Quantized); ok {
-		return g.permuteQuantized(rows, q, p)
+		return permuteQuantized(g, rows, q, p)
 	}
 	if err := checkPlan("permute", p); err != nil {
 		return err
 	}
-	rowSlot, err := elementsOf[int32]("permute", "RowSlot", p.RowSlot, p.Rows)
-	if err != nil {
+	l := getLoop[gathering]()
+	defer l.free()
+	if err := l.s.operands(rows, x, p); err != nil {
 		return err
 	}
-	dst, src, err := rowBytes(rows, x, p)
-	if err != nil {
-		return err
-	}
-	width := 0
-	if len(rowSlot) > 0 {
-		width = len(dst) / len(rowSlot)
-	}
-	slots := p.Tokens * p.Slots
-	var bad fault
-	split(len(rowSlot), 1<<18/max(width, 1), func(lo, hi int) {
-		for r := lo; r < hi; r++ {
-			to := dst[r*width : (r+1)*width]
-			s := int(rowSlot[r])
-			if s == -1 {
-				clear(to)
-				continue
-			}
-			if s < 0 || s >= slots {
-				bad.report(r)
-				return
-			}
-			t := s / p.Slots
-			copy(to, src[t*width:(t+1)*width])
-		}
-	})
-	if bad.found {
+	l.run(len(l.s.rowSlot), 1<<18/max(l.s.width, 1))
+	if at := l.s.bad.at; l.s.bad.found {
 		return fmt.Errorf("permute: the plan's row %d is of slot %d, want -1 or a slot in [0,%d): %w",
-			bad.at, rowSlot[bad.at], slots, backend.ErrIndex)
+			at, l.s.rowSlot[at], p.Tokens*p.Slots, backend.ErrIndex)
 	}
 	return nil
 }
 
 // permuteQuantized moves the codes, then the scales.
-func (g Go) permuteQuantized(rows backend.Value, x *backend.Quantized, p *backend.Plan) error {
+func permuteQuantized(by backend.Permute, rows backend.Value, x *backend.Quantized, p *backend.Plan) error {
 	to, ok := rows.(*backend.Quantized)
 	switch {
 	case !ok || to == nil || x == nil:
@@ -65,10 +41,48 @@ func (g Go) permuteQuantized(rows backend.Value, x *backend.Quantized, p *backen
 		return fmt.Errorf("permute: rows are quantized in %d×%d blocks, x in %d×%d, want one row and the same width: %w",
 			to.BlockRows, to.BlockCols, x.BlockRows, x.BlockCols, backend.ErrValue)
 	}
-	if err := g.Permute(to.Codes, x.Codes, p); err != nil {
+	if err := by.Permute(to.Codes, x.Codes, p); err != nil {
 		return err
 	}
-	return g.Permute(to.Scales, x.Scales, p)
+	return by.Permute(to.Scales, x.Scales, p)
+}
+
+type gathering struct {
+	rows, x       []byte
+	width         int // of a row, in bytes
+	rowSlot       []int32
+	tokens, slots int // T, K
+	bad           fault
+}
+
+func (g *gathering) operands(rows, x backend.Value, p *backend.Plan) (err error) {
+	if g.rowSlot, err = elementsOf[int32]("permute", "RowSlot", p.RowSlot, p.Rows); err != nil {
+		return err
+	}
+	if g.rows, g.x, err = rowBytes(rows, x, p); err != nil {
+		return err
+	}
+	if len(g.rowSlot) > 0 {
+		g.width = len(g.rows) / len(g.rowSlot)
+	}
+	g.tokens, g.slots = p.Tokens, p.Slots
+	return nil
+}
+
+func (g *gathering) span(lo, hi int) {
+	for r := lo; r < hi; r++ {
+		to := g.rows[r*g.width : (r+1)*g.width]
+		s := int(g.rowSlot[r])
+		if s == -1 {
+			clear(to)
+			continue
+		}
+		if s < 0 || s >= g.tokens*g.slots {
+			g.bad.report(r)
+			return
+		}
+		copy(to, g.x[s/g.slots*g.width:][:g.width])
+	}
 }
 
 // rowBytes is the memory of rows (R,…) and x (T,…).
@@ -77,10 +91,10 @@ func rowBytes(rows, x backend.Value, p *backend.Plan) (dst, src []byte, err erro
 	if x != nil && len(x.Shape()) > 0 {
 		row = x.Shape()[1:]
 	}
-	if err := checkShape("permute", "x", x, slices.Concat([]int{p.Tokens}, row)...); err != nil {
+	if err := checkRows("x", x, p.Tokens, row); err != nil {
 		return nil, nil, err
 	}
-	if err := checkShape("permute", "rows", rows, slices.Concat([]int{p.Rows}, row)...); err != nil {
+	if err := checkRows("rows", rows, p.Rows, row); err != nil {
 		return nil, nil, err
 	}
 	if err := checkDtype("permute", "rows", rows, x.Dtype()); err != nil {
@@ -96,4 +110,12 @@ func rowBytes(rows, x backend.Value, p *backend.Plan) (dst, src []byte, err erro
 		return nil, nil, fmt.Errorf("permute: rows: %w", err)
 	}
 	return dst, src, nil
+}
+
+// checkRows is checkShape for n rows of a shape.
+func checkRows(operand string, v backend.Value, n int, row []int) error {
+	if v != nil && len(v.Shape()) > 0 && v.Shape()[0] == n && slices.Equal(v.Shape()[1:], row) {
+		return nil
+	}
+	return checkShape("permute", operand, v, slices.Concat([]int{n}, row)...)
 }

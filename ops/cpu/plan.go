@@ -3,6 +3,7 @@ package cpu
 import (
 	"fmt"
 	"math"
+	"sync"
 
 	"github.com/gorgonia/moe/ops/backend"
 )
@@ -13,38 +14,37 @@ import (
 //
 // The ExpertIDError is that of the first offending slot in the order of t·K+k.
 func (Go) Plan(p *backend.Plan, ids, expertMap backend.Value) error {
-	l, err := newPlanning(p, ids, expertMap)
-	if err != nil {
+	counting, placing := getLoop[counting](), getLoop[placing]()
+	defer counting.free()
+	defer placing.free()
+	l := &counting.s.planning
+	if err := l.operands(p, ids, expertMap); err != nil {
 		return err
 	}
 	slots := len(l.ids)
 	// A stretch has more slots than counters, so that adding up the counters is the lesser work.
-	stretches := min(max(1, slots/max(1<<13, 4*p.Experts)), maxStretches)
-	counts := make([]int32, stretches*p.Experts)
-	stretch := func(i int) (lo, hi int, rows []int32) {
-		return i * slots / stretches, (i + 1) * slots / stretches, counts[i*p.Experts : (i+1)*p.Experts]
-	}
+	l.stretches = min(max(1, slots/max(1<<13, 4*p.Experts)), maxStretches)
+	rows := rowCounts.Get().(*[]int32)
+	defer rowCounts.Put(rows)
+	*rows = grown(*rows, l.stretches*p.Experts)
+	clear(*rows)
+	l.rows = *rows
 
-	var bad fault
-	parallel(stretches, func(i int) {
-		lo, hi, rows := stretch(i)
-		if s, ok := l.count(lo, hi, rows); !ok {
-			bad.report(s)
-		}
-	})
-	if bad.found {
-		return l.expertIDError(bad.at)
+	counting.run(l.stretches, 1)
+	if l.bad.found {
+		return l.expertIDError(l.bad.at)
 	}
-	if err := l.layOut(counts); err != nil {
+	if err := l.layOut(l.rows); err != nil {
 		return err
 	}
-	parallel(stretches, func(i int) {
-		lo, hi, rows := stretch(i)
-		l.place(lo, hi, rows)
-	})
+	placing.s.planning = l
+	placing.run(l.stretches, 1)
 	l.pad()
 	return nil
 }
+
+// rowCounts keeps the memory of counters.
+var rowCounts = sync.Pool{New: func() any { return new([]int32) }}
 
 // maxStretches bounds the memory for counters; it is more than enough to share the work out evenly.
 const maxStretches = 64
@@ -55,49 +55,80 @@ type planning struct {
 	expertMap []int32 // nil if ids are the experts themselves
 
 	slotRow, rowSlot, rowExpert, offsets, counts []int32
+
+	stretches int
+	rows      []int32 // by stretch and expert
+	bad       fault
 }
 
-func newPlanning(p *backend.Plan, ids, expertMap backend.Value) (*planning, error) {
+// counting and placing are the two loops over stretches.
+type (
+	counting struct{ planning }
+	placing  struct{ *planning }
+)
+
+func (l *counting) span(from, to int) {
+	for i := from; i < to; i++ {
+		lo, hi, rows := l.stretch(i)
+		if s, ok := l.count(lo, hi, rows); !ok {
+			l.bad.report(s)
+		}
+	}
+}
+
+func (l *placing) span(from, to int) {
+	for i := from; i < to; i++ {
+		l.place(l.stretch(i))
+	}
+}
+
+// stretch is the slots of a stretch and its counters.
+func (l *planning) stretch(i int) (lo, hi int, rows []int32) {
+	slots, experts := len(l.ids), l.p.Experts
+	return i * slots / l.stretches, (i + 1) * slots / l.stretches, l.rows[i*experts : (i+1)*experts]
+}
+
+func (l *planning) operands(p *backend.Plan, ids, expertMap backend.Value) error {
 	if err := checkPlan("plan", p); err != nil {
-		return nil, err
+		return err
 	}
 	if p.Align < 1 || p.Align > math.MaxInt32 || p.Rows > math.MaxInt32 {
-		return nil, fmt.Errorf("plan: A = %d, R = %d, want A in [1,%d] and R ≤ %[3]d: %w",
+		return fmt.Errorf("plan: A = %d, R = %d, want A in [1,%d] and R ≤ %[3]d: %w",
 			p.Align, p.Rows, math.MaxInt32, backend.ErrParameter)
 	}
-	l := &planning{p: p}
+	l.p = p
 	var err error
 	if l.ids, err = elementsOf[int32]("plan", "ids", ids, p.Tokens, p.Slots); err != nil {
-		return nil, err
+		return err
 	}
 	if len(l.ids) > math.MaxInt32 {
-		return nil, fmt.Errorf("plan: T·K = %d slots, want ≤ %d: %w", len(l.ids), math.MaxInt32, backend.ErrParameter)
+		return fmt.Errorf("plan: T·K = %d slots, want ≤ %d: %w", len(l.ids), math.MaxInt32, backend.ErrParameter)
 	}
 	if expertMap != nil {
 		if len(expertMap.Shape()) != 1 {
-			return nil, fmt.Errorf("plan: expert map of shape %v, want one dimension: %w", expertMap.Shape(), backend.ErrShape)
+			return fmt.Errorf("plan: expert map of shape %v, want one dimension: %w", expertMap.Shape(), backend.ErrShape)
 		}
 		if l.expertMap, err = elementsOf[int32]("plan", "expert map", expertMap, expertMap.Shape()[0]); err != nil {
-			return nil, err
+			return err
 		}
 		if l.expertMap == nil {
 			l.expertMap = []int32{} // a map of no experts is a map
 		}
 	}
 	if l.slotRow, err = elementsOf[int32]("plan", "SlotRow", p.SlotRow, p.Tokens, p.Slots); err != nil {
-		return nil, err
+		return err
 	}
 	if l.rowSlot, err = elementsOf[int32]("plan", "RowSlot", p.RowSlot, p.Rows); err != nil {
-		return nil, err
+		return err
 	}
 	if l.rowExpert, err = elementsOf[int32]("plan", "RowExpert", p.RowExpert, p.Rows); err != nil {
-		return nil, err
+		return err
 	}
 	if l.offsets, err = elementsOf[int32]("plan", "Offsets", p.Offsets, p.Experts+1); err != nil {
-		return nil, err
+		return err
 	}
 	l.counts, err = elementsOf[int32]("plan", "Counts", p.Counts, p.Experts)
-	return l, err
+	return err
 }
 
 // count adds the rows of the slots [lo,hi) to rows, by expert, and leaves each slot's expert in slotRow. Where an id is out

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"reflect"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -89,11 +90,74 @@ func parallel(n int, body func(i int)) {
 	}
 }
 
+// cut is a loop over [0,n) in pieces.
+type cut struct {
+	body      func(lo, hi int)
+	n, pieces int
+	piece     func(i int)
+}
+
+// cuts keeps cuts for later loops.
+var cuts = sync.Pool{New: func() any {
+	c := new(cut)
+	c.piece = func(i int) { c.body(i*c.n/c.pieces, (i+1)*c.n/c.pieces) }
+	return c
+}}
+
 // split cuts [0,n) into pieces of at least grain elements, enough to share out evenly, and calls body(lo, hi) for each.
 func split(n, grain int, body func(lo, hi int)) {
 	if n <= 0 {
 		return
 	}
 	pieces := max(1, min(n/max(grain, 1), 4*runtime.GOMAXPROCS(0)))
-	parallel(pieces, func(i int) { body(i*n/pieces, (i+1)*n/pieces) })
+	if pieces == 1 {
+		body(0, n)
+		return
+	}
+	c := cuts.Get().(*cut)
+	c.body, c.n, c.pieces = body, n, pieces
+	parallel(pieces, c.piece)
+	c.body = nil
+	cuts.Put(c)
+}
+
+// loop is what a stage shares out: its operands S and the body that computes the elements [lo,hi) of them. It is kept for a later
+// call of the stage, so that a call needs no memory of its own.
+type loop[S any] struct {
+	s    S
+	body func(lo, hi int)
+}
+
+// spanner is a pointer to the operands of a loop.
+type spanner[S any] interface {
+	*S
+	span(lo, hi int)
+}
+
+// loops keeps a pool of loops for each type of operands.
+var loops sync.Map // of *sync.Pool by reflect.Type
+
+// getLoop gives a loop whose operands are zero, to be returned with free.
+func getLoop[S any, P spanner[S]]() *loop[S] {
+	key := reflect.TypeFor[S]()
+	pool, ok := loops.Load(key)
+	if !ok {
+		pool, _ = loops.LoadOrStore(key, &sync.Pool{New: func() any {
+			l := new(loop[S])
+			l.body = P(&l.s).span
+			return l
+		}})
+	}
+	return pool.(*sync.Pool).Get().(*loop[S])
+}
+
+// run computes the elements [0,n), at least grain at a time.
+func (l *loop[S]) run(n, grain int) { split(n, grain, l.body) }
+
+// free keeps l for later, without the operands.
+func (l *loop[S]) free() {
+	var none S
+	l.s = none
+	pool, _ := loops.Load(reflect.TypeFor[S]())
+	pool.(*sync.Pool).Put(l)
 }

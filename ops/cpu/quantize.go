@@ -3,6 +3,7 @@ package cpu
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"gorgonia.org/tensor"
 
@@ -28,50 +29,88 @@ func (Go) Quantize(q *backend.Quantized, x backend.Value) error {
 }
 
 func quantize[A accumulator](q *backend.Quantized, x backend.Value, greatest A) error {
-	shape := x.Shape()
-	scaleShape, err := backend.ScaleShape(shape, q.BlockRows, q.BlockCols)
-	if err != nil {
+	l := getLoop[quantizer[A]]()
+	defer l.free()
+	z, shape := &l.s, x.Shape()
+	var err error
+	if z.blocks, err = blocksOf(q, shape); err != nil {
 		return err
 	}
-	z := quantizer[A]{
-		height: shape[len(shape)-2], width: shape[len(shape)-1], greatest: greatest,
-	}
-	z.blockRows, z.blockCols = min(q.BlockRows, z.height), min(q.BlockCols, z.width)
+	z.greatest = greatest
 	if z.x, err = floatsOf[A]("quantize", "x", x, shape...); err != nil {
 		return err
 	}
-	if z.codes, err = elementsOf[backend.F8E4M3]("quantize", "codes", q.Codes, shape...); err != nil {
-		return err
-	}
-	if z.scales, err = elementsOf[float32]("quantize", "scales", q.Scales, scaleShape...); err != nil {
-		return err
-	}
-	down, across := scaleShape[len(shape)-2], scaleShape[len(shape)-1]
-	split(len(z.scales), 1<<12/max(z.blockRows*z.blockCols, 1), func(lo, hi int) {
-		for b := lo; b < hi; b++ {
-			z.block(b, b/across/down, b/across%down, b%across)
-		}
-	})
+	l.run(len(z.scales), z.grain())
 	return nil
 }
 
-type quantizer[A accumulator] struct {
+// blocks is where the blocks of a quantized value lie.
+type blocks struct {
 	height, width        int // M, D
 	blockRows, blockCols int
-	greatest             A // finite magnitude
+	down, across         int // blocks of a matrix
 
-	x      floats[A]
 	codes  []backend.F8E4M3
 	scales []float32
 }
 
-// block quantizes block b: row i and column j of blocks in one matrix of the stack.
-func (z *quantizer[A]) block(b, matrix, i, j int) {
-	top := matrix*z.height + i*z.blockRows
-	bottom := min(top+z.blockRows, (matrix+1)*z.height)
-	left := j * z.blockCols
-	right := min(left+z.blockCols, z.width)
+func blocksOf(q *backend.Quantized, shape tensor.Shape) (b blocks, err error) {
+	n := len(shape)
+	if n < 2 || q.BlockRows < 1 || q.BlockCols < 1 {
+		_, err := backend.ScaleShape(shape, q.BlockRows, q.BlockCols)
+		return b, err
+	}
+	b.height, b.width = shape[n-2], shape[n-1]
+	b.blockRows, b.blockCols = max(min(q.BlockRows, b.height), 1), max(min(q.BlockCols, b.width), 1)
+	b.down, b.across = (b.height+b.blockRows-1)/b.blockRows, (b.width+b.blockCols-1)/b.blockCols
+	if b.codes, err = elementsOf[backend.F8E4M3]("quantize", "codes", q.Codes, shape...); err != nil {
+		return b, err
+	}
+	scales := q.Scales.Shape()
+	if len(scales) != n || !slices.Equal(scales[:n-2], shape[:n-2]) || scales[n-2] != b.down || scales[n-1] != b.across {
+		want, err := backend.ScaleShape(shape, q.BlockRows, q.BlockCols)
+		if err != nil {
+			return b, err
+		}
+		return b, checkShape("quantize", "scales", q.Scales, want...)
+	}
+	b.scales, err = elementsOf[float32]("quantize", "scales", q.Scales, scales...)
+	return b, err
+}
 
+// grain is the blocks that a core takes at a time at least.
+func (b *blocks) grain() int { return 1 << 12 / (b.blockRows * b.blockCols) }
+
+// block is the rows and columns of block i.
+func (b *blocks) block(i int) (top, bottom, left, right int) {
+	matrix, row, col := i/b.across/b.down, i/b.across%b.down, i%b.across
+	top, left = matrix*b.height+row*b.blockRows, col*b.blockCols
+	return top, min(top+b.blockRows, (matrix+1)*b.height), left, min(left+b.blockCols, b.width)
+}
+
+// scaleOf is the scale of a block, given the largest of its finite magnitudes.
+func scaleOf[A accumulator](largest A) float32 {
+	scale := float32(min(largest/maxF8, math.MaxFloat32))
+	if scale == 0 {
+		return 1
+	}
+	return scale
+}
+
+type quantizer[A accumulator] struct {
+	blocks
+	greatest A // finite magnitude
+	x        floats[A]
+}
+
+func (z *quantizer[A]) span(lo, hi int) {
+	for b := lo; b < hi; b++ {
+		z.quantize(b)
+	}
+}
+
+func (z *quantizer[A]) quantize(b int) {
+	top, bottom, left, right := z.block(b)
 	var buf [tile]A
 	var largest A
 	for r := top; r < bottom; r++ {
@@ -80,10 +119,7 @@ func (z *quantizer[A]) block(b, matrix, i, j int) {
 			largest = largestFinite(largest, x, z.greatest)
 		}
 	}
-	scale := float32(min(largest/maxF8, math.MaxFloat32))
-	if scale == 0 {
-		scale = 1
-	}
+	scale := scaleOf(largest)
 	z.scales[b] = scale
 	for r := top; r < bottom; r++ {
 		for c := left; c < right; c += tile {

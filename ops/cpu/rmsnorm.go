@@ -18,37 +18,45 @@ func (Go) RMSNorm(out, x, w backend.Value, eps float64) error {
 	if !(eps >= 0) {
 		return fmt.Errorf("rmsnorm: eps is %v, want 0 or more: %w", eps, backend.ErrParameter)
 	}
-	src, err := floatsOf[float64]("rmsnorm", "x", x, tokens, width)
-	if err != nil {
+	l := getLoop[norming]()
+	defer l.free()
+	l.s.width, l.s.eps = width, eps
+	if l.s.x, err = floatsOf[float64]("rmsnorm", "x", x, tokens, width); err != nil {
 		return err
 	}
-	scale, err := floatsOf[float64]("rmsnorm", "w", w, width)
-	if err != nil {
+	if l.s.w, err = floatsOf[float64]("rmsnorm", "w", w, width); err != nil {
 		return err
 	}
-	dst, err := floatsOf[float64]("rmsnorm", "out", out, tokens, width)
-	if err != nil {
+	if l.s.out, err = floatsOf[float64]("rmsnorm", "out", out, tokens, width); err != nil {
 		return err
 	}
-	split(tokens, 1<<13/max(width, 1), func(from, to int) {
-		var bufX, bufW, normed [tile]float64
-		for at := from * width; at < to*width; at += width {
-			var squares float64
-			for lo := 0; lo < width; lo += tile {
-				for _, v := range src.read(at+lo, at+min(lo+tile, width), bufX[:]) {
-					squares += v * v
-				}
-			}
-			factor := 1 / math.Sqrt(squares/float64(width)+eps)
-			for lo := 0; lo < width; lo += tile {
-				hi := min(lo+tile, width)
-				weights := scale.read(lo, hi, bufW[:])
-				for i, v := range src.read(at+lo, at+hi, bufX[:]) {
-					normed[i] = v * factor * weights[i]
-				}
-				dst.write(at+lo, normed[:hi-lo])
+	l.run(tokens, 1<<13/max(width, 1))
+	return nil
+}
+
+type norming struct {
+	out, x, w floats[float64]
+	width     int
+	eps       float64
+}
+
+func (n *norming) span(from, to int) {
+	var bufX, bufW, normed [tile]float64
+	for at := from * n.width; at < to*n.width; at += n.width {
+		var squares float64
+		for lo := 0; lo < n.width; lo += tile {
+			for _, v := range n.x.read(at+lo, at+min(lo+tile, n.width), bufX[:]) {
+				squares += v * v
 			}
 		}
-	})
-	return nil
+		factor := 1 / math.Sqrt(squares/float64(n.width)+n.eps)
+		for lo := 0; lo < n.width; lo += tile {
+			hi := min(lo+tile, n.width)
+			weights := n.w.read(lo, hi, bufW[:])
+			for i, v := range n.x.read(at+lo, at+hi, bufX[:]) {
+				normed[i] = v * factor * weights[i]
+			}
+			n.out.write(at+lo, normed[:hi-lo])
+		}
+	}
 }

@@ -18,6 +18,26 @@ import (
 // reciprocal, the product with the position, cosine and sine. Float64 has its angles in float64. The rotation itself is
 // computed in float64 and rounded to out's dtype.
 func (Go) Rotary(out, x, positions backend.Value, headDim int, base float64) error {
+	l := getLoop[rotation]()
+	defer l.free()
+	if err := l.s.operands(out, x, positions, headDim, base); err != nil {
+		return err
+	}
+	frequencies := getScratch[float64](headDim / 2)
+	defer putScratch(frequencies)
+	l.s.turn.set(*frequencies, base, x.Dtype() != tensor.Float64)
+	l.run(len(l.s.positions), 1<<12/max(l.s.width, 1))
+	return nil
+}
+
+type rotation struct {
+	out, x       floats[float64]
+	positions    []int32
+	width, halfD int
+	turn         turning
+}
+
+func (r *rotation) operands(out, x, positions backend.Value, headDim int, base float64) error {
 	tokens, width, err := matrixDims("rotary", "x", x)
 	if err != nil {
 		return err
@@ -28,39 +48,35 @@ func (Go) Rotary(out, x, positions backend.Value, headDim int, base float64) err
 	if !(base > 0) || math.IsInf(base, 1) {
 		return fmt.Errorf("rotary: base is %v, want a positive number: %w", base, backend.ErrParameter)
 	}
-	src, err := floatsOf[float64]("rotary", "x", x, tokens, width)
-	if err != nil {
+	r.width, r.halfD = width, headDim/2
+	if r.x, err = floatsOf[float64]("rotary", "x", x, tokens, width); err != nil {
 		return err
 	}
-	dst, err := floatsOf[float64]("rotary", "out", out, tokens, width)
-	if err != nil {
+	if r.out, err = floatsOf[float64]("rotary", "out", out, tokens, width); err != nil {
 		return err
 	}
-	position, err := elementsOf[int32]("rotary", "positions", positions, tokens)
-	if err != nil {
-		return err
-	}
-	turn := newTurning(headDim/2, base, x.Dtype() != tensor.Float64)
-	split(tokens, 1<<12/max(width, 1), func(from, to int) {
-		d := headDim / 2
-		scratch := getScratch[float64](6 * d)
-		defer putScratch(scratch)
-		cos, sin := (*scratch)[:d], (*scratch)[d:2*d]
-		buf, turned := (*scratch)[2*d:4*d], (*scratch)[4*d:]
-		for t := from; t < to; t++ {
-			turn.at(position[t], cos, sin)
-			for at := t * width; at < (t+1)*width; at += headDim {
-				head := src.read(at, at+headDim, buf)
-				for i, a := range head[:d] {
-					b := head[d+i]
-					turned[i] = a*cos[i] - b*sin[i]
-					turned[d+i] = b*cos[i] + a*sin[i]
-				}
-				dst.write(at, turned)
+	r.positions, err = elementsOf[int32]("rotary", "positions", positions, tokens)
+	return err
+}
+
+func (r *rotation) span(from, to int) {
+	d := r.halfD
+	scratch := getScratch[float64](6 * d)
+	defer putScratch(scratch)
+	cos, sin := (*scratch)[:d], (*scratch)[d:2*d]
+	buf, turned := (*scratch)[2*d:4*d], (*scratch)[4*d:]
+	for t := from; t < to; t++ {
+		r.turn.at(r.positions[t], cos, sin)
+		for at := t * r.width; at < (t+1)*r.width; at += 2 * d {
+			head := r.x.read(at, at+2*d, buf)
+			for i, a := range head[:d] {
+				b := head[d+i]
+				turned[i] = a*cos[i] - b*sin[i]
+				turned[d+i] = b*cos[i] + a*sin[i]
 			}
+			r.out.write(at, turned)
 		}
-	})
-	return nil
+	}
 }
 
 // turning is the angles of a position: position · frequency[i].
@@ -69,13 +85,13 @@ type turning struct {
 	narrow    bool // each step is rounded to float32
 }
 
-func newTurning(d int, base float64, narrow bool) *turning {
-	r := &turning{frequency: make([]float64, d), narrow: narrow}
+// set computes the frequencies into the memory given.
+func (r *turning) set(frequency []float64, base float64, narrow bool) {
+	r.frequency, r.narrow = frequency, narrow
 	for i := range r.frequency {
-		exponent := r.round(float64(i) / float64(d))
+		exponent := r.round(float64(i) / float64(len(frequency)))
 		r.frequency[i] = r.round(1 / r.round(math.Pow(base, exponent)))
 	}
-	return r
 }
 
 func (r *turning) at(position int32, cos, sin []float64) {

@@ -6,8 +6,9 @@ import (
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-// simd is the backend of one level of vector instructions: the products of float32 and bfloat16 with weights of these, of float16
-// or in blocks. It declines all else, and what does not fit together, which plain Go then computes or puts into words.
+// simd is the backend of one level of vector instructions: products and stages on rows of float32 and bfloat16, the products also
+// with weights of float16 or in blocks. It declines all else, and what does not fit together, which plain Go then computes or puts
+// into words.
 type simd struct {
 	name string
 	k    *kernels

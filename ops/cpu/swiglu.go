@@ -20,34 +20,43 @@ func (Go) SwiGLU(out, x backend.Value) error {
 	if width%2 != 0 {
 		return fmt.Errorf("swiglu: x has shape %v, want an even number of columns: %w", x.Shape(), backend.ErrShape)
 	}
-	src, err := floatsOf[float64]("swiglu", "x", x, rows, width)
-	if err != nil {
+	l := getLoop[activation]()
+	defer l.free()
+	if l.s.x, err = floatsOf[float64]("swiglu", "x", x, rows, width); err != nil {
 		return err
 	}
-	dst, err := floatsOf[float64]("swiglu", "out", out, rows, width/2)
-	if err != nil {
+	if l.s.out, err = floatsOf[float64]("swiglu", "out", out, rows, width/2); err != nil {
 		return err
 	}
 	if err := checkDtype("swiglu", "out", out, x.Dtype()); err != nil {
 		return err
 	}
-	silu := siluf
+	l.s.width, l.s.silu = width/2, siluf
 	if x.Dtype() == tensor.Float64 {
-		silu = silu64
+		l.s.silu = silu64
 	}
-	tiles(rows, width/2, 1<<12, func(r, lo, hi int) {
-		var gates, ups [tile]float64
-		at := r * width
-		gate := src.read(at+lo, at+hi, gates[:])
-		at += width / 2
-		up := src.read(at+lo, at+hi, ups[:])
-		var products [tile]float64
-		for i, v := range gate {
-			products[i] = silu(v) * up[i]
-		}
-		dst.write(r*width/2+lo, products[:hi-lo])
-	})
+	l.run(rows*width/2, 1<<12)
 	return nil
+}
+
+type activation struct {
+	out, x floats[float64]
+	width  int // of out
+	silu   func(float64) float64
+}
+
+func (a *activation) span(from, to int) {
+	var gates, ups, products [tile]float64
+	tiles(from, to, a.width, func(r, lo, hi int) {
+		at := 2 * r * a.width
+		gate := a.x.read(at+lo, at+hi, gates[:])
+		at += a.width
+		up := a.x.read(at+lo, at+hi, ups[:])
+		for i, v := range gate {
+			products[i] = a.silu(v) * up[i]
+		}
+		a.out.write(r*a.width+lo, products[:hi-lo])
+	})
 }
 
 // siluf is silu with the accuracy of expf.

@@ -39,21 +39,33 @@ func (Go) TopK(ids, logits backend.Value) error {
 }
 
 func topK[A accumulator](ids []int32, logits backend.Value, tokens, experts, slots int) error {
-	l, err := floatsOf[A]("topk", "logits", logits, tokens, experts)
-	if err != nil || slots == 0 {
+	l := getLoop[choosing[A]]()
+	defer l.free()
+	l.s.ids, l.s.experts, l.s.slots = ids, experts, slots
+	var err error
+	if l.s.logits, err = floatsOf[A]("topk", "logits", logits, tokens, experts); err != nil || slots == 0 {
 		return err
 	}
-	split(tokens, 1<<14/max(experts, 1), func(lo, hi int) {
-		var buf [tile]A
-		best := make([]A, slots)
-		for t := lo; t < hi; t++ {
-			chosen := selection[A]{ids: ids[t*slots : (t+1)*slots], logits: best}
-			for e := 0; e < experts; e += tile {
-				chosen.offer(e, l.read(t*experts+e, t*experts+min(e+tile, experts), buf[:]))
-			}
-		}
-	})
+	l.run(tokens, 1<<14/max(experts, 1))
 	return nil
+}
+
+type choosing[A accumulator] struct {
+	ids            []int32   // (T,K)
+	logits         floats[A] // (T,E)
+	experts, slots int
+}
+
+func (c *choosing[A]) span(lo, hi int) {
+	var buf [tile]A
+	best := getScratch[A](c.slots)
+	defer putScratch(best)
+	for t := lo; t < hi; t++ {
+		chosen := selection[A]{ids: c.ids[t*c.slots : (t+1)*c.slots], logits: *best}
+		for e := 0; e < c.experts; e += tile {
+			chosen.offer(e, c.logits.read(t*c.experts+e, t*c.experts+min(e+tile, c.experts), buf[:]))
+		}
+	}
 }
 
 // selection holds the n best experts so far, best first.

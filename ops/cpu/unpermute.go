@@ -34,39 +34,53 @@ func (Go) Unpermute(y, rows, gates backend.Value, p *backend.Plan) error {
 }
 
 func unpermute[A accumulator](y, rows backend.Value, gates []float32, slotRow []int32, p *backend.Plan, width int) error {
-	src, err := floatsOf[A]("unpermute", "rows", rows, p.Rows, width)
-	if err != nil {
+	l := getLoop[weighing[A]]()
+	defer l.free()
+	l.s.slotRow, l.s.gates, l.s.slots, l.s.count, l.s.width = slotRow, gates, p.Slots, p.Rows, width
+	var err error
+	if l.s.rows, err = floatsOf[A]("unpermute", "rows", rows, p.Rows, width); err != nil {
 		return err
 	}
-	dst, err := floatsOf[A]("unpermute", "y", y, p.Tokens, width)
-	if err != nil {
+	if l.s.y, err = floatsOf[A]("unpermute", "y", y, p.Tokens, width); err != nil {
 		return err
 	}
 	if err := checkDtype("unpermute", "y", y, rows.Dtype()); err != nil {
 		return err
 	}
-	var bad fault
-	tiles(p.Tokens, width, 1<<14/max(p.Slots, 1), func(t, lo, hi int) {
-		var buf, acc [tile]A
+	l.run(p.Tokens*width, 1<<14/max(p.Slots, 1))
+	if at := l.s.bad.at; l.s.bad.found {
+		return fmt.Errorf("unpermute: the plan sends token %d, slot %d to row %d, want -1 or a row in [0,%d): %w",
+			at/p.Slots, at%p.Slots, slotRow[at], p.Rows, backend.ErrIndex)
+	}
+	return nil
+}
+
+type weighing[A accumulator] struct {
+	y, rows             floats[A]
+	slotRow             []int32
+	gates               []float32
+	slots, count, width int // K, R, H
+	bad                 fault
+}
+
+func (w *weighing[A]) span(from, to int) {
+	var buf, acc [tile]A
+	tiles(from, to, w.width, func(t, lo, hi int) {
 		sum := acc[:hi-lo]
-		for s := t * p.Slots; s < (t+1)*p.Slots; s++ {
-			r := int(slotRow[s])
+		clear(sum)
+		for s := t * w.slots; s < (t+1)*w.slots; s++ {
+			r := int(w.slotRow[s])
 			if r == -1 {
 				continue
 			}
-			if r < 0 || r >= p.Rows {
-				bad.report(s)
+			if r < 0 || r >= w.count {
+				w.bad.report(s)
 				return
 			}
-			addScaled(sum, A(gates[s]), src.read(r*width+lo, r*width+hi, buf[:]))
+			addScaled(sum, A(w.gates[s]), w.rows.read(r*w.width+lo, r*w.width+hi, buf[:]))
 		}
-		dst.write(t*width+lo, sum)
+		w.y.write(t*w.width+lo, sum)
 	})
-	if bad.found {
-		return fmt.Errorf("unpermute: the plan sends token %d, slot %d to row %d, want -1 or a row in [0,%d): %w",
-			bad.at/p.Slots, bad.at%p.Slots, slotRow[bad.at], p.Rows, backend.ErrIndex)
-	}
-	return nil
 }
 
 // addScaled adds a·x to sum.

@@ -14,7 +14,7 @@ var (
 		dotF32: dotF32AVX2, dotWidened: dotWidenedAVX2, dotRows: 2,
 		axpyF32:   axpyF32AVX2,
 		transpose: transposeAVX2, widen: widenAVX2, narrow: narrowAVX2, widenPanel: widenPanelAVX2,
-		swiglu: swigluAVX2, addScaled: addScaledAVX2, formats: &formatsAVX2,
+		swiglu: swigluAVX2, addScaled: addScaledAVX2, formats: &formatsAVX2, vectors: &vectorsAVX2,
 	}
 	avx512 = kernels{
 		lanes: 16, rows: 14, full: 14, prefetch: 2,
@@ -22,7 +22,7 @@ var (
 		dotF32: dotF32AVX512, dotWidened: dotWidenedAVX512, dotRows: 4,
 		axpyF32:   axpyF32AVX512,
 		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512, widenPanel: widenPanelAVX512,
-		swiglu: swigluAVX512, addScaled: addScaledAVX512, formats: &formatsAVX512,
+		swiglu: swigluAVX512, addScaled: addScaledAVX512, formats: &formatsAVX512, vectors: &vectorsAVX512,
 	}
 	avx512bf16 = withDot(avx512, tileDotAVX512BF16)
 )

@@ -1,0 +1,69 @@
+package cpu
+
+import (
+	"github.com/gorgonia/moe/ops/backend"
+)
+
+// SwiGLU implements backend.SwiGLU for x and out of float32 or of bfloat16. Each element is computed in float32 within 4 units in
+// the last place, a bfloat16 one is rounded from there.
+func (s simd) SwiGLU(out, x backend.Value) error {
+	if s.k.swiglu == nil || x == nil || len(x.Shape()) != 2 || x.Shape()[1]%2 != 0 {
+		return s.rowsUnsupported("swiglu")
+	}
+	rows, width := x.Shape()[0], x.Shape()[1]/2
+	if !swigluRows[float32](s.k, out, x, rows, width) && !swigluRows[uint16](s.k, out, x, rows, width) {
+		return s.rowsUnsupported("swiglu")
+	}
+	return nil
+}
+
+func swigluRows[E row](k *kernels, out, x backend.Value, rows, width int) bool {
+	l := getLoop[vectorActivation[E]]()
+	defer l.free()
+	var okOut, okX bool
+	l.s.out, okOut = bitsOf[E](out, rows, width)
+	l.s.x, okX = bitsOf[E](x, rows, 2*width)
+	if !okOut || !okX {
+		return false
+	}
+	l.s.k, l.s.width, l.s.across = k, width, (width+swigluStretch-1)/swigluStretch
+	l.run(rows*l.s.across, 1<<14/swigluStretch)
+	return true
+}
+
+// swigluStretch is the elements of a row that are computed at a time.
+const swigluStretch = 1 << 10
+
+type vectorActivation[E row] struct {
+	k             *kernels
+	out, x        []E
+	width, across int // of out, in elements and in stretches
+}
+
+func (a *vectorActivation[E]) span(from, to int) {
+	for i := from; i < to; i++ {
+		r, at := i/a.across, i%a.across*swigluStretch
+		n := min(swigluStretch, a.width-at)
+		gate := a.x[2*r*a.width+at:][:n]
+		a.stretch(a.out[r*a.width+at:][:n], gate, a.x[(2*r+1)*a.width+at:][:n])
+	}
+}
+
+func (a *vectorActivation[E]) stretch(out, gate, up []E) {
+	whole := len(out) / a.k.lanes * a.k.lanes
+	if whole > 0 {
+		switch out := any(out).(type) {
+		case []float32:
+			a.k.swiglu(&any(gate).([]float32)[0], &any(up).([]float32)[0], &out[0], whole)
+		case []uint16:
+			var gates, ups [swigluStretch]float32
+			a.k.widen(&gates[0], &any(gate).([]uint16)[0], whole)
+			a.k.widen(&ups[0], &any(up).([]uint16)[0], whole)
+			a.k.swiglu(&gates[0], &ups[0], &gates[0], whole)
+			a.k.narrow(&out[0], &gates[0], whole)
+		}
+	}
+	for i := whole; i < len(out); i++ {
+		out[i] = rounded[E](float32(siluf(float64(float(gate[i]))) * float64(float(up[i]))))
+	}
+}
