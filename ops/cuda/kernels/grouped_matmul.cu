@@ -17,7 +17,7 @@
 // Bound    tensor cores by mma.sync for many rows: 646 TFLOP/s out of registers on an H100, 632 with operands by ldmatrix from
 //          shared memory; memory bandwidth of the weights for few.
 // Measured on an H100 at its limit of power, captured graph, bf16, 8 experts: D = 4096, N = 28672 / D = 14336, N = 4096. 8192 rows
-//          with random routing, l: 4.8/2.4 ms, 403/409 TFLOP/s, 62% of the bound; 2048 rows: 376/317. 256 rows, m: 629 µs,
+//          with random routing, l: 4.8/2.4 ms, 398/408 TFLOP/s, 62/63% of the bound; 2048 rows: 374/317. 256 rows, m: 629/324 µs,
 //          3.0 TB/s of weights; 16 rows, s: 638 µs. (On compute 9.0 grouped_matmul_sm90.cu has l's part.)
 // Tried    in docs/notes/cuda-grouped-matmul.md.
 // Faults   offsets and counts that contradict each other: the expert has no rows.

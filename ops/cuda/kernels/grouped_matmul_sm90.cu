@@ -6,8 +6,8 @@
 // Grid     ⌈N/256⌉·(⌊R/128⌋ + min(E,R) + 1) blocks of 256 threads, 196608 bytes of dynamic shared memory; for a linear layer
 //          ⌈N/256⌉·⌈R/128⌉. Blocks without a tile end at once. Two warpgroups have 64×256 of a tile each.
 // Bound    tensor cores by wgmma: cuBLAS reaches 777 TFLOP/s with one matrix at the card's limit of power.
-// Measured as grouped_matmul.cu. 8192 rows with random routing: 3.0/1.44 ms, 628/667 TFLOP/s, 81/86% of the bound; 1024 rows for
-//          each expert: 703; 2048 rows: 477/452. 1024 rows: 662 µs, 2.8 TB/s of weights. Dense 8192³: 654.
+// Measured as grouped_matmul.cu. 8192 rows with random routing: 3.08/1.45 ms, 624/663 TFLOP/s, 80/85% of the bound, 697 with
+//          1024 rows for each expert; 2048 rows: 471/457. 1024 rows: 664 µs, 2.8 TB/s of weights. Dense 8192³: 604 to 654.
 // Tried    in docs/notes/cuda-grouped-matmul.md.
 // Faults   as grouped_matmul.cu.
 #include "matmul.cuh"
