@@ -4,7 +4,6 @@ package cuda
 
 import (
 	"math"
-	"slices"
 
 	"gorgonia.org/tensor"
 
@@ -83,12 +82,14 @@ type tiling struct {
 	rows, cols int
 	threads    int
 	shared     int // bytes
-	upTo       int // the most rows of an expert that it is taken for
+	upTo       int // the most rows of an expert for which no larger tile is better
+	quarters   int // of the multiprocessors, that its tiles must occupy to be better than smaller ones
 }
 
 const manyRows = math.MaxInt
 
-// tensorCore are the kernels for x and w both BFloat16 or both Float16, by the number of rows that an expert has.
+// tensorCore are the kernels for x and w both BFloat16 or both Float16, from small tiles to large ones. Only devices of compute
+// capability 9.0 have the one of that name.
 var tensorCore = map[tensor.Dtype][]tiling{
 	backend.BFloat16: newTensorCore("bf16"),
 	backend.Float16:  newTensorCore("f16"),
@@ -97,9 +98,10 @@ var tensorCore = map[tensor.Dtype][]tiling{
 func newTensorCore(dt string) []tiling {
 	name := "grouped_matmul_" + dt + "_"
 	return []tiling{
-		{newKernel(name + "s"), 16, 32, 128, 43392, 16},
-		{newSharedKernel(name+"m", 99840), 64, 128, 128, 99840, 96},
-		{newSharedKernel(name+"l", 100352), 128, 128, 128, 100352, manyRows},
+		{newKernel(name + "s"), 16, 32, 128, 43008, 16, 0},
+		{newSharedKernel(name+"m", 98304), 64, 128, 128, 98304, 64, 1},
+		{newSharedKernel(name+"sm90", 196608), 128, 256, 256, 196608, manyRows, 1},
+		{newSharedKernel(name+"l", 98304), 128, 256, 256, 98304, manyRows, 2},
 	}
 }
 
@@ -114,8 +116,8 @@ var (
 func newTilings(name string, side int) []tiling {
 	name = "grouped_matmul_" + name
 	return []tiling{
-		{newKernel(name + "_rows"), 8, 8, 256, 0, 8},
-		{newKernel(name), side, side, 256, 0, manyRows},
+		{newKernel(name + "_rows"), 8, 8, 256, 0, 8, 0},
+		{newKernel(name), side, side, 256, 0, manyRows, 0},
 	}
 }
 
@@ -146,7 +148,7 @@ func (c *call) multiply(out operand, x, w factor, dims [4]int, rowsOfExpert int,
 	if c.err != nil || r*n == 0 {
 		return c.err
 	}
-	t := pick(tilings(x, w, d), rowsOfExpert)
+	t := c.dev.pick(tilings(x, w, d), n, min(e, r), rowsOfExpert)
 	tiles := blocks(r, t.rows)
 	if offsets.array != nil {
 		tiles = r/t.rows + min(e, r) + 1
@@ -164,8 +166,19 @@ func (c *call) multiply(out operand, x, w factor, dims [4]int, rowsOfExpert int,
 		launch(t.kernel, shape{grid: [3]int{blocks(n, t.cols) * tiles}, block: t.threads, shared: t.shared})
 }
 
-// pick gives the first of a list that is for so many rows of an expert.
-func pick(list []tiling, rowsOfExpert int) tiling {
-	i := slices.IndexFunc(list, func(t tiling) bool { return rowsOfExpert <= t.upTo })
-	return list[i]
+// pick chooses among the kernels that the device has for an output of n columns and experts of so many rows: the first one that
+// is meant for them, or one of smaller tiles where larger ones would leave too much of the device idle.
+func (d *Device) pick(list []tiling, n, experts, rowsOfExpert int) tiling {
+	best, found := list[len(list)-1], false
+	for _, t := range list {
+		if d.functions[t.kernel.index] == nil {
+			continue
+		}
+		tiles := experts * blocks(rowsOfExpert, t.rows) * blocks(n, t.cols)
+		if found && (rowsOfExpert <= best.upTo || 4*tiles < t.quarters*d.sms) {
+			break
+		}
+		best, found = t, true
+	}
+	return best
 }

@@ -98,4 +98,50 @@ template <class A> __device__ __forceinline__ void store_pair(const Params& p, i
   if (column < p.width) store_any<A>(p.out, p.outDtype, at, a);
   if (column + 1 < p.width) store_any<A>(p.out, p.outDtype, at + 1, b);
 }
+
+// store_fragments stores what a warp holds of a tile: MT×NT results of a matrix instruction, of 16 rows and 8 columns each, from
+// row wm and column wn of the tile on. Four lanes hold the 8 columns of a row; of 16-bit results they trade four such parts for
+// one whole part each, 16 bytes that are stored at once. Rows behind the valid ones get zeros.
+template <int MT, int NT>
+__device__ __forceinline__ void store_fragments(const Params& p, const Tile& tile, int wm, int wn, const float (&sum)[MT][NT][4]) {
+  static_assert(NT % 4 == 0);
+  const int lane = lane_id(), quarter = lane % 4;
+  const bool whole = (p.outDtype == kBF16 || p.outDtype == kF16) && p.width % 8 == 0 && aligned16(bits_of(p.out));
+#pragma unroll
+  for (int i = 0; i < MT; i++)
+#pragma unroll
+    for (int half = 0; half < 2; half++) {
+      const int r = wm + i * 16 + half * 8 + lane / 4;
+      const bool valid = r < tile.valid;
+      const i64 row = tile.row + r, column = tile.column + wn;
+#pragma unroll
+      for (int j = 0; j < NT; j += 4) {
+        if (!whole) {
+#pragma unroll
+          for (int k = j; k < j + 4 && r < tile.count; k++)
+            store_pair(p, row, column + k * 8 + quarter * 2, valid ? sum[i][k][half * 2] : 0.0f, valid ? sum[i][k][half * 2 + 1] : 0.0f);
+          continue;
+        }
+        u32 part[4];
+#pragma unroll
+        for (int k = 0; k < 4; k++) {
+          const float lo = valid ? sum[i][j + k][half * 2] : 0.0f, hi = valid ? sum[i][j + k][half * 2 + 1] : 0.0f;
+          part[k] = p.outDtype == kBF16 ? pair<bf16>(lo, hi) : pair<f16>(lo, hi);
+        }
+#pragma unroll
+        for (int d = 1; d < 4; d *= 2)
+#pragma unroll
+          for (int k = 0; k < 4; k++)
+            if ((k & d) == 0) {  // part k+d of the lower lane for part k of the upper one
+              const bool upper = (lane & d) != 0;
+              const u32 other = __shfl_xor_sync(~0u, upper ? part[k] : part[k + d], d);
+              part[k] = upper ? other : part[k];
+              part[k + d] = upper ? part[k + d] : other;
+            }
+        const i64 from = column + (j + quarter) * 8;
+        if (r < tile.count && from < p.width)
+          *reinterpret_cast<uint4*>(static_cast<u16*>(p.out) + row * p.width + from) = make_uint4(part[0], part[1], part[2], part[3]);
+      }
+    }
+}
 }  // namespace matmul
