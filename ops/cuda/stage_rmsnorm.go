@@ -6,7 +6,7 @@ import "github.com/gorgonia/moe/ops/backend"
 
 var (
 	rmsNormKernels    = newFamily("rmsnorm", "")
-	rmsNormFewKernels = newFamily("rmsnorm", "_few") // for up to two rows an SM
+	rmsNormFewKernels = newFamily("rmsnorm", "_few") // for up to two rows an SM, or short ones
 )
 
 // RMSNorm implements backend.RMSNorm, for x and out of one dtype and w of any.
@@ -25,15 +25,15 @@ func (Portable) RMSNorm(out, x, w backend.Value, eps float64) error {
 	if c.err != nil || t*h == 0 {
 		return c.err
 	}
-	kernel := rmsNormKernels[dt]
-	if t <= 2*c.dev.sms {
-		kernel = rmsNormFewKernels[dt]
-	}
 	accesses := h // of a row
 	if rowBytes := h * src.elementSize(); rowBytes%16 == 0 {
 		accesses = rowBytes / 16
 	}
-	threads := 32 * blocks(min(max(blocks(accesses, 2), min(accesses, 256)), 1024), 32)
+	kernel := rmsNormKernels[dt]
+	if t <= 2*c.dev.sms || accesses <= 256 {
+		kernel = rmsNormFewKernels[dt]
+	}
+	threads := 32 * blocks(min(blocks(accesses, 2), 1024), 32)
 	return c.begin().pointers(dst, src, weight).ints(t, h, weightCode).number(eps).
 		launch(kernel, shape{grid: [3]int{t}, block: threads})
 }
