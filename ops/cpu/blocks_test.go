@@ -54,7 +54,7 @@ func TestBlockProducts(t *testing.T) {
 					t.Fatal(err)
 				}
 				list := []backend.Backend{Go{}, simd{"cpu/kernels in go", &goKernels, 0}}
-				for _, v := range machineVariants() {
+				for _, v := range variantsWith(hasFormats) {
 					list = append(list, v)
 				}
 				for _, b := range list {
@@ -107,7 +107,7 @@ func TestBlockStacks(t *testing.T) {
 			t.Fatal(err)
 		}
 		list := []backend.GroupedMatMul{Go{}, simd{"cpu/kernels in go", &goKernels, 0}}
-		for _, v := range machineVariants() {
+		for _, v := range variantsWith(hasFormats) {
 			list = append(list, v)
 		}
 		for _, b := range list {
@@ -156,7 +156,7 @@ func TestMixedStackIsLeftToPlainGo(t *testing.T) {
 
 func TestBlocksAreNotPacked(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
-	for _, v := range append(machineVariants(), simd{"cpu/kernels in go", &goKernels, 0}) {
+	for _, v := range append(variantsWith(hasFormats), simd{"cpu/kernels in go", &goKernels, 0}) {
 		for _, format := range []backend.BlockFormat{backend.Q8_0, noFormat} {
 			if _, err := v.PackWeight(guardedBlocks(t, r, format, 5, 64)); !errors.Is(err, backend.ErrUnsupported) {
 				t.Errorf("%s, %v: error %v, want %v", v.name, format, err, backend.ErrUnsupported)
@@ -173,7 +173,7 @@ func TestBlockProductsAllocateNothing(t *testing.T) {
 	x, out := filled(tensor.Float32, 24, 70), filled(tensor.Float32, 24, 96)
 	for _, format := range []backend.BlockFormat{backend.Q8_0, backend.Q4_0, noFormat} {
 		w := guardedBlocks(t, r, format, 4, 96, 70)
-		for _, v := range machineVariants() {
+		for _, v := range variantsWith(hasFormats) {
 			n := testing.AllocsPerRun(50, func() {
 				if err := v.GroupedMatMul(out, x, w, plan); err != nil {
 					t.Fatal(err)
@@ -185,3 +185,5 @@ func TestBlockProductsAllocateNothing(t *testing.T) {
 		}
 	}
 }
+
+func hasFormats(k *kernels) bool { return k.formats != nil }

@@ -16,6 +16,9 @@ import (
 //
 // A plan whose tables contradict each other is declined, as the composition defines what becomes of it.
 func (s simd) Experts(y, x, gates backend.Value, p *backend.Plan, w13, w2 backend.Value) error {
+	if s.k.swiglu == nil || s.k.addScaled == nil {
+		return s.decline("experts", x, w13)
+	}
 	f := getFused(s.k)
 	defer f.put()
 	if p == nil || !f.weights(w13, w2) || !f.tokens(y, x, p) || !f.plan(gates, p) {

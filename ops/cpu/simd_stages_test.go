@@ -29,7 +29,7 @@ type rowStages interface {
 
 // rowBackends are the variants with vector kernels that the machine has.
 func rowBackends() (list []rowStages) {
-	for _, s := range machineVariants() {
+	for _, s := range vectorVariants() {
 		list = append(list, s)
 	}
 	return list
