@@ -121,6 +121,9 @@ func TestSgemmBlocks(t *testing.T) {
 			{blockRows + 100, blockCols + 31, 2}, {200, blasTaskCols + 7, partSteps + 1}, {5, 2*aloneCols + 3, partSteps + 9},
 			{96, 64, 100}, {90, 65, 100}, {1, 5000, 33}, {5000, 1, 33}, {1, 33, 5000}, {33, 1, 5000},
 		} {
+			if testing.Short() && size[0]*size[1]*size[2] > 1<<20 {
+				continue
+			}
 			for trans := range 4 {
 				alpha, beta := []float32{1, 0.5}[i%2], []float32{0, 1, 0.5}[(i+trans)%3]
 				blasCase{trans&1 > 0, trans&2 > 0, size[0], size[1], size[2], 1, 2, 3, alpha, beta}.check(t, k, r, trans < 2)
