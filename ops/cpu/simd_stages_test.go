@@ -19,6 +19,7 @@ import (
 type rowStages interface {
 	backend.Backend
 	backend.Permute
+	backend.SwiGLU
 	backend.Unpermute
 	backend.Quantize
 	backend.RMSNorm
@@ -67,8 +68,11 @@ func rowCalls(t testing.TB, b rowStages, dt tensor.Dtype, tokens, hidden int) []
 	destination := func(like *tensor.Dense) *tensor.Dense { return poisoned(t, like.Dtype(), like.Shape()...) }
 	permuted, summed, normed, added := destination(rows), destination(x), destination(x), destination(x)
 	turned, attended := destination(queries), destination(queries)
+	pairs := random(tokens, 2*hidden)
+	activated := destination(x)
 	return []stageCall{
 		{"Permute", func() error { return b.Permute(permuted, x, p) }, permuted},
+		{"SwiGLU", func() error { return b.SwiGLU(activated, pairs) }, activated},
 		{"Unpermute", func() error { return b.Unpermute(summed, rows, gates, p) }, summed},
 		{"Quantize", func() error { return b.Quantize(q, x) }, q},
 		{"RMSNorm", func() error { return b.RMSNorm(normed, x, w, 1e-5) }, normed},
