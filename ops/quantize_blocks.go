@@ -34,7 +34,7 @@ func QuantizeBlocks(w backend.Value, format backend.BlockFormat) (*backend.Block
 }
 
 func quantizeBlocks(w backend.Value, format backend.BlockFormat) (*backend.BlockQuantized, error) {
-	if err := checkWhole(w); err != nil {
+	if err := backend.CheckValue(w); err != nil {
 		return nil, fmt.Errorf("w %w", err)
 	}
 	if !format.Valid() {
