@@ -107,7 +107,7 @@ func narrowRows(data []byte, v backend.Value, rows, d int, format backend.BlockF
 // narrowSlice shares the rows out to all CPUs. Of several that are wrong it tells the first.
 func narrowSlice[T backend.Number](data []byte, t *tensor.Dense, rows, d int, format backend.BlockFormat) error {
 	from, err := backend.Slice[T](t)
-	if err != nil {
+	if err != nil || len(from) == 0 {
 		return err
 	}
 	pieces := runtime.GOMAXPROCS(0)

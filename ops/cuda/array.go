@@ -20,7 +20,8 @@ import (
 // it can be bound to a node and flows between the ops of this module; Gorgonia's own ops refuse it with an error.
 //
 // Its memory is free for others once the Array is closed or unreachable, and no Graph uses it. Work that is queued by then
-// still finds it as it was. Up to eight Arrays of at most 64 KiB that were made one after the other count as unreachable together. Data, formatting and copies to the host wait for the work that is queued.
+// still finds it as it was. Up to eight Arrays of at most 64 KiB that were made one after the other count as unreachable together.
+// Data, formatting and copies to the host wait for the work that is queued.
 type Array struct {
 	dtype tensor.Dtype
 	shape tensor.Shape
