@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"runtime"
 
 	"github.com/gorgonia/moe/ops/backend"
@@ -30,6 +31,9 @@ func (b *benchmark) dtypeName() string {
 
 // prepare makes the case's problem and sets the work up for it.
 func (b *benchmark) prepare(o *options) (*problem, func() error, error) {
+	if b.tokens > math.MaxInt32/b.shape.K {
+		return nil, nil, fmt.Errorf("T·K = %d·%d exceeds %d: %w", b.tokens, b.shape.K, math.MaxInt32, backend.ErrParameter)
+	}
 	ids, err := o.routing.ids(b.tokens, &b.shape)
 	if err != nil {
 		return nil, nil, err

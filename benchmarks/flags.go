@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -115,8 +116,8 @@ func parseTokens(list string) ([]int, error) {
 	var out []int
 	for _, word := range strings.Split(list, ",") {
 		n, err := strconv.Atoi(word)
-		if err != nil || n < 1 {
-			return nil, fmt.Errorf("tokens %q, want a whole number ≥ 1", word)
+		if err != nil || n < 1 || n > math.MaxInt32 {
+			return nil, fmt.Errorf("tokens %q, want a whole number from 1 to %d", word, math.MaxInt32)
 		}
 		out = append(out, n)
 	}

@@ -84,6 +84,7 @@ func TestFlagsRefuse(t *testing.T) {
 		"-shape big":                  "mixtral",
 		"-tokens 1,,2":                "whole number",
 		"-tokens 0":                   "whole number",
+		"-tokens 2147483648":          "from 1 to 2147483647",
 		"-dtype f33":                  "f32, bf16, f16, fp8",
 		"-activations int":            "f32, bf16, f16, fp8",
 		"-backend tpu":                "want one of cpu",

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -80,8 +81,8 @@ func (s *shape) set(letter, number string) error {
 			continue
 		}
 		n, err := strconv.Atoi(number)
-		if err != nil || n < 1 {
-			return fmt.Errorf("shape: %s = %q, want a whole number ≥ 1", letter, number)
+		if err != nil || n < 1 || n > math.MaxInt32 {
+			return fmt.Errorf("shape: %s = %q, want a whole number from 1 to %d", letter, number, math.MaxInt32)
 		}
 		if *size.of(s) != 0 {
 			return fmt.Errorf("shape: %s is given twice", letter)

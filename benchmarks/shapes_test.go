@@ -39,6 +39,7 @@ func TestParseShapesRefuses(t *testing.T) {
 		"H=4,F=-3,E=1,K=1":          "whole number",
 		"H=4,F=0,E=1,K=1":           "whole number",
 		"H=4,F=x,E=1,K=1":           "whole number",
+		"H=4,F=4294967296,E=1,K=1":  "from 1 to 2147483647",
 		"H=4,F=3,F=3,E=1,K=1":       "twice",
 		"H=4,F=3,E=4,K=1,G=2":       "G = 2 in all",
 		"H=4,F=3,E=2,K=3":           "K = 3",

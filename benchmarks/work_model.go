@@ -53,7 +53,7 @@ func onTape(g *gorgonia.ExprGraph) func() error {
 func (p *problem) moe(name string, fusion layers.Fusion) *layers.MoE {
 	return &layers.MoE{
 		MoEConfig: layers.MoEConfig{
-			Name: name, TopK: p.shape.K, Gates: ops.SoftmaxTopK, Align: p.align, Fusion: fusion, Experts: p.expertMap(),
+			Name: name, TopK: p.shape.K, Gates: ops.SoftmaxTopK, Align: p.align, Fusion: fusion, ExpertMap: p.expertMap(),
 		},
 		Router: p.router(), W13: p.w13(), W2: p.w2(),
 	}

@@ -11,10 +11,10 @@ import (
 
 // AttentionConfig are the hyper-parameters of an attention layer.
 type AttentionConfig struct {
-	Name         string  // prefix of its nodes' names; distinct within a graph
-	HeadDim      int     // D, the width of a head
-	RotaryBase   float64 // base of the rotary embedding's angles
-	SlidingWidth int     // positions a query sees, its own included; 0: all
+	Name       string  // prefix of its nodes' names; distinct within a graph
+	HeadDim    int     // D, the width of a head
+	RotaryBase float64 // base of the rotary embedding's angles
+	Window     int     // positions a query sees, its own included; 0: all
 }
 
 // Attention is grouped-query attention with rotary positions and a key/value cache, without biases.
@@ -64,7 +64,7 @@ func (l *Attention) Fwd(x, positions, cache *gorgonia.Node) (*gorgonia.Node, err
 	if cache, err = ops.CacheAppend(cache, k, v, positions); err != nil {
 		return nil, err
 	}
-	y, err := ops.Attention(q, cache, positions, ops.AttentionConfig{HeadDim: l.HeadDim, Window: l.SlidingWidth})
+	y, err := ops.Attention(q, cache, positions, ops.AttentionConfig{HeadDim: l.HeadDim, Window: l.Window})
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,8 @@
 package layers
 
 import (
+	"fmt"
+
 	"gorgonia.org/gorgonia"
 
 	"github.com/gorgonia/moe/ops"
@@ -21,6 +23,9 @@ type DecoderBlock struct {
 // Fwd maps the tokens x (T,H) at positions (T) to (T,H), with the keys and values of earlier ones in the cache, and says
 // where the MoE layer sent them.
 func (l *DecoderBlock) Fwd(x, positions, cache *gorgonia.Node) (y *gorgonia.Node, r Routing, err error) {
+	if err := l.complete(); err != nil {
+		return nil, r, err
+	}
 	n, err := l.AttentionNorm.Fwd(x)
 	if err != nil {
 		return nil, r, err
@@ -45,8 +50,19 @@ func (l *DecoderBlock) Fwd(x, positions, cache *gorgonia.Node) (y *gorgonia.Node
 	return y, r, err
 }
 
+// complete is an error if the block lacks a layer.
+func (l *DecoderBlock) complete() error {
+	if l.Attention == nil || l.MoE == nil {
+		return fmt.Errorf("decoder block: it lacks its attention or its experts: %w", backend.ErrValue)
+	}
+	return nil
+}
+
 // To is the block with its weights on d.
 func (l *DecoderBlock) To(d backend.Device) (_ *DecoderBlock, err error) {
+	if err := l.complete(); err != nil {
+		return nil, err
+	}
 	m := *l
 	if m.AttentionNorm, err = l.AttentionNorm.To(d); err != nil {
 		return nil, err

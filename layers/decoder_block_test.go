@@ -26,7 +26,7 @@ func randomBlock(t *testing.T, r *rand.Rand) *layers.DecoderBlock {
 	return &layers.DecoderBlock{
 		AttentionNorm: layers.RMSNorm{Name: "norm1", Eps: eps, Weight: random(r, hidden)},
 		Attention: &layers.Attention{
-			AttentionConfig: layers.AttentionConfig{Name: "attention", HeadDim: headDim, RotaryBase: base, SlidingWidth: 3},
+			AttentionConfig: layers.AttentionConfig{Name: "attention", HeadDim: headDim, RotaryBase: base, Window: 3},
 			Q:               random(r, heads*headDim, hidden), K: random(r, kvHeads*headDim, hidden),
 			V: random(r, kvHeads*headDim, hidden), O: random(r, hidden, heads*headDim),
 		},
@@ -105,7 +105,7 @@ func attend(l *layers.DecoderBlock, x *tensor.Dense) [][]float64 {
 		for h := range heads {
 			kv := h / (heads / kvHeads) * headDim
 			var total float64
-			for p := max(0, t-a.SlidingWidth+1); p <= t; p++ {
+			for p := max(0, t-a.Window+1); p <= t; p++ {
 				score := 0.0
 				for c := range headDim {
 					score += q[h*headDim+c] * keys[p][kv+c]

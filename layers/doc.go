@@ -22,8 +22,8 @@ func Input(g *gorgonia.ExprGraph, name string, v backend.Value) (*gorgonia.Node,
 	if g == nil {
 		return nil, fmt.Errorf("input %q has no graph: %w", name, backend.ErrValue)
 	}
-	if v == nil {
-		return nil, fmt.Errorf("input %q has no value: %w", name, backend.ErrValue)
+	if err := backend.CheckValue(v); err != nil {
+		return nil, fmt.Errorf("input %q %w", name, err)
 	}
 	own := v
 	if d, ok := v.(*tensor.Dense); ok {
@@ -57,9 +57,15 @@ func weight(x *gorgonia.Node, name string, v backend.Value) (*gorgonia.Node, err
 
 // move replaces each value by its copy on d; nil values stay nil.
 func move(d backend.Device, values ...*backend.Value) error {
+	if d == nil {
+		return fmt.Errorf("to: the device is nil: %w", backend.ErrParameter)
+	}
 	for _, v := range values {
 		if *v == nil {
 			continue
+		}
+		if err := backend.CheckValue(*v); err != nil {
+			return fmt.Errorf("to: a weight %w", err)
 		}
 		moved, err := backend.To(d, *v)
 		if err != nil {

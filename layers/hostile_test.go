@@ -65,6 +65,25 @@ func TestIncompleteLayersAreErrors(t *testing.T) {
 			t.Errorf("%s: %v and no error", name, n)
 		}
 	}
+	block := &layers.DecoderBlock{AttentionNorm: layers.RMSNorm{Weight: random(r, 4)}}
+	for name, do := range map[string]func() error{
+		"forward":  func() error { _, _, err := block.Fwd(x, x, x); return err },
+		"moving":   func() error { _, err := block.To(backend.Host); return err },
+		"packing":  func() error { _, err := block.Pack(); return err },
+		"rounding": func() error { _, err := block.QuantizeWeights(backend.Q8_0); return err },
+		"a nil tensor": func() error {
+			_, err := layers.Linear{Weight: (*tensor.Dense)(nil)}.To(backend.Host)
+			return err
+		},
+		"a nil tensor as input": func() error { _, err := layers.Input(g, "nil", (*tensor.Dense)(nil)); return err },
+	} {
+		if err := do(); !errors.Is(err, backend.ErrValue) {
+			t.Errorf("%s: error %v, want ErrValue", name, err)
+		}
+	}
+	if _, err := (layers.Linear{Weight: random(r, 4, 4)}).To(nil); !errors.Is(err, backend.ErrParameter) {
+		t.Errorf("moving to no device: error %v, want ErrParameter", err)
+	}
 	for name, l := range map[string]*layers.Attention{
 		"no weight": {AttentionConfig: layers.AttentionConfig{HeadDim: 2}},
 		"no width":  {K: random(r, 4, 4)},

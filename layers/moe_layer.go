@@ -23,12 +23,13 @@ const (
 
 // MoEConfig are the hyper-parameters of a MoE layer.
 type MoEConfig struct {
-	Name    string           // prefix of its nodes' names, "layers.3.moe"; distinct within a graph
-	TopK    int              // K, the experts of a token
-	Gates   backend.GateMode // how logits become gates; the zero value is Mixtral's
-	Align   int              // A, the alignment of an expert's rows; 0 means 1
-	Fusion  Fusion           // one node or five; the zero value leaves it to the layer
-	Experts []int32          // expert map: Experts[e] is the number here of the router's expert e, −1 elsewhere; nil: all are here
+	Name   string           // prefix of its nodes' names, "layers.3.moe"; distinct within a graph
+	TopK   int              // K, the experts of a token
+	Gates  backend.GateMode // how logits become gates; the zero value is Mixtral's
+	Align  int              // A, the alignment of an expert's rows; 0 means 1
+	Fusion Fusion           // one node or five; the zero value leaves it to the layer
+	// ExpertMap[e] is the number here of the router's expert e, −1 if it is elsewhere; nil: all are here. It is not copied.
+	ExpertMap []int32
 }
 
 // Expert is the weights of one expert in the layout of the checkpoints: y = W2 · (silu(W1·x) ⊙ (W3·x)).

@@ -172,7 +172,7 @@ func TestExpertMapSplitsALayer(t *testing.T) {
 	}
 	sum := make([]float32, 9*6)
 	for _, half := range halves {
-		layer, err := layers.NewMoE(layers.MoEConfig{Name: "moe", TopK: 2, Experts: half.here}, router, half.experts)
+		layer, err := layers.NewMoE(layers.MoEConfig{Name: "moe", TopK: 2, ExpertMap: half.here}, router, half.experts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -207,7 +207,7 @@ func TestBadLayersAreErrors(t *testing.T) {
 		want    error
 	}{
 		"fewer experts than the router knows": {layers.MoEConfig{TopK: 1}, experts[:2], backend.ErrShape},
-		"a short expert map":                  {layers.MoEConfig{TopK: 1, Experts: []int32{0, 1}}, experts, backend.ErrShape},
+		"a short expert map":                  {layers.MoEConfig{TopK: 1, ExpertMap: []int32{0, 1}}, experts, backend.ErrShape},
 		"k = 0":                               {layers.MoEConfig{}, experts, backend.ErrParameter},
 		"k > E":                               {layers.MoEConfig{TopK: 4}, experts, backend.ErrParameter},
 		"gates of an unknown mode":            {layers.MoEConfig{TopK: 1, Gates: ops.SoftmaxRenormalized + 1}, experts, backend.ErrParameter},

@@ -1,8 +1,6 @@
 package layers
 
 import (
-	"fmt"
-
 	"github.com/gorgonia/moe/ops"
 	"github.com/gorgonia/moe/ops/backend"
 )
@@ -31,8 +29,8 @@ func (l Linear) Pack() (Linear, error) {
 
 // Pack is the block with the weights of its attention and its experts packed, as those of MoE are.
 func (l *DecoderBlock) Pack() (_ *DecoderBlock, err error) {
-	if l.Attention == nil || l.MoE == nil {
-		return nil, fmt.Errorf("pack: the block lacks its attention or its experts: %w", backend.ErrValue)
+	if err := l.complete(); err != nil {
+		return nil, err
 	}
 	m := *l
 	if m.Attention, err = l.Attention.Pack(); err != nil {

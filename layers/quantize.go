@@ -35,8 +35,8 @@ func (l Linear) QuantizeWeights(format backend.BlockFormat) (Linear, error) {
 
 // QuantizeWeights is the block with the weights of its attention and its experts in blocks, as those of MoE are.
 func (l *DecoderBlock) QuantizeWeights(format backend.BlockFormat) (_ *DecoderBlock, err error) {
-	if l.Attention == nil || l.MoE == nil {
-		return nil, fmt.Errorf("quantize weights: the block lacks its attention or its experts: %w", backend.ErrValue)
+	if err := l.complete(); err != nil {
+		return nil, err
 	}
 	m := *l
 	if m.Attention, err = l.Attention.QuantizeWeights(format); err != nil {

@@ -2,7 +2,6 @@ package ops
 
 import (
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 
@@ -66,25 +65,4 @@ func planOf(name string, x operand) (*backend.Plan, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return p, nil
-}
-
-// checkWhole is an error if v or a part of it is nil or has no dtype. The methods of such a value panic.
-func checkWhole(v backend.Value) error {
-	if v == nil {
-		return fmt.Errorf("has no value: %w", backend.ErrValue)
-	}
-	if p := reflect.ValueOf(v); p.Kind() == reflect.Pointer && p.IsNil() {
-		return fmt.Errorf("is a nil %T: %w", v, backend.ErrValue)
-	}
-	if c, ok := v.(backend.Composite); ok {
-		for i, part := range c.Parts() {
-			if err := checkWhole(part); err != nil {
-				return fmt.Errorf("is a %T whose part %d %w", v, i, err)
-			}
-		}
-	}
-	if v.Dtype().Type == nil {
-		return fmt.Errorf("is a %T without a dtype: %w", v, backend.ErrValue)
-	}
-	return nil
 }

@@ -254,3 +254,36 @@ func TestAbsurdSizesAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// TestVastTensorsOfNoElements: a dimension of 0 lets the others be anything. No op takes time or memory by them.
+func TestVastTensorsOfNoElements(t *testing.T) {
+	if strconv.IntSize < 64 {
+		t.Skip("an int holds no vast size")
+	}
+	const vast = 1 << 40
+	f := func(shape ...int) *tensor.Dense {
+		return tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(shape...))
+	}
+	none := tensor.New(tensor.Of(tensor.Int32), tensor.WithShape(vast, 0))
+	for name, run := range map[string]func() (backend.Value, error){
+		"linear":  func() (backend.Value, error) { return ops.EvalLinear(f(vast, 0), f(0, 0)) },
+		"swiglu":  func() (backend.Value, error) { return ops.EvalSwiGLU(f(vast, 0)) },
+		"rmsnorm": func() (backend.Value, error) { return ops.EvalRMSNorm(f(vast, 0), f(0), 1e-5) },
+		"add":     func() (backend.Value, error) { return ops.EvalAdd(f(vast, 0), f(vast, 0)) },
+		"gates":   func() (backend.Value, error) { return ops.EvalGates(f(vast, 0), none, ops.SoftmaxAll) },
+		"rotary": func() (backend.Value, error) {
+			return ops.EvalRotary(f(1, 0), tensor.New(tensor.WithShape(1), tensor.WithBacking([]int32{7})), vast, 1e4)
+		},
+		"quantize": func() (backend.Value, error) { return ops.EvalQuantize(f(vast, 0)) },
+		"blocks":   func() (backend.Value, error) { return ops.QuantizeBlocks(f(vast, 0), ops.Q4_0) },
+		"plan":     func() (backend.Value, error) { return ops.EvalPlan(none, nil, ops.PlanConfig{Experts: 3}) },
+	} {
+		if v, err := run(); err != nil || backend.Elements(v.Shape()) != 0 {
+			t.Errorf("%s: %v, %v, want a value of no elements", name, v, err)
+		}
+	}
+	// The size of the output overflows to a small one.
+	if v, err := ops.EvalLinear(f(1<<32, 0), f(1<<32+1, 0)); !errors.Is(err, backend.ErrShape) {
+		t.Errorf("an output of 2⁶⁴ + 2³² elements: error %v, want ErrShape (%T)", err, v)
+	}
+}

@@ -179,7 +179,7 @@ func runStage(s stage, reuse backend.Value, inputs []backend.Value) (out backend
 	}()
 	w := workspaces.Get().(*workspace)
 	for i, v := range inputs {
-		if err := checkWhole(v); err != nil {
+		if err := backend.CheckValue(v); err != nil {
 			return nil, fmt.Errorf("%s: input %d %w", s.name(), i, err)
 		}
 		w.known = append(w.known, operand{dtype: v.Dtype(), shape: v.Shape(), value: v})
@@ -200,7 +200,7 @@ func runStage(s stage, reuse backend.Value, inputs []backend.Value) (out backend
 		w.in = append(w.in, here)
 	}
 	in := w.in
-	if reuse != nil && (checkWhole(reuse) != nil || overlapsAny(reuse, in)) {
+	if reuse != nil && (backend.CheckValue(reuse) != nil || overlapsAny(reuse, in)) {
 		reuse = nil
 	}
 	if m, ok := s.(maker); ok {

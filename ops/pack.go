@@ -12,8 +12,8 @@ import (
 // with it; it is worth its time and memory for a weight that is used more than once. w is given back as it is if no backend packs
 // its kind, or if it is packed already.
 func Pack(w backend.Value) (backend.Value, error) {
-	if w == nil {
-		return nil, fmt.Errorf("pack: the weight is nil: %w", backend.ErrValue)
+	if err := backend.CheckValue(w); err != nil {
+		return nil, fmt.Errorf("pack: the weight %w", err)
 	}
 	if _, ok := w.(backend.Packed); ok {
 		return w, nil

@@ -11,8 +11,10 @@ import (
 )
 
 func TestPackRefusesNil(t *testing.T) {
-	if _, err := Pack(nil); !errors.Is(err, backend.ErrValue) {
-		t.Fatalf("error %v, want %v", err, backend.ErrValue)
+	for _, w := range []backend.Value{nil, (*tensor.Dense)(nil), (*backend.ExpertStack)(nil), &backend.ExpertStack{}} {
+		if _, err := Pack(w); !errors.Is(err, backend.ErrValue) {
+			t.Errorf("Pack of a %T: error %v, want ErrValue", w, err)
+		}
 	}
 }
 

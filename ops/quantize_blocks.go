@@ -34,7 +34,7 @@ func QuantizeBlocks(w backend.Value, format backend.BlockFormat) (*backend.Block
 }
 
 func quantizeBlocks(w backend.Value, format backend.BlockFormat) (*backend.BlockQuantized, error) {
-	if err := checkWhole(w); err != nil {
+	if err := backend.CheckValue(w); err != nil {
 		return nil, fmt.Errorf("w %w", err)
 	}
 	if !format.Valid() {
@@ -107,7 +107,7 @@ func narrowRows(data []byte, v backend.Value, rows, d int, format backend.BlockF
 // narrowSlice shares the rows out to all CPUs. Of several that are wrong it tells the first.
 func narrowSlice[T backend.Number](data []byte, t *tensor.Dense, rows, d int, format backend.BlockFormat) error {
 	from, err := backend.Slice[T](t)
-	if err != nil {
+	if err != nil || len(from) == 0 {
 		return err
 	}
 	pieces := runtime.GOMAXPROCS(0)

@@ -19,8 +19,8 @@ type Device interface {
 
 	// Kind is what backends register for: "cpu", "cuda".
 	Kind() string
-	// New allocates a contiguous value with undefined contents. Every dimension is ≥ 0. The shape stays the caller's: New
-	// copies what it keeps of it.
+	// New allocates a contiguous value with undefined contents. A shape that TensorBytes refuses is an ErrShape. The shape stays
+	// the caller's: New copies what it keeps of it.
 	New(dt tensor.Dtype, shape tensor.Shape) (Value, error)
 	// Upload copies a host *tensor.Dense (contiguous, row-major) here.
 	Upload(v Value) (Value, error)
@@ -152,10 +152,11 @@ func (host) Kind() string   { return "cpu" }
 func (host) Sync() error    { return nil }
 
 func (host) New(dt tensor.Dtype, shape tensor.Shape) (Value, error) {
-	for _, d := range shape {
-		if d < 0 {
-			return nil, fmt.Errorf("cpu: allocate %v of shape %v: %w", dt, shape, ErrShape)
-		}
+	if dt.Type == nil {
+		return nil, fmt.Errorf("cpu: a tensor without a dtype: %w", ErrDtype)
+	}
+	if _, err := TensorBytes(dt, shape); err != nil {
+		return nil, fmt.Errorf("cpu: %w", err)
 	}
 	return tensor.New(tensor.Of(dt), tensor.WithShape(shape.Clone()...)), nil
 }

@@ -25,14 +25,16 @@ func StackExperts(blocks [][]Value) (*ExpertStack, error) {
 		return nil, fmt.Errorf("expert stack: no blocks: %w", ErrShape)
 	}
 	for e, list := range blocks {
-		if i := slices.Index(list, nil); i >= 0 {
-			return nil, fmt.Errorf("expert stack: expert %d, block %d is nil: %w", e, i, ErrValue)
+		for i, b := range list {
+			if err := CheckValue(b); err != nil {
+				return nil, fmt.Errorf("expert stack: expert %d, block %d %w", e, i, err)
+			}
 		}
 	}
 	first := blocks[0]
 	s := &ExpertStack{blocks: blocks, dtype: first[0].Dtype()}
 	for _, b := range first {
-		if b.Shape().Dims() != 2 {
+		if len(b.Shape()) != 2 {
 			return nil, fmt.Errorf("expert stack: a block of shape %v, want two dimensions: %w", b.Shape(), ErrShape)
 		}
 		s.rows += b.Shape()[0]
@@ -46,7 +48,7 @@ func StackExperts(blocks [][]Value) (*ExpertStack, error) {
 			if b.Dtype() != s.dtype {
 				return nil, fmt.Errorf("expert stack: expert %d, block %d is %v, the first is %v: %w", e, i, b.Dtype(), s.dtype, ErrDtype)
 			}
-			if !b.Shape().Eq(first[i].Shape()) || b.Shape()[1] != s.d {
+			if !slices.Equal(b.Shape(), first[i].Shape()) || b.Shape()[1] != s.d {
 				return nil, fmt.Errorf("expert stack: expert %d, block %d has shape %v, want (%d, %d): %w",
 					e, i, b.Shape(), first[i].Shape()[0], s.d, ErrShape)
 			}

@@ -2,6 +2,7 @@ package backend
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/chewxy/hm"
 	"gorgonia.org/gorgonia"
@@ -23,8 +24,9 @@ type KVCache struct {
 
 // NewKVCache allocates a cache on d with keys and values of dtype dt. Its contents are undefined.
 func NewKVCache(d Device, dt tensor.Dtype, capacity, kvHeads, headDim int) (*KVCache, error) {
-	if capacity < 0 || kvHeads < 1 || headDim < 1 {
-		return nil, fmt.Errorf("kv cache: capacity %d, %d heads of width %d, want ≥ 0, ≥ 1, ≥ 1: %w", capacity, kvHeads, headDim, ErrParameter)
+	if capacity < 0 || kvHeads < 1 || headDim < 1 || headDim > math.MaxInt/kvHeads {
+		return nil, fmt.Errorf("kv cache: capacity %d, %d heads of width %d, want ≥ 0, ≥ 1, ≥ 1 and a product of the latter two that is an int: %w",
+			capacity, kvHeads, headDim, ErrParameter)
 	}
 	c := &KVCache{Capacity: capacity, KVHeads: kvHeads, HeadDim: headDim}
 	var err error

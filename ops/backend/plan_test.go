@@ -122,8 +122,22 @@ func TestQuantizedOfRefuses(t *testing.T) {
 	if _, err := QuantizedOf(codes, scales(1, 2), 0, QuantBlock); !errors.Is(err, ErrParameter) {
 		t.Errorf("blocks of no rows: %v", err)
 	}
+	if _, err := QuantizedOf((*tensor.Dense)(nil), scales(1, 2), 1, QuantBlock); !errors.Is(err, ErrValue) {
+		t.Errorf("codes that are a nil tensor: %v", err)
+	}
 	if got, err := ScaleShape(tensor.Shape{0, 5}, math.MaxInt, math.MaxInt); err != nil || !got.Eq(tensor.Shape{0, 1}) {
 		t.Errorf("ScaleShape = %v, %v, want (0, 1)", got, err)
+	}
+}
+
+func TestNewKVCacheRefuses(t *testing.T) {
+	for _, c := range [][3]int{{-1, 1, 1}, {1, 0, 1}, {1, 1, 0}, {0, math.MaxInt/2 + 1, 2}, {1, 1 << 31, 1 << 33}} {
+		if cache, err := NewKVCache(Host, tensor.Float32, c[0], c[1], c[2]); !errors.Is(err, ErrParameter) {
+			t.Errorf("%v: %v, %v, want ErrParameter", c, cache, err)
+		}
+	}
+	if cache, err := NewKVCache(Host, tensor.Dtype{}, 4, 1, 2); !errors.Is(err, ErrDtype) {
+		t.Errorf("no dtype: %v, %v, want ErrDtype", cache, err)
 	}
 }
 
@@ -144,6 +158,9 @@ func TestStackExpertsRefuses(t *testing.T) {
 		"two dtypes":         {[][]Value{{m(2, 3)}, {tensor.New(tensor.WithShape(2, 3), tensor.Of(BFloat16))}}, ErrDtype},
 		"a nil in the stack": {[][]Value{{m(2, 3)}, {nil}}, ErrValue},
 		"a nil in front":     {[][]Value{{nil}, {m(2, 3)}}, ErrValue},
+		"a nil tensor":       {[][]Value{{m(2, 3)}, {(*tensor.Dense)(nil)}}, ErrValue},
+		"a column, a vector": {[][]Value{{m(5, 1)}, {tensor.New(tensor.WithShape(5), tensor.Of(tensor.Float32))}}, ErrShape},
+		"a row, a vector":    {[][]Value{{m(1, 5)}, {tensor.New(tensor.WithShape(5), tensor.Of(tensor.Float32))}}, ErrShape},
 	} {
 		if _, err := StackExperts(c.blocks); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)

@@ -43,8 +43,13 @@ func NewQuantized(d Device, shape tensor.Shape, blockRows, blockCols int) (*Quan
 
 // QuantizedOf joins codes and scales that exist already; their dtypes and shapes must fit each other.
 func QuantizedOf(codes, scales Value, blockRows, blockCols int) (*Quantized, error) {
-	if codes == nil || scales == nil {
-		return nil, fmt.Errorf("quantized: codes or scales are nil: %w", ErrValue)
+	for _, part := range []struct {
+		name  string
+		value Value
+	}{{"codes", codes}, {"scales", scales}} {
+		if err := CheckValue(part.value); err != nil {
+			return nil, fmt.Errorf("quantized: the part %s %w", part.name, err)
+		}
 	}
 	want, err := ScaleShape(codes.Shape(), blockRows, blockCols)
 	if err != nil {

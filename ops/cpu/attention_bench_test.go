@@ -30,7 +30,7 @@ func BenchmarkVectorAttention(b *testing.B) {
 				at[i] = int32(capacity - tokens + i)
 			}
 			positions := hostTensor(b, []int{tokens}, at...)
-			for _, s := range rowBackends() {
+			for _, s := range rowBackends(b) {
 				b.Run(fmt.Sprintf("%s/%v/T=%d", s.Name(), dt, tokens), func(b *testing.B) {
 					b.SetBytes(int64(2 * capacity * kvHeads * d * int(dt.Size())))
 					for b.Loop() {

@@ -49,11 +49,8 @@ func goBlockKernels(bytes int, widen func(to []float32, from []byte)) blockKerne
 
 func byteAt(p *byte, bytes int) *byte { return at(p, bytes) }
 
-// forFormats runs a test for each format of a level; some levels have none.
+// forFormats runs a test for each format of a level.
 func forFormats(f, spec *formatKernels, test func(name string, got, want blockKernels)) {
-	if f == nil {
-		return
-	}
 	for i := range f.blocks {
 		test(backend.BlockFormat(i).String(), f.blocks[i], spec.blocks[i])
 	}
@@ -78,10 +75,7 @@ func smallBlocks(r *rand.Rand, bytes int, memory []byte) {
 }
 
 func TestBlockKernels(t *testing.T) {
-	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
-		if k.formats == nil {
-			t.Skip("no kernels for blocks")
-		}
+	forKernels(t, hasFormats, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
 		forFormats(k.formats, &goFormats, func(name string, got, want blockKernels) {
 			for _, blocks := range []int{0, 1, 2, 5} {
 				for rows := 1; rows <= k.dotRows; rows++ {
@@ -114,7 +108,7 @@ func TestBlockKernels(t *testing.T) {
 
 // TestDecodeEveryHalf decodes every float16 as a number and as a scale.
 func TestDecodeEveryHalf(t *testing.T) {
-	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, _ bool) {
+	forKernels(t, hasFormats, func(t *testing.T, k *kernels, r *rand.Rand, _ bool) {
 		forFormats(k.formats, &goFormats, func(name string, got, want blockKernels) {
 			w := make([]byte, got.bytes)
 			step := 1

@@ -53,8 +53,8 @@ func TestBlockProducts(t *testing.T) {
 				if err := (Go{}).Linear(want, in, plain); err != nil {
 					t.Fatal(err)
 				}
-				list := []backend.Backend{Go{}, simd{"cpu/kernels in go", &goKernels, 0}}
-				for _, v := range variantsWith(hasFormats) {
+				list := []backend.Backend{Go{}}
+				for _, v := range variantsAndGo(hasFormats) {
 					list = append(list, v)
 				}
 				for _, b := range list {
@@ -106,8 +106,8 @@ func TestBlockStacks(t *testing.T) {
 		if err := (Go{}).GroupedMatMul(want, in, w, plan); err != nil {
 			t.Fatal(err)
 		}
-		list := []backend.GroupedMatMul{Go{}, simd{"cpu/kernels in go", &goKernels, 0}}
-		for _, v := range variantsWith(hasFormats) {
+		list := []backend.GroupedMatMul{Go{}}
+		for _, v := range variantsAndGo(hasFormats) {
 			list = append(list, v)
 		}
 		for _, b := range list {
@@ -133,7 +133,7 @@ func TestMixedStackIsLeftToPlainGo(t *testing.T) {
 	}
 	in, plan := guardedTensor(t, r, tensor.Float32, 2, 64), planOfCounts([]int{2}, 1, 2)
 	out := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(2, 10))
-	if err := (simd{"cpu/kernels in go", &goKernels, 0}).GroupedMatMul(out, in, s, plan); !errors.Is(err, backend.ErrUnsupported) {
+	if err := goVariant.GroupedMatMul(out, in, s, plan); !errors.Is(err, backend.ErrUnsupported) {
 		t.Errorf("error %v, want %v", err, backend.ErrUnsupported)
 	}
 	if err := (Go{}).GroupedMatMul(out, in, s, plan); err != nil {
@@ -156,7 +156,7 @@ func TestMixedStackIsLeftToPlainGo(t *testing.T) {
 
 func TestBlocksAreNotPacked(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
-	for _, v := range append(variantsWith(hasFormats), simd{"cpu/kernels in go", &goKernels, 0}) {
+	for _, v := range variantsAndGo(hasFormats) {
 		for _, format := range []backend.BlockFormat{backend.Q8_0, noFormat} {
 			if _, err := v.PackWeight(guardedBlocks(t, r, format, 5, 64)); !errors.Is(err, backend.ErrUnsupported) {
 				t.Errorf("%s, %v: error %v, want %v", v.name, format, err, backend.ErrUnsupported)
@@ -173,7 +173,7 @@ func TestBlockProductsAllocateNothing(t *testing.T) {
 	x, out := filled(tensor.Float32, 24, 70), filled(tensor.Float32, 24, 96)
 	for _, format := range []backend.BlockFormat{backend.Q8_0, backend.Q4_0, noFormat} {
 		w := guardedBlocks(t, r, format, 4, 96, 70)
-		for _, v := range variantsWith(hasFormats) {
+		for _, v := range someVariants(t, hasFormats) {
 			n := testing.AllocsPerRun(50, func() {
 				if err := v.GroupedMatMul(out, x, w, plan); err != nil {
 					t.Fatal(err)
@@ -185,5 +185,3 @@ func TestBlockProductsAllocateNothing(t *testing.T) {
 		}
 	}
 }
-
-func hasFormats(k *kernels) bool { return k.formats != nil }

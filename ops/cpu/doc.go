@@ -2,11 +2,11 @@
 //
 //	import _ "github.com/gorgonia/moe/ops/cpu"
 //
-// Plain Go, [Go], has every stage, runs on every GOARCH and is the specification that the other variants are held to. On amd64
-// and arm64 there are products, GroupedMatMul and Linear, and the fused Experts on vector instructions for float32 and bfloat16, on
-// amd64 also Permute, Unpermute, SwiGLU, Quantize, RMSNorm, Rotary, Attention and Add. On amd64 the variants are cpu/avx2 (AVX2, FMA and F16C), cpu/avx512 (AVX-512F) and cpu/avx512bf16 (AVX-512 BF16). On arm64 it is
-// cpu/neon, which is tested under an emulator only and whose speed is not measured. A variant leaves what it lacks to the next
-// lesser one.
+// Plain Go, [Go], computes every stage on every GOARCH and is the specification that the other variants are held to. On amd64 and
+// arm64 there are products, GroupedMatMul and Linear, on vector instructions for float32 and bfloat16, on amd64 also the fused
+// Experts, Permute, Unpermute, SwiGLU, Quantize, RMSNorm, Rotary, Attention and Add. On amd64 the variants are cpu/avx2 (AVX2, FMA
+// and F16C), cpu/avx512 (AVX-512F) and cpu/avx512bf16 (AVX-512 BF16). On arm64 it is cpu/neon, which is tested under an emulator
+// only and whose speed is not measured. A variant leaves what it lacks to the next lesser one.
 //
 // The environment variable MOE_CPU = go, avx2, avx512 or avx512bf16, on arm64 go or neon, forces a variant, as far as the CPU has
 // it: it comes first and none that needs more of the CPU is used. Without it cpu/avx512bf16 comes first only where its
@@ -32,7 +32,8 @@
 // product with many rows then need not reorder it each time.
 package cpu
 
-// Go is the backend in plain Go. It has every stage but the fused Experts and no state.
+// Go is the backend in plain Go. It has no state, and every stage but the fused Experts, which the op then composes, and
+// PackWeight, as it reads every weight where it lies.
 type Go struct{}
 
 // Name is "cpu/go".

@@ -6,7 +6,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
-	"strings"
 	"testing"
 
 	"gorgonia.org/tensor"
@@ -84,11 +83,9 @@ func composed(t *testing.T, in [5]backend.Value, dt tensor.Dtype) []float64 {
 	return floatsIn(t, y)
 }
 
+// expertsBackends are the variants that have the kernels of the fused stage; others decline it.
 func expertsBackends() []backend.Backend {
-	return slices.DeleteFunc(VectorBackends(), func(b backend.Backend) bool {
-		_, ok := b.(backend.Experts)
-		return !ok || strings.HasPrefix(b.Name(), "cpu/neon") // which declines them
-	})
+	return slices.DeleteFunc(VectorBackends(), func(b backend.Backend) bool { return !hasExperts(b.(vectorBackend).kernels()) })
 }
 
 // TestFusedExperts compares the fused stage of every variant with the composition: routings of every kind, sizes that no unit of
@@ -183,7 +180,7 @@ func TestFusedExpertsDecline(t *testing.T) {
 		breakIt(p, p.SlotRow.Data().([]int32), p.RowSlot.Data().([]int32))
 		return in
 	}
-	s := simd{"cpu/kernels in go", &goKernels, 0}
+	s := goVariant
 	if err := s.Experts(filled(tensor.Float32, 6, 8), good[0], good[1], good[2].(*backend.Plan), good[3], good[4]); err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +226,7 @@ func TestFusedExpertsAllocateNothing(t *testing.T) {
 	for _, dt := range []tensor.Dtype{tensor.Float32, backend.BFloat16} {
 		in := c.operands(t, rand.New(rand.NewPCG(15, 16)), dt, dt)
 		p, y := in[2].(*backend.Plan), filled(dt, c.tokens, c.h)
-		for _, v := range append(variantsWith(func(k *kernels) bool { return k.swiglu != nil }), simd{"cpu/kernels in go", &goKernels, 0}) {
+		for _, v := range variantsAndGo(hasExperts) {
 			packed13, err13 := v.PackWeight(in[3])
 			packed2, err2 := v.PackWeight(in[4])
 			if err := errors.Join(err13, err2); err != nil {

@@ -36,13 +36,18 @@ func (p packing) Experts(y, x, gates backend.Value, plan *backend.Plan, w13, w2 
 	return p.simd.Experts(y, x, gates, plan, packed13, packed2)
 }
 
+// vectorBackend is one of VectorBackends.
+type vectorBackend interface{ kernels() *kernels }
+
+func (s simd) kernels() *kernels { return s.k }
+
 // VectorBackends are the variants on vector instructions that the machine has, products on kernels in plain Go with and without
 // a dot of bfloat16, and all of these with weights that are packed first.
 func VectorBackends() []backend.Backend {
 	noDot := goKernels
 	noDot.tileDot = nil
 	var list []backend.Backend
-	for _, s := range append(machineVariants(), simd{"cpu/kernels in go", &goKernels, 0}, simd{"cpu/kernels in go without dot", &noDot, 0}) {
+	for _, s := range append(variantsAndGo(hasAll), simd{"cpu/kernels in go without dot", &noDot, 0}) {
 		list = append(list, s, packing{simd{s.name + " packed", s.k, 0}})
 	}
 	return list

@@ -47,7 +47,10 @@ func (Go) Gates(gates, logits, ids backend.Value, mode backend.GateMode) error {
 	if g.gates, err = elementsOf[float32]("gates", "gates", gates, tokens, slots); err != nil {
 		return err
 	}
-	l.run(tokens, 1<<12/max(experts, slots, 1))
+	if slots == 0 {
+		return nil
+	}
+	l.run(tokens, 1<<12/max(experts, slots))
 	if at := g.bad.at; g.bad.found {
 		return fmt.Errorf("gates: %w", &backend.ExpertIDError{Token: at / slots, Slot: at % slots, ID: int(g.ids[at]), Experts: experts})
 	}

@@ -10,8 +10,8 @@ import (
 
 // GroupedMatMul implements backend.GroupedMatMul: out[r] = rows[r] · w[e]ᵀ for the rows of each expert e, zero for the rows of
 // none. Rows are F or Quantized, w is F, Quantized, BlockQuantized or an ExpertStack of F or BlockQuantized, out is F, in any
-// mixture. Operands are widened first, a code times its scale; the sums run in float32, in float64 where rows or w are float64, and are rounded to out's
-// dtype. A row's result is the same whatever other rows there are.
+// mixture. Operands are widened first, a code times its scale; the sums run in float32, in float64 where rows or w are float64, and
+// are rounded to out's dtype. A row's result is the same whatever other rows there are.
 //
 // A segment of the plan that lies outside of the rows or overlaps another is an ErrIndex.
 func (Go) GroupedMatMul(out, rows, w backend.Value, p *backend.Plan) error {

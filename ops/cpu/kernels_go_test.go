@@ -66,6 +66,9 @@ var goKernels = kernels{
 	},
 }
 
+// goVariant is the variant on these kernels.
+var goVariant = simd{"cpu/kernels in go", &goKernels, 0}
+
 // lower and upper are the two bfloat16 of a word.
 func lower(w uint32) float32 { return math.Float32frombits(w << 16) }
 func upper(w uint32) float32 { return math.Float32frombits(w &^ 0xffff) }

@@ -5,22 +5,80 @@ import (
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"unsafe"
 
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-// variantsWith are the machine's variants whose kernels have something that not all levels have.
+// TestKernelsOfEachLevel says which kernels a level lacks. Tests of these kernels pass over the level.
+func TestKernelsOfEachLevel(t *testing.T) {
+	lacking := map[string][]string{
+		"cpu/avx2":       {"tileDot"},
+		"cpu/avx512":     {"tileDot"},
+		"cpu/avx512bf16": nil,
+		"cpu/neon":       {"tileDot", "axpyF32", "vectors", "swiglu", "addScaled", "formats"},
+	}
+	for _, v := range machineVariants() {
+		want, known := lacking[v.name]
+		if got := zeroFields(reflect.ValueOf(*v.k), ""); !known || !slices.Equal(got, want) {
+			t.Errorf("%s lacks %v, want %v", v.name, got, want)
+		}
+	}
+}
+
+// zeroFields names the fields of v that are not set, and of what these hold or point to.
+func zeroFields(v reflect.Value, name string) (list []string) {
+	switch kind := v.Kind(); {
+	case kind == reflect.Struct:
+		for i := range v.NumField() {
+			list = append(list, zeroFields(v.Field(i), strings.TrimPrefix(name+"."+v.Type().Field(i).Name, "."))...)
+		}
+	case kind == reflect.Array:
+		for i := range v.Len() {
+			list = append(list, zeroFields(v.Index(i), fmt.Sprintf("%s[%d]", name, i))...)
+		}
+	case v.IsZero():
+		list = []string{name}
+	case kind == reflect.Pointer:
+		list = zeroFields(v.Elem(), name)
+	}
+	return list
+}
+
+// variantsWith are the machine's variants that have some kernels; there may be none.
 func variantsWith(has func(k *kernels) bool) []simd {
 	return slices.DeleteFunc(machineVariants(), func(s simd) bool { return !has(s.k) })
 }
 
-// forKernels runs a test for the kernels of every variant that the machine has, with operands that end at a page that cannot be
-// touched and with operands that begin behind one.
-func forKernels(t *testing.T, test func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool)) {
-	for _, v := range machineVariants() {
+// variantsAndGo are the machine's variants that have some kernels, and those in plain Go.
+func variantsAndGo(has func(k *kernels) bool) []simd { return append(variantsWith(has), goVariant) }
+
+// someVariants are the machine's variants that have some kernels. Without one the test is skipped.
+func someVariants(t testing.TB, has func(k *kernels) bool) []simd {
+	t.Helper()
+	list := variantsWith(has)
+	if len(list) == 0 {
+		t.Skip("this machine has no variant with these kernels")
+	}
+	return list
+}
+
+func hasAll(*kernels) bool         { return true }
+func hasAxpy(k *kernels) bool      { return k.axpyF32 != nil }
+func hasSwiGLU(k *kernels) bool    { return k.swiglu != nil }
+func hasAddScaled(k *kernels) bool { return k.addScaled != nil }
+func hasExperts(k *kernels) bool   { return hasSwiGLU(k) && hasAddScaled(k) }
+func hasVectors(k *kernels) bool   { return k.vectors != nil }
+func hasFormats(k *kernels) bool   { return k.formats != nil }
+
+// forKernels runs a test for the kernels of every variant of the machine that has those in question, with operands that end at a
+// page that cannot be touched and with operands that begin behind one.
+func forKernels(t *testing.T, has func(k *kernels) bool, test func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool)) {
+	for _, v := range someVariants(t, has) {
 		for _, atEnd := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/end=%v", v.name, atEnd), func(t *testing.T) {
 				test(t, v.k, rand.New(rand.NewPCG(1, 2)), atEnd)
@@ -47,7 +105,7 @@ func fill[E any](to []E, draw func() E) []E {
 }
 
 func TestTileKernels(t *testing.T) {
-	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+	forKernels(t, hasAll, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
 		for _, kind := range []struct {
 			name      string
 			got, want tileKernel
@@ -94,7 +152,7 @@ func TestTilesRoundOncePerProduct(t *testing.T) {
 		sum, _ := exact(0).Add(exact(0).Mul(exact(a), exact(b)), exact(c)).Float32()
 		return sum
 	}
-	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+	forKernels(t, hasAll, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
 		normal := func() float32 { return float32(r.NormFloat64()) }
 		for rows := 1; rows <= k.rows; rows++ {
 			cols := k.cols(rows)
@@ -127,7 +185,7 @@ func TestTilesRoundOncePerProduct(t *testing.T) {
 }
 
 func TestDotKernels(t *testing.T) {
-	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+	forKernels(t, hasAll, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
 		for rows := 1; rows <= k.dotRows; rows++ {
 			for _, vectors := range []int{0, 1, 2, 5} {
 				n := vectors * k.lanes
@@ -154,10 +212,7 @@ func TestDotKernels(t *testing.T) {
 }
 
 func TestAxpyKernels(t *testing.T) {
-	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
-		if k.axpyF32 == nil {
-			t.Skip("this level has none")
-		}
+	forKernels(t, hasAxpy, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
 		for _, rows := range []int{1, axpyRows} {
 			for vectors := range 11 {
 				n := vectors * k.lanes
@@ -177,7 +232,7 @@ func TestAxpyKernels(t *testing.T) {
 }
 
 func TestTransposeKernels(t *testing.T) {
-	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+	forKernels(t, hasAll, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
 		for _, vectors := range []int{0, 1, 3} {
 			steps := vectors * k.lanes
 			ld := steps + 5
@@ -198,7 +253,7 @@ func TestTransposeKernels(t *testing.T) {
 }
 
 func TestWidenKernels(t *testing.T) {
-	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+	forKernels(t, hasAll, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
 		from := guarded[uint16](t, 1<<16, atEnd) // every number there is
 		for i := range from {
 			from[i] = uint16(i)
@@ -223,7 +278,7 @@ func TestWidenKernels(t *testing.T) {
 }
 
 func TestNarrowKernels(t *testing.T) {
-	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+	forKernels(t, hasAll, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
 		from, to := guarded[uint32](t, 1<<16, atEnd), guarded[uint16](t, 1<<16, atEnd)
 		for _, low := range []uint32{0, 1, 0x7fff, 0x8000, 0x8001, 0xffff, r.Uint32N(1 << 16)} {
 			for i := range from {
@@ -269,10 +324,7 @@ func swigluCases(r *rand.Rand) (gates, ups []float32) {
 // TestSwiGLUKernels holds the error to 4 units in the last place, or of the least subnormal where the result, or
 // silu of a tiny gate, is less than that.
 func TestSwiGLUKernels(t *testing.T) {
-	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
-		if k.swiglu == nil {
-			t.Skip("this level has none")
-		}
+	forKernels(t, hasSwiGLU, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
 		gates, ups := swigluCases(r)
 		n := len(gates) / k.lanes * k.lanes
 		gate, up, out := guarded[float32](t, n, atEnd), guarded[float32](t, n, atEnd), guarded[float32](t, n, atEnd)
@@ -319,10 +371,7 @@ func TestSwiGLUKernels(t *testing.T) {
 }
 
 func TestAddScaledKernels(t *testing.T) {
-	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
-		if k.addScaled == nil {
-			t.Skip("this level has none")
-		}
+	forKernels(t, hasAddScaled, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
 		for _, vectors := range []int{0, 1, 2, 5} {
 			n := vectors * k.lanes
 			x := fill(guarded[float32](t, max(n, 1), atEnd), func() float32 { return small(r) })

@@ -7,8 +7,8 @@ import (
 )
 
 // Linear implements backend.Linear: out = x · wᵀ for x (T,D), w (N,D) and out (T,N). x and w are F or Quantized, w may also be
-// BlockQuantized, out is F, in any mixture. Operands are widened first; the sums run in float32, in float64 where x or w are float64, and are rounded to
-// out's dtype. A row's result is the same whatever other rows there are.
+// BlockQuantized, out is F, in any mixture. Operands are widened first; the sums run in float32, in float64 where x or w are
+// float64, and are rounded to out's dtype. A row's result is the same whatever other rows there are.
 func (Go) Linear(out, x, w backend.Value) error {
 	if err := checkOperands("linear", out, x, w); err != nil {
 		return err
@@ -38,6 +38,8 @@ func linear[A accumulator](out, x, w backend.Value) error {
 	if g.out, err = floatsOf[A]("linear", "out", out, rows, n); err != nil {
 		return err
 	}
-	g.run(cutRows(nil, 0, rows, 0))
+	if n > 0 { // else the rows, empty as they are, could be more than any list of strips holds
+		g.run(cutRows(nil, 0, rows, 0))
+	}
 	return nil
 }

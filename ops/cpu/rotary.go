@@ -23,6 +23,9 @@ func (Go) Rotary(out, x, positions backend.Value, headDim int, base float64) err
 	if err := l.s.operands(out, x, positions, headDim, base); err != nil {
 		return err
 	}
+	if l.s.width == 0 { // of which every headDim is a divisor
+		return nil
+	}
 	frequencies := getScratch[float64](headDim / 2)
 	defer putScratch(frequencies)
 	l.s.turn.set(*frequencies, base, x.Dtype() != tensor.Float64)

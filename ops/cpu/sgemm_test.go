@@ -14,7 +14,7 @@ import (
 
 // forBLAS runs a test for the kernels of every variant that the machine has and those in plain Go.
 func forBLAS(t *testing.T, test func(t *testing.T, k *kernels)) {
-	for _, v := range append(variantsWith(func(k *kernels) bool { return k.axpyF32 != nil }), simd{"cpu/kernels in go", &goKernels, 0}) {
+	for _, v := range variantsAndGo(hasAxpy) {
 		t.Run(v.name, func(t *testing.T) { test(t, v.k) })
 	}
 }

@@ -28,7 +28,8 @@ const (
 )
 
 // Attention implements backend.Attention for q and out of float32 or bfloat16, in any mixture, and a cache of one of them, with
-// heads whose width is a multiple of the vectors', or of two in bfloat16. Products and sums run in float32, fused where the plain Go rounds twice.
+// heads whose width is a multiple of the vectors', or of two in bfloat16. Products and sums run in float32, fused where plain Go
+// rounds twice.
 func (s simd) Attention(out, q backend.Value, c *backend.KVCache, positions backend.Value, window int) error {
 	v := s.k.vectors
 	if v != nil && c != nil && window >= 0 &&

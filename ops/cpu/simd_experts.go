@@ -183,7 +183,7 @@ func (f *fused) sumParts(from, to int) {
 			}
 		}
 		if f.yIsBF16 {
-			narrow(f.k, y, sum)
+			narrowRow(f.k, unsafe.Slice((*uint16)(unsafe.Pointer(&y[0])), hi-lo), sum)
 		}
 	}
 }

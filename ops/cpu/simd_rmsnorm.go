@@ -44,17 +44,6 @@ func normRows[E row](k *kernels, rows *rowKernels[E], out, x, w backend.Value, e
 	return true
 }
 
-// widenRow converts a row of bfloat16.
-func widenRow(k *kernels, to []float32, from []uint16) {
-	n := len(from) / k.lanes * k.lanes
-	if n > 0 {
-		k.widen(&to[0], &from[0], n)
-	}
-	for i := n; i < len(from); i++ {
-		to[i] = float(from[i])
-	}
-}
-
 type vectorNorm[E row] struct {
 	v      *vectors
 	k      *rowKernels[E]

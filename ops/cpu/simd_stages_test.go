@@ -19,6 +19,7 @@ import (
 type rowStages interface {
 	backend.Backend
 	backend.Permute
+	backend.SwiGLU
 	backend.Unpermute
 	backend.Quantize
 	backend.RMSNorm
@@ -27,9 +28,10 @@ type rowStages interface {
 	backend.Add
 }
 
-// rowBackends are the variants with vector kernels that the machine has.
-func rowBackends() (list []rowStages) {
-	for _, s := range vectorVariants() {
+// rowBackends are the variants of the machine that have these stages. Without one the test is skipped.
+func rowBackends(t testing.TB) (list []rowStages) {
+	t.Helper()
+	for _, s := range someVariants(t, hasVectors) {
 		list = append(list, s)
 	}
 	return list
@@ -66,8 +68,11 @@ func rowCalls(t testing.TB, b rowStages, dt tensor.Dtype, tokens, hidden int) []
 	destination := func(like *tensor.Dense) *tensor.Dense { return poisoned(t, like.Dtype(), like.Shape()...) }
 	permuted, summed, normed, added := destination(rows), destination(x), destination(x), destination(x)
 	turned, attended := destination(queries), destination(queries)
+	pairs := random(tokens, 2*hidden)
+	activated := destination(x)
 	return []stageCall{
 		{"Permute", func() error { return b.Permute(permuted, x, p) }, permuted},
+		{"SwiGLU", func() error { return b.SwiGLU(activated, pairs) }, activated},
 		{"Unpermute", func() error { return b.Unpermute(summed, rows, gates, p) }, summed},
 		{"Quantize", func() error { return b.Quantize(q, x) }, q},
 		{"RMSNorm", func() error { return b.RMSNorm(normed, x, w, 1e-5) }, normed},
@@ -81,7 +86,7 @@ func rowCalls(t testing.TB, b rowStages, dt tensor.Dtype, tokens, hidden int) []
 var sameAsGo = []string{"Permute", "Unpermute", "Quantize", "Add", "Rotary"}
 
 func TestVectorStagesHaveTheBitsOfGo(t *testing.T) {
-	for _, b := range rowBackends() {
+	for _, b := range rowBackends(t) {
 		for _, dt := range []tensor.Dtype{tensor.Float32, backend.BFloat16} {
 			for _, size := range []struct{ tokens, hidden int }{{1, 1}, {3, 64}, {7, 131}, {40, 4096 + 130}} {
 				want := rowCalls(t, Go{}, dt, size.tokens, size.hidden)
@@ -106,7 +111,7 @@ func TestVectorStagesHaveTheBitsOfGo(t *testing.T) {
 
 func TestVectorStagesDoNotDependOnGOMAXPROCS(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
-	for _, b := range rowBackends() {
+	for _, b := range rowBackends(t) {
 		for _, dt := range []tensor.Dtype{tensor.Float32, backend.BFloat16} {
 			for _, tokens := range []int{1, 2, 5, 200} {
 				var want [][]byte
@@ -154,7 +159,7 @@ func TestStagesAllocateNothing(t *testing.T) {
 				none("cpu/go", dt, call)
 			}
 		}
-		for _, b := range rowBackends() {
+		for _, b := range variantsWith(hasVectors) {
 			for _, dt := range []tensor.Dtype{tensor.Float32, backend.BFloat16} {
 				for _, call := range rowCalls(t, b, dt, tokens, 300) {
 					none(b.Name(), dt, call)
@@ -187,7 +192,7 @@ func TestRowsPastTheCaches(t *testing.T) {
 	if testing.Short() {
 		t.Skip("outputs larger than the caches")
 	}
-	for _, b := range rowBackends() {
+	for _, b := range rowBackends(t) {
 		for _, hidden := range []int{4096, 4000, 4001} {
 			const tokens = 1100
 			want := rowCalls(t, Go{}, tensor.Float32, tokens, hidden)
@@ -231,7 +236,7 @@ func TestLargePermuteOfAPlanThatIsNone(t *testing.T) {
 		if err := (Go{}).Permute(want, x, p); err != nil {
 			t.Fatal(err)
 		}
-		for _, b := range rowBackends() {
+		for _, b := range rowBackends(t) {
 			rows := poisoned(t, tensor.Float32, p.Rows, hidden)
 			if err := b.Permute(rows, x, p); err != nil {
 				t.Fatal(err)
@@ -259,7 +264,7 @@ func TestVectorAttentionByFormula(t *testing.T) {
 			for _, cached := range []tensor.Dtype{tensor.Float32, backend.BFloat16} {
 				q, cache, qs, ks, vs := c.operands(t, rng, dt, cached)
 				positions := hostTensor(t, []int{len(c.positions)}, c.positions...)
-				for _, b := range rowBackends() {
+				for _, b := range rowBackends(t) {
 					t.Run(fmt.Sprintf("%s/%v on %v/%v", b.Name(), dt, cached, c), func(t *testing.T) {
 						out := poisoned(t, dt, len(c.positions), c.heads*c.d)
 						err := b.Attention(out, q, cache, positions, c.window)
@@ -298,7 +303,7 @@ func TestVectorAttentionRowsAreIndependent(t *testing.T) {
 	for _, dt := range []tensor.Dtype{tensor.Float32, backend.BFloat16} {
 		q, cache, _, _, _ := c.operands(t, rng, dt, dt)
 		row := len(bytesIn(t, q)) / len(c.positions)
-		for _, b := range rowBackends() {
+		for _, b := range rowBackends(t) {
 			all := poisoned(t, dt, len(c.positions), c.heads*c.d)
 			if err := b.Attention(all, q, cache, hostTensor(t, []int{len(c.positions)}, c.positions...), 0); err != nil {
 				t.Fatal(err)

@@ -41,29 +41,43 @@ type vectorActivation[E row] struct {
 }
 
 func (a *vectorActivation[E]) span(from, to int) {
+	work := getWorkspace()
+	defer workspaces.Put(work)
 	for i := from; i < to; i++ {
 		r, at := i/a.across, i%a.across*swigluStretch
 		n := min(swigluStretch, a.width-at)
 		gate := a.x[2*r*a.width+at:][:n]
-		a.stretch(a.out[r*a.width+at:][:n], gate, a.x[(2*r+1)*a.width+at:][:n])
+		a.stretch(work, a.out[r*a.width+at:][:n], gate, a.x[(2*r+1)*a.width+at:][:n])
 	}
 }
 
-func (a *vectorActivation[E]) stretch(out, gate, up []E) {
-	whole := len(out) / a.k.lanes * a.k.lanes
-	if whole > 0 {
-		switch out := any(out).(type) {
-		case []float32:
-			a.k.swiglu(&any(gate).([]float32)[0], &any(up).([]float32)[0], &out[0], whole)
-		case []uint16:
-			var gates, ups [swigluStretch]float32
-			a.k.widen(&gates[0], &any(gate).([]uint16)[0], whole)
-			a.k.widen(&ups[0], &any(up).([]uint16)[0], whole)
-			a.k.swiglu(&gates[0], &ups[0], &gates[0], whole)
-			a.k.narrow(&out[0], &gates[0], whole)
+func (a *vectorActivation[E]) stretch(work *workspace, out, gate, up []E) {
+	work.c = grown(work.c, 2*swigluStretch)
+	gates, ups := work.c[:swigluStretch], work.c[swigluStretch:]
+	switch out := any(out).(type) {
+	case []float32:
+		gate, up := any(gate).([]float32), any(up).([]float32)
+		whole := len(out) / a.k.lanes * a.k.lanes
+		if whole > 0 {
+			a.k.swiglu(&gate[0], &up[0], &out[0], whole)
 		}
+		if rest := out[whole:]; len(rest) > 0 {
+			copy(gates, gate[whole:])
+			copy(ups, up[whole:])
+			a.k.activate(gates, ups, len(rest))
+			copy(rest, gates)
+		}
+	case []uint16:
+		widenRow(a.k, gates, any(gate).([]uint16))
+		widenRow(a.k, ups, any(up).([]uint16))
+		a.k.activate(gates, ups, len(out))
+		narrowRow(a.k, out, gates)
 	}
-	for i := whole; i < len(out); i++ {
-		out[i] = rounded[E](float32(siluf(float64(float(gate[i]))) * float64(float(up[i]))))
-	}
+}
+
+// activate replaces n gates by silu(gate[i])·up[i]. Of both slices all up to a multiple of lanes are read and what is behind the
+// gates is overwritten.
+func (k *kernels) activate(gate, up []float32, n int) {
+	n = (n + k.lanes - 1) / k.lanes * k.lanes
+	k.swiglu(&gate[:n][0], &up[:n][0], &gate[0], n)
 }

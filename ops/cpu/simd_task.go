@@ -65,10 +65,9 @@ func (g *gemm) gate(t task, s *workspace) {
 	s.c = grown(s.c, t.rows*ldc)
 	g.multiply(t, s, s.c, ldc)
 	g.multiply(task{t.strip, g.n + t.col - early, early + t.cols}, s, s.c[gates:], ldc)
-	n := (t.cols + g.k.lanes - 1) / g.k.lanes * g.k.lanes
 	for i := range t.rows {
 		row := s.c[i*ldc:][:ldc]
-		g.k.swiglu(&row[0], &row[gates+early], &row[0], n)
+		g.k.activate(row, row[gates+early:], t.cols)
 		g.store(t.row+i, t.col, row[:t.cols])
 	}
 }
@@ -103,21 +102,31 @@ func (g *gemm) outSize() int {
 func (g *gemm) store(row, col int, from []float32) {
 	to := g.out[g.outSize()*(row*g.n+col):][:g.outSize()*len(from)]
 	if g.outBF16 {
-		narrow(g.k, to, from)
+		narrowRow(g.k, unsafe.Slice((*uint16)(unsafe.Pointer(&to[0])), len(from)), from)
 		return
 	}
 	copy(unsafe.Slice((*float32)(unsafe.Pointer(&to[0])), len(from)), from)
 }
 
-// narrow rounds the elements of from, one at least, to bfloat16.
-func narrow(k *kernels, to []byte, from []float32) {
-	out := unsafe.Slice((*backend.BF16)(unsafe.Pointer(&to[0])), len(from))
+// widenRow makes float32 of the bfloat16 of from.
+func widenRow(k *kernels, to []float32, from []uint16) {
 	done := len(from) / k.lanes * k.lanes
 	if done > 0 {
-		k.narrow((*uint16)(unsafe.Pointer(&to[0])), &from[0], done)
+		k.widen(&to[0], &from[0], done)
 	}
 	for i := done; i < len(from); i++ {
-		out[i] = backend.ToBF16(from[i])
+		to[i] = float(from[i])
+	}
+}
+
+// narrowRow fills to with the first numbers of from, rounded to bfloat16.
+func narrowRow(k *kernels, to []uint16, from []float32) {
+	done := len(to) / k.lanes * k.lanes
+	if done > 0 {
+		k.narrow(&to[0], &from[0], done)
+	}
+	for i := done; i < len(to); i++ {
+		to[i] = rounded[uint16](from[i])
 	}
 }
 
@@ -139,13 +148,7 @@ func (g *gemm) widened(to []uint32, row, from, n int) {
 		return
 	}
 	x := unsafe.Slice((*uint16)(unsafe.Pointer(&g.x[2*at])), have)
-	done := have / g.k.lanes * g.k.lanes
-	if done > 0 {
-		g.k.widen((*float32)(unsafe.Pointer(&to[0])), &x[0], done)
-	}
-	for i := done; i < have; i++ {
-		to[i] = uint32(x[i]) << 16
-	}
+	widenRow(g.k, unsafe.Slice((*float32)(unsafe.Pointer(&to[0])), have), x)
 }
 
 // pairs writes elements of x, of bfloat16, for a row of the product to a buffer, two to a word. An element beyond the row is zero.

@@ -87,7 +87,7 @@ func TestPackKeepsEveryBit(t *testing.T) {
 				weights = append(weights, inBlocks(t, w, 23))
 			}
 			for _, w := range weights {
-				for _, v := range append(machineVariants(), simd{"cpu/kernels in go", &goKernels, 0}) {
+				for _, v := range variantsAndGo(hasAll) {
 					t.Run(fmt.Sprintf("%s/%v/%T", v.name, shape, w), func(t *testing.T) {
 						p, err := v.PackWeight(w)
 						if err != nil {
@@ -137,7 +137,7 @@ func TestVectorProductsDecline(t *testing.T) {
 	if err := transposed.T(); err != nil {
 		t.Fatal(err)
 	}
-	s := simd{"cpu/kernels in go", &goKernels, 0}
+	s := goVariant
 	for name, c := range map[string]struct{ out, x, w backend.Value }{
 		"float64":            {f32(3, 7), filled(tensor.Float64, 3, 5), f32(7, 5)},
 		"float16":            {f32(3, 7), filled(backend.Float16, 3, 5), f32(7, 5)},
@@ -162,7 +162,7 @@ func TestVectorProductsAllocateNothing(t *testing.T) {
 	for _, dt := range []tensor.Dtype{tensor.Float32, backend.BFloat16} {
 		x, out := filled(dt, 24, 64), filled(dt, 24, 96)
 		w := filled(dt, 4, 96, 64)
-		for _, v := range append(machineVariants(), simd{"cpu/kernels in go", &goKernels, 0}) {
+		for _, v := range variantsAndGo(hasAll) {
 			p, err := v.PackWeight(w)
 			if err != nil {
 				t.Fatal(err)
@@ -202,7 +202,7 @@ func TestPackedRowsDoNotDependOnTheirNumber(t *testing.T) {
 	} {
 		x, w := normal(dts.x, rows, d), normal(dts.w, n, d)
 		var first *tensor.Dense
-		for _, v := range machineVariants() {
+		for _, v := range someVariants(t, hasAll) {
 			p, err := v.PackWeight(w)
 			if err != nil {
 				t.Fatal(err)

@@ -11,15 +11,10 @@ import (
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-// vectorVariants are the variants that have such kernels.
-func vectorVariants() []simd {
-	return variantsWith(func(k *kernels) bool { return k.vectors != nil })
-}
-
 // forVectors runs a test for the vector kernels of both element types at every level that the machine has, with operands that end
 // at a page that cannot be touched and with operands that begin behind one.
 func forVectors(t *testing.T, f32 func(*testing.T, kernelTest[float32]), bf16 func(*testing.T, kernelTest[uint16])) {
-	for _, s := range vectorVariants() {
+	for _, s := range someVariants(t, hasVectors) {
 		for _, atEnd := range []bool{true, false} {
 			r := rand.New(rand.NewPCG(31, 32))
 			v := s.k.vectors
@@ -96,7 +91,7 @@ func testWeighted[E row](t *testing.T, k kernelTest[E]) {
 }
 
 func TestStreamKernels(t *testing.T) {
-	for _, s := range vectorVariants() {
+	for _, s := range someVariants(t, hasVectors) {
 		for _, atEnd := range []bool{true, false} {
 			for _, lines := range []int{0, 1, 3, 4, 9} {
 				from := fill(guarded[byte](t, max(lines, 1)*lineBytes, atEnd), func() byte { return byte(rand.Uint32()) })
@@ -275,10 +270,7 @@ func testScores[E row](t *testing.T, k kernelTest[E]) {
 }
 
 func TestSoftmaxKernels(t *testing.T) {
-	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
-		if k.vectors == nil {
-			t.Skip("this level has none")
-		}
+	forKernels(t, hasVectors, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
 		v := k.vectors
 		for _, c := range []struct{ spread, scale float64 }{{1, 1}, {20, 0.125}, {300, 1}, {1e30, 2}} {
 			for _, n := range []int{v.lanes, 3 * v.lanes, 256} {

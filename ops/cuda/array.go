@@ -20,7 +20,8 @@ import (
 // it can be bound to a node and flows between the ops of this module; Gorgonia's own ops refuse it with an error.
 //
 // Its memory is free for others once the Array is closed or unreachable, and no Graph uses it. Work that is queued by then
-// still finds it as it was. Up to eight Arrays of at most 64 KiB that were made one after the other count as unreachable together. Data, formatting and copies to the host wait for the work that is queued.
+// still finds it as it was. Up to eight Arrays of at most 64 KiB that were made one after the other count as unreachable together.
+// Data, formatting and copies to the host wait for the work that is queued.
 type Array struct {
 	dtype tensor.Dtype
 	shape tensor.Shape
@@ -41,31 +42,22 @@ func (d *Device) newArray(dt tensor.Dtype, s tensor.Shape) (*Array, error) {
 	if dt.Type == nil || dt.Kind() < reflect.Bool || dt.Kind() > reflect.Complex128 {
 		return nil, fmt.Errorf("%v: an array of %v, want a dtype of fixed size: %w", d, dt, backend.ErrDtype)
 	}
-	size, ok := sizeOf(dt, s)
-	if !ok {
-		return nil, fmt.Errorf("%v: an array of %v of shape %v, want no negative dimension and at most 2^62 bytes: %w", d, dt, s, backend.ErrShape)
+	bytes, err := backend.TensorBytes(dt, s)
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w", d, err)
+	}
+	size := int64(bytes)
+	if size > 1<<62 { // which leaves room for rounding up
+		return nil, fmt.Errorf("%v: an array of %v of shape %v, want at most 2^62 bytes: %w", d, dt, s, backend.ErrShape)
 	}
 	a := d.nursery.array(d, size)
 	a.dtype, a.shape = dt, append(a.dims[:0], s...)
 	if size > 0 {
-		var err error
 		if a.block, err = d.memory.Get(size); err != nil {
 			return nil, err
 		}
 	}
 	return a, nil
-}
-
-// sizeOf is the number of bytes of a tensor. It is false if a dimension is negative or the number too large.
-func sizeOf(dt tensor.Dtype, s tensor.Shape) (bytes int64, ok bool) {
-	bytes = int64(dt.Size())
-	for _, dim := range s {
-		if dim < 0 || dim > 0 && bytes > 1<<62/int64(dim) {
-			return 0, false
-		}
-		bytes *= int64(dim)
-	}
-	return bytes, true
 }
 
 func (a *Array) bytes() int64 { return int64(backend.Elements(a.shape)) * int64(a.dtype.Size()) }

@@ -34,7 +34,8 @@
 //
 // A stage queues its kernels and returns; Device.Sync, Device.Download, Array.Data and formatting wait. What only the data
 // can tell (an expert id out of range) is found by the kernels, which then write nothing outside of their destination, and is
-// reported by the next Sync or Download. SyncContext waits until a context is done. The results are deterministic: the same operands give the same bits.
+// reported by the next Sync or Download. SyncContext waits until a context is done. The results are deterministic: the same
+// operands give the same bits.
 //
 // An Array's memory is reused once the Array is closed or the garbage collector finds it unreachable, and given back to the
 // driver by Device.Trim or when memory runs out.

@@ -122,7 +122,7 @@ func (l *loader) block(i int) *layers.DecoderBlock {
 		AttentionNorm: l.norm(in(checkpoint.InputNorm)),
 		Attention: &layers.Attention{
 			AttentionConfig: layers.AttentionConfig{
-				Name: in("self_attn"), HeadDim: l.c.HeadDim, RotaryBase: l.c.RopeTheta, SlidingWidth: l.c.SlidingWindow,
+				Name: in("self_attn"), HeadDim: l.c.HeadDim, RotaryBase: l.c.RopeTheta, Window: l.c.SlidingWindow,
 			},
 			Q: l.weight(in(checkpoint.QProj)), K: l.weight(in(checkpoint.KProj)),
 			V: l.weight(in(checkpoint.VProj)), O: l.weight(in(checkpoint.OProj)),

@@ -2,7 +2,9 @@ package conformance
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"math"
 
 	"gorgonia.org/tensor"
 
@@ -37,9 +39,12 @@ func deviceChecks(dev backend.Device) []check {
 			}
 			return nil
 		}},
-		check{"a negative dimension", func(*env) error {
-			if v, err := dev.New(tensor.Float32, tensor.Shape{2, -1}); err == nil {
-				return fmt.Errorf("a value of shape (2, -1) was made: %T", v)
+		check{"impossible shapes", func(*env) error {
+			const half = math.MaxInt/2 + 1 // twice that is no int
+			for _, shape := range []tensor.Shape{{2, -1}, {0, -1}, {half, 2}, {half, 2, 3}} {
+				if v, err := dev.New(tensor.Float32, shape); !errors.Is(err, backend.ErrShape) {
+					return fmt.Errorf("a value of shape %v: %T, error %v, want ErrShape", shape, v, err)
+				}
 			}
 			return nil
 		}},
