@@ -37,11 +37,11 @@
 //	ep_scatter                          Permute                 rows of any dtype and width, 64-bit offsets
 //	_fwd_kernel_ep_scatter_1            Plan                    counts, offsets and row→expert table; padding marked −1, not left as expert 0
 //	_fwd_kernel_ep_scatter_2            Permute                 rows in token order, where atomics gave a new order each run
-//	ep_gather, _fwd_kernel_ep_gather    Unpermute               H need not divide by 1024; reads no row of another rank
+//	ep_gather, _fwd_kernel_ep_gather    Unpermute               H need not be a multiple of 1024; reads no row of another rank
 //	apply_expert_map                    Plan's expertMap        ids and map checked: an id out of range is an error, not a wild read
 //	compute_aligned_M                   backend.RowBound        tight: min(E, T·K) segments at most, not E·(A−1) rows more
 //	expert_num_tokens_round_up_and_sum  backend.RowsForCounts   overflow checked
 //	round_up_128                        PlanConfig.Align        one number for allocation and kernel
 //	deep_gemm_block_shape               PlanConfig.Align, backend.QuantBlock   parameters, no probe of another library
-//	aq_scale, aq_scale_out              Permute of a Quantized  codes and scales travel with one plan; H need not divide by 128
+//	aq_scale, aq_scale_out              Permute of a Quantized  codes and scales travel with one plan; H need not be a multiple of 128
 package ops

@@ -1,6 +1,7 @@
 package backend
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -40,7 +41,7 @@ func Register(kind string, priority int, b Backend) {
 	registry.Lock()
 	defer registry.Unlock()
 	list := append(slices.Clone(registered(kind)), registration{b, priority})
-	slices.SortStableFunc(list, func(a, b registration) int { return b.priority - a.priority })
+	slices.SortStableFunc(list, func(a, b registration) int { return cmp.Compare(b.priority, a.priority) })
 	kinds := map[string][]registration{kind: list}
 	if old := registry.kinds.Load(); old != nil {
 		kinds = maps.Clone(*old)

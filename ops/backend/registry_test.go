@@ -3,6 +3,7 @@ package backend
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -53,6 +54,14 @@ func TestDispatchAsksTheBestFirst(t *testing.T) {
 	}
 	if got := strings.Join(order, ", "); got != "no stage, high, low, later" {
 		t.Errorf("backends in the order %s", got)
+	}
+}
+
+func TestPrioritiesAreAnyInts(t *testing.T) {
+	Register("any ints", math.MinInt, named{"least"})
+	Register("any ints", math.MaxInt, named{"most"})
+	if list := Backends("any ints"); list[0].Name() != "most" {
+		t.Errorf("%s comes first", list[0].Name())
 	}
 }
 

@@ -41,6 +41,25 @@ type vectorBackend interface{ kernels() *kernels }
 
 func (s simd) kernels() *kernels { return s.k }
 
+// StagesOf are the stages that the kernels of one of VectorBackends can compute. It declines the others.
+func StagesOf(b backend.Backend) []string {
+	k := b.(vectorBackend).kernels()
+	stages := []string{"Permute", "GroupedMatMul", "Linear", "PackWeight"}
+	for _, s := range []struct {
+		has   bool
+		names []string
+	}{
+		{hasSwiGLU(k), []string{"SwiGLU"}},
+		{hasExperts(k), []string{"Experts"}},
+		{hasVectors(k), []string{"Unpermute", "Quantize", "RMSNorm", "Rotary", "Attention", "Add"}},
+	} {
+		if s.has {
+			stages = append(stages, s.names...)
+		}
+	}
+	return stages
+}
+
 // VectorBackends are the variants on vector instructions that the machine has, products on kernels in plain Go with and without
 // a dot of bfloat16, and all of these with weights that are packed first.
 func VectorBackends() []backend.Backend {

@@ -93,7 +93,7 @@ func (o Options) runBackend(t *testing.T, dev backend.Device, b backend.Backend,
 		checks, ok := s.checks(b)
 		c := coverage{stage: s.name, required: slices.Contains(o.Require, s.name), lacking: !ok, cases: len(checks)}
 		if ok {
-			t.Run(s.name, func(t *testing.T) { c.declined = runChecks(t, checks, dev, seed) })
+			t.Run(s.name, func(t *testing.T) { c.declined, c.idle = runChecks(t, checks, dev, seed) })
 		}
 		if err := c.err(); err != nil {
 			t.Error(err)
@@ -108,6 +108,7 @@ type coverage struct {
 	stage             string
 	required, lacking bool
 	cases, declined   int
+	idle              int // cases that ran and in which the backend took no operands, declined or rightly refused
 }
 
 func (c coverage) String() string {
@@ -125,18 +126,21 @@ func (c coverage) err() error {
 	switch {
 	case c.required && (c.lacking || c.declined > 0):
 		return fmt.Errorf("%v, and it is required", c)
-	case c.cases > 0 && c.declined == c.cases:
+	case c.cases > 0 && c.idle == c.cases:
 		return fmt.Errorf("%v: a stage that a backend has must take some operands", c)
 	}
 	return nil
 }
 
-// runChecks runs each check as a subtest and tells how many were declined.
-func runChecks(t *testing.T, checks []check, dev backend.Device, seed uint64) int {
-	declined := 0
+// runChecks runs each check as a subtest and tells in how many the backend declined, and in how many it took no operands.
+func runChecks(t *testing.T, checks []check, dev backend.Device, seed uint64) (declined, idle int) {
 	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) {
-			switch err := c.execute(dev, seed); {
+			took, err := c.execute(dev, seed)
+			if !took {
+				idle++
+			}
+			switch {
 			case errors.Is(err, errDeclined):
 				declined++
 				t.Skipf("declined: %v", err)
@@ -145,7 +149,7 @@ func runChecks(t *testing.T, checks []check, dev backend.Device, seed uint64) in
 			}
 		})
 	}
-	return declined
+	return declined, idle
 }
 
 // stage is one interface of package backend with its checks.
@@ -192,12 +196,14 @@ type check struct {
 	run  func(e *env) error
 }
 
-// execute runs the check on operands that depend on seed and name alone. A panic is a failure like another.
-func (c check) execute(dev backend.Device, seed uint64) (err error) {
+// execute runs the check on operands that depend on seed and name alone, and tells whether the backend took any. A panic is a
+// failure like another.
+func (c check) execute(dev backend.Device, seed uint64) (took bool, err error) {
 	h := fnv.New64a()
 	h.Write([]byte(c.name))
 	e := &env{dev: dev, rng: rand.New(rand.NewPCG(seed, h.Sum64()))}
 	defer func() {
+		took = e.took
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic: %v\n%s", r, debug.Stack())
 		}
@@ -205,9 +211,9 @@ func (c check) execute(dev backend.Device, seed uint64) (err error) {
 	err = c.run(e)
 	if found := errors.Join(e.found...); found != nil {
 		if errors.Is(err, errDeclined) {
-			return found
+			return e.took, found
 		}
-		return errors.Join(err, found)
+		return e.took, errors.Join(err, found)
 	}
-	return err
+	return e.took, err
 }

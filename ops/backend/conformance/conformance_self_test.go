@@ -53,7 +53,7 @@ func firstFailure(m mutant, seed uint64) (string, error) {
 			return "", nil
 		}
 		for _, c := range checks {
-			if err := c.execute(backend.Host, seed); err != nil && !errors.Is(err, errDeclined) {
+			if _, err := c.execute(backend.Host, seed); err != nil && !errors.Is(err, errDeclined) {
 				return c.name, err
 			}
 		}
@@ -67,8 +67,8 @@ func TestCoverage(t *testing.T) {
 		ok       bool
 	}{
 		{coverage{stage: "Add", cases: 3}, true},
-		{coverage{stage: "Add", cases: 3, declined: 2}, true},
-		{coverage{stage: "Add", cases: 3, declined: 3}, false},
+		{coverage{stage: "Add", cases: 3, declined: 2, idle: 2}, true},
+		{coverage{stage: "Add", cases: 3, declined: 2, idle: 3}, false},
 		{coverage{stage: "Add", lacking: true}, true},
 		{coverage{stage: "Add", lacking: true, required: true}, false},
 		{coverage{stage: "Add", cases: 3, declined: 1, required: true}, false},
@@ -101,7 +101,7 @@ func TestOptions(t *testing.T) {
 func TestSeedDecidesOperands(t *testing.T) {
 	draw := func(name string, seed uint64) []float64 {
 		var f []float64
-		err := check{name, func(e *env) error {
+		_, err := check{name, func(e *env) error {
 			f = e.floats(tensor.Float32, normal, 10).f
 			return nil
 		}}.execute(backend.Host, seed)

@@ -17,7 +17,7 @@
 //     backend.ErrUnsupported has written nothing.
 //
 // A case that a backend declines counts as not covered; the log says how many of each stage did. Options.Require makes
-// that a failure.
+// that a failure. A stage that a backend has and for which it takes no operands at all is one too.
 //
 // # How close is close enough
 //

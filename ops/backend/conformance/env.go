@@ -29,6 +29,7 @@ type env struct {
 	rng     *rand.Rand
 	margins []margin
 	found   []error
+	took    bool // the backend has taken some operands
 }
 
 func (e *env) problem(format string, args ...any) {
@@ -78,6 +79,7 @@ func (e *env) once(call kernel, out backend.Value, in ...backend.Value) (backend
 		}
 	}
 	stageErr := errors.Join(call(onDevice, sources), e.dev.Sync())
+	e.took = e.took || stageErr == nil
 	if err := e.dev.Sync(); err != nil {
 		e.problem("a second Sync reports an error again: %w", err)
 	}

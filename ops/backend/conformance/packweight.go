@@ -45,6 +45,7 @@ func (e *env) packWeight(s backend.PackWeight, c factor, shape []int) error {
 	if err != nil {
 		return declined(err)
 	}
+	e.took = true
 	if p.Dtype() != c.dtype || !p.Shape().Eq(tensor.Shape(shape)) {
 		return fmt.Errorf("packed it is %v %v, want %v %v: %w", p.Dtype(), p.Shape(), c.dtype, shape, backend.ErrShape)
 	}

@@ -133,7 +133,7 @@ func TestStickyErrorFails(t *testing.T) {
 	d := &stickyDevice{}
 	b := remoteBackend{d: &d.remoteDevice}
 	for _, c := range planChecks(b) {
-		if err := c.execute(d, 1); err != nil {
+		if _, err := c.execute(d, 1); err != nil {
 			return
 		}
 	}
