@@ -64,8 +64,12 @@ func Backends(kind string) []Backend {
 var observer atomic.Pointer[func(stage string, b Backend)]
 
 // Observe has f called after each stage that Dispatch has run, with the stage's name and the backend that took it, until stop is
-// called. It is for measurements and tests: one observer at a time, the last one installed. f must be safe for concurrent use.
+// called. It is for measurements and tests: one observer at a time, the last one installed. f must be safe for concurrent use; nil
+// observes nothing.
 func Observe(f func(stage string, b Backend)) (stop func()) {
+	if f == nil {
+		f = func(string, Backend) {}
+	}
 	observer.Store(&f)
 	return func() { observer.CompareAndSwap(&f, nil) }
 }

@@ -87,6 +87,10 @@ func TestObserveNamesWhoRan(t *testing.T) {
 		t.Error(err)
 	}
 	later()
+	Observe(nil)
+	if err := dispatch("observed"); err != nil {
+		t.Error(err)
+	}
 	if got := strings.Join(seen, ", "); got != "add by runs, add by runs" {
 		t.Errorf("seen %q, want add by runs once for each of two observers", got)
 	}
