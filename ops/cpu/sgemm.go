@@ -10,26 +10,22 @@ import (
 
 // The general product of BLAS on the tiles of the stages' products.
 //
-// The product is cut into blocks of up to blockCols columns, blockDepth steps of the inner dimension and blockRows rows. Of a block b
-// is packed into panels and a is copied, transposed if need be and multiplied with alpha, both by all workers together and once for
-// as long as the block stays: they then wait in the third level of cache. Tasks, strips of rows by some columns, are what the workers
-// share out next. A task goes through the inner dimension in parts, so that a strip's part of a stays in the second level of cache,
-// and c too, while part of one panel after the other passes through.
-//
-// With no more rows than a strip has, each panel is used by one task alone, which packs it for itself.
+// The product is cut into blocks of up to blockRows rows and blockDepth steps of the inner dimension, whose part of a stays in the third
+// level of cache. Tasks, some columns of a block and if those are few some of its rows, are what the workers share out. A task goes
+// through the inner dimension in parts: it packs its columns of b into panels, which stay in the second level of cache, and multiplies
+// all its rows with them, those of one tile after the other. Meanwhile the tiles prefetch what is packed next.
 
 const (
-	partSteps     = 512           // steps of a part at most: 72 rows are 144 KiB, a panel is 64 KiB
-	blockDepth    = 3 * partSteps // of a block at most
-	blockCols     = 2048          // of a block at most: 12 MiB of panels
-	blockRows     = 1024          // of a block at most, give or take a strip: 6 MiB of a
-	blasStripRows = 72            // of a strip at most
-	blasTaskCols  = 512           // columns of a task at most
-	aloneCols     = 128           // columns that a task packs at a time for itself
-	asIsCols      = 64            // with up to so many columns a is not worth a copy
-	taskWork      = 1 << 18       // products of a task at least: some microseconds
-	packRows      = 64            // rows of a that are copied at a time
-	packCols      = 256           // columns of b that are packed at a time
+	partSteps    = 512     // steps of a part at most
+	blasTaskCols = 64      // columns of a task at most: 128 KiB of panels
+	tasksEach    = 8       // tasks of a worker in a block at least, if they would not be too small
+	blasTaskRows = 192     // rows of a task at least, if there are as many: b is packed for each
+	blockRows    = 1024    // of a block at most
+	blockDepth   = 4096    // of a block at most
+	taskWork     = 1 << 18 // products of a task at least: some microseconds
+	copyRows     = 64      // rows of a that are copied at a time
+	asIs         = false
+	asIsCols     = 64
 )
 
 // blasMatrix is a matrix of float32 whose rows are ld elements apart, or the transpose of one.
@@ -47,21 +43,18 @@ type sgemm struct {
 	a, b, c     blasMatrix
 	workers     int
 
-	asIs     bool // a is read where it lies
-	alone    bool // tasks pack panels for themselves
-	strip    int  // rows of a strip
-	part     int  // steps of a part
-	block    blasBlock
-	taskCols int
+	block      blasBlock
+	part       int       // steps of a part
+	rows, cols int       // of a task
+	asIs       bool      // a is read where it lies
+	copied     []float32 // the block's part of a, part by part
+	ld         int       // distance of its rows
 
-	packedA, packedB   []float32
-	ldA                int
-	packs              [2]int // pieces of a and b to pack
-	packBody, taskBody func(i int)
+	copyBody, taskBody func(i int)
 }
 
-// blasBlock is a block of the product: rows and columns of c, steps of the inner dimension.
-type blasBlock struct{ row, rows, col, cols, from, steps int }
+// blasBlock is a block of the product: rows of c, steps of the inner dimension.
+type blasBlock struct{ row, rows, from, steps int }
 
 var sgemms sync.Pool
 
@@ -141,7 +134,7 @@ func sgemmOn(k *kernels, m, n, depth int, alpha float32, a, b blasMatrix, beta f
 	g, ok := sgemms.Get().(*sgemm)
 	if !ok {
 		g = &sgemm{}
-		g.packBody, g.taskBody = g.packPiece, g.task
+		g.copyBody, g.taskBody = g.copyPiece, g.task
 	}
 	g.k, g.m, g.n, g.depth, g.alpha, g.beta, g.a, g.b, g.c = k, m, n, depth, alpha, beta, a, b, c
 	g.run()
@@ -174,22 +167,17 @@ func (g *sgemm) run() {
 	if float64(g.m)*float64(g.n)*float64(g.depth) >= 2*taskWork {
 		g.workers = runtime.GOMAXPROCS(0)
 	}
-	g.strip = min(evenly(g.m, blasStripRows, g.k.rows), blasStripRows/g.k.rows*g.k.rows)
-	g.alone = g.m <= g.strip
-	g.asIs = !g.a.trans && g.alpha == 1 && (g.n <= asIsCols || g.m <= streamRows)
+	g.asIs = !g.a.trans && g.alpha == 1 && (asIs || g.n <= asIsCols || g.m <= streamRows)
 	depth := evenly(g.depth, blockDepth, panelCols)
-	cols := evenly(g.n, blockCols, panelCols)
-	rows := evenly(g.m, blockRows, g.strip)
+	rows := evenly(g.m, blockRows, g.k.rows)
 	g.part = evenly(min(depth, g.depth), partSteps, panelCols)
 	for from := 0; from < g.depth; from += depth {
-		for col := 0; col < g.n; col += cols {
-			for row := 0; row < g.m; row += rows {
-				newA := !g.asIs && (col == 0 || rows < g.m)
-				newB := !g.alone && row == 0
-				g.block = blasBlock{row, min(rows, g.m-row), col, min(cols, g.n-col), from, min(depth, g.depth-from)}
-				g.pack(newA, newB)
-				g.multiply()
+		for row := 0; row < g.m; row += rows {
+			g.block = blasBlock{row, min(rows, g.m-row), from, min(depth, g.depth-from)}
+			if !g.asIs {
+				g.copyLeft()
 			}
+			g.multiply()
 		}
 	}
 }
@@ -207,70 +195,55 @@ func (g *sgemm) each(n int, body func(i int)) {
 
 // multiply computes what the block adds to c.
 func (g *sgemm) multiply() {
-	const tasksEach = 12 // for a worker
 	b := &g.block
-	strips := (b.rows + g.strip - 1) / g.strip
-	aim := max(b.rows*b.cols/(tasksEach*g.workers), taskWork/b.steps)
-	g.taskCols = min(max(aim/g.strip/panelCols, 1)*panelCols, blasTaskCols)
+	aim := max(b.rows*g.n/(tasksEach*g.workers), taskWork/b.steps)
+	g.rows, g.cols = b.rows, min(max(aim/b.rows/panelCols, 1)*panelCols, blasTaskCols)
 	if g.workers == 1 {
-		g.taskCols = blasTaskCols
+		g.cols = blasTaskCols
+	} else if g.cols == panelCols {
+		g.rows = min(evenly(b.rows, max(aim/panelCols, blasTaskRows), g.k.rows), b.rows)
 	}
-	g.each(strips*((b.cols+g.taskCols-1)/g.taskCols), g.taskBody)
+	g.each(pieces(b.rows, g.rows)*pieces(g.n, g.cols), g.taskBody)
 }
 
-// task computes a strip by some columns of the block.
+// pieces is how many pieces of some size n is cut into.
+func pieces(n, size int) int { return (n + size - 1) / size }
+
+// blasTask is a part of a task: rows of the block, columns of c and steps of the block.
+type blasTask struct{ row, rows, col, cols, from, steps int }
+
+// taskPart is the part of task i from a step on.
+func (g *sgemm) taskPart(i, from int) blasTask {
+	b, across := &g.block, pieces(g.n, g.cols)
+	row, col := i/across*g.rows, i%across*g.cols
+	return blasTask{row, min(g.rows, b.rows-row), col, min(g.cols, g.n-col), from, min(g.part, b.steps-from)}
+}
+
+// task computes some rows and columns of the block.
 func (g *sgemm) task(i int) {
-	b := &g.block
-	across := (b.cols + g.taskCols - 1) / g.taskCols
-	row, col := i/across*g.strip, i%across*g.taskCols
-	rows, cols := min(g.strip, b.rows-row), min(g.taskCols, b.cols-col)
-	add := 1
-	if b.from == 0 {
-		if g.beta == 0 {
-			add = 0
-		} else if g.beta != 1 {
-			for r := range rows {
-				scale(g.c.data[(b.row+row+r)*g.c.ld+b.col+col:][:cols], g.beta)
-			}
-		}
-	}
-	if g.alone {
-		g.aloneTask(row, rows, col, cols, add)
-		return
-	}
-	for from := 0; from < b.steps; from += g.part {
-		steps := min(g.part, b.steps-from)
-		for j := col; j < col+cols; j += panelCols {
-			next := from
-			after := j + panelCols
-			if after >= col+cols {
-				after, next = col, from+g.part
-			}
-			var ahead []float32
-			if next < b.steps {
-				ahead = g.packedB[after*b.steps+next*panelCols:][:min(g.part, b.steps-next)*panelCols]
-			}
-			g.tiles(row, rows, j, min(panelCols, col+cols-j), from, steps, g.packedB[j*b.steps+from*panelCols:][:steps*panelCols], ahead, add)
-		}
-		add = 1
-	}
-}
-
-// aloneTask is a task whose panels no other task needs.
-func (g *sgemm) aloneTask(row, rows, col, cols, add int) {
-	b := &g.block
 	s := getWorkspace()
 	defer workspaces.Put(s)
-	s.c = grown(s.c, g.part*aloneCols)
+	s.c = grown(s.c, g.part*g.cols)
+	b := &g.block
+	add := 1
+	if b.from == 0 {
+		add = g.begin(g.taskPart(i, 0))
+	}
 	for from := 0; from < b.steps; from += g.part {
-		steps := min(g.part, b.steps-from)
-		for j := col; j < col+cols; j += aloneCols {
-			here := min(aloneCols, col+cols-j)
-			g.packPanels(s.c, steps, b.col+j, here, b.from+from, steps)
-			for p := 0; p < here; p += panelCols {
-				g.tiles(row, rows, j+p, min(panelCols, here-p), from, steps, s.c[p*steps:][:steps*panelCols], nil, add)
-			}
-		}
+		t := g.taskPart(i, from)
+		g.packPanels(s.c, t)
+		g.tiles(t, s.c, add)
 		add = 1
 	}
+}
+
+// begin prepares c for the first part of a task and tells whether that is to be added to c.
+func (g *sgemm) begin(t blasTask) (add int) {
+	if g.beta == 0 {
+		return 0
+	}
+	for r := range t.rows {
+		scale(g.c.data[(g.block.row+t.row+r)*g.c.ld+t.col:][:t.cols], g.beta)
+	}
+	return 1
 }

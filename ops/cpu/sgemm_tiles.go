@@ -5,76 +5,60 @@ import "unsafe"
 // word is the address of x for the kernels, which take elements of 32 bits of any kind.
 func word(x *float32) *uint32 { return (*uint32)(unsafe.Pointer(x)) }
 
-// tiles multiplies rows of the block, from the steps from one on, with a part of a panel, and stores the products in c or adds them
-// to it. Together the tiles prefetch what comes next, each a share.
-func (g *sgemm) tiles(row, rows, col, cols, from, steps int, panel, next []float32, add int) {
-	a, lda := g.packedA, g.ldA
-	at := row*lda + from
-	if g.asIs {
-		a, lda = g.a.data, g.a.ld
-		at = (g.block.row+row)*lda + g.block.from + from
-	}
-	c := g.c.data[(g.block.row+row)*g.c.ld+g.block.col+col:]
-	count := (rows + g.k.rows - 1) / g.k.rows
-	width := g.k.cols((rows + count - 1) / count)
-	calls := count * ((cols + width - 1) / width)
-	ahead := 4 * len(next) / (calls * steps)
-	call := 0
+// tiles multiplies a part of a task with its panels, and stores the products in c or adds them to it. The tiles of some rows prefetch
+// the rows below, each a share.
+func (g *sgemm) tiles(t blasTask, panels []float32, add int) {
+	a, ld := g.left(t.from)
+	count := pieces(t.rows, g.k.rows)
+	width := g.k.cols(pieces(t.rows, count))
+	across := pieces(t.cols, width)
 	for i := range count {
-		lo, hi := i*rows/count, (i+1)*rows/count
-		for j := 0; j < cols; j += width {
-			prefetched := &panel[j]
-			if len(next) > 0 {
-				prefetched = &next[call*len(next)/calls]
+		lo, hi := t.row+i*t.rows/count, t.row+(i+1)*t.rows/count
+		c := g.c.data[(g.block.row+lo)*g.c.ld+t.col:]
+		next, share := &panels[0], 0
+		for j := 0; j < t.cols; j += width {
+			if i+1 < count && !g.asIs {
+				share = (hi - lo) * ld / across
+				next = &a[hi*ld+j/width*share]
 			}
-			g.k.tileF32(word(&a[at+lo*lda]), 4*lda, word(&panel[j]), &c[lo*g.c.ld+j], 4*g.c.ld, steps, hi-lo, min(width, cols-j), add,
-				word(prefetched), ahead)
-			call++
+			g.k.tileF32(word(&a[lo*ld]), 4*ld, word(&panels[j/panelCols*panelCols*t.steps+j%panelCols]), &c[j], 4*g.c.ld, t.steps, hi-lo,
+				min(width, t.cols-j), add, word(next), 4*share*g.k.prefetch/t.steps)
 		}
 	}
 }
 
-// pack packs what is new of the block's operands.
-func (g *sgemm) pack(newA, newB bool) {
-	b := &g.block
-	g.packs = [2]int{}
-	if newA {
-		// An odd number of cache lines, so that rows do not fall on each other in the cache.
-		g.ldA = (b.steps+2*padWords-1)/(2*padWords)*2*padWords + padWords
-		g.packedA = grown(g.packedA, b.rows*g.ldA)
-		g.packs[0] = (b.rows + packRows - 1) / packRows
+// left is the block's part of a for the steps from one on, and the distance of its rows.
+func (g *sgemm) left(from int) ([]float32, int) {
+	if g.asIs {
+		return g.a.data[g.block.row*g.a.ld+g.block.from+from:], g.a.ld
 	}
-	if newB {
-		g.packedB = grown(g.packedB, (b.cols+panelCols-1)/panelCols*panelCols*b.steps)
-		g.packs[1] = (b.cols + packCols - 1) / packCols * ((b.steps + g.part - 1) / g.part)
-	}
-	g.each(g.packs[0]+g.packs[1], g.packBody)
+	return g.copied[from/g.part*g.block.rows*g.ld:], g.ld
 }
 
-// packPiece packs a piece of a or b.
-func (g *sgemm) packPiece(i int) {
+// copyLeft copies the block's part of a, all workers together.
+func (g *sgemm) copyLeft() {
 	b := &g.block
-	if i < g.packs[0] {
-		row := i * packRows
-		rows := min(packRows, b.rows-row)
-		if g.a.trans {
-			g.transposeRows(row, rows)
-		} else {
-			g.copyRows(row, rows)
-		}
+	// An odd number of cache lines, so that rows do not fall on each other in the cache.
+	g.ld = (g.part+2*padWords-1)/(2*padWords)*2*padWords + padWords
+	g.copied = grown(g.copied, pieces(b.steps, g.part)*b.rows*g.ld)
+	g.each(pieces(b.rows, copyRows), g.copyBody)
+}
+
+// copyPiece copies some rows of the block's part of a, times alpha.
+func (g *sgemm) copyPiece(i int) {
+	b := &g.block
+	row := i * copyRows
+	rows := min(copyRows, b.rows-row)
+	if g.a.trans {
+		g.transposeRows(row, rows)
 		return
 	}
-	i -= g.packs[0]
-	parts := (b.steps + g.part - 1) / g.part
-	col, from := i/parts*packCols, i%parts*g.part
-	g.packPanels(g.packedB[col*b.steps+from*panelCols:], b.steps, b.col+col, min(packCols, b.cols-col), b.from+from, min(g.part, b.steps-from))
-}
-
-// copyRows copies rows of a, times alpha.
-func (g *sgemm) copyRows(row, rows int) {
-	b := &g.block
-	for i := row; i < row+rows; i++ {
-		times(g.packedA[i*g.ldA:][:b.steps], g.a.data[(b.row+i)*g.a.ld+b.from:][:b.steps], g.alpha)
+	for from := 0; from < b.steps; from += g.part {
+		to, ld := g.left(from)
+		steps := min(g.part, b.steps-from)
+		for i := row; i < row+rows; i++ {
+			times(to[i*ld:][:steps], g.a.data[(b.row+i)*g.a.ld+b.from+from:][:steps], g.alpha)
+		}
 	}
 }
 
@@ -95,34 +79,32 @@ func (g *sgemm) transposeRows(row, rows int) {
 	b := &g.block
 	s := getWorkspace()
 	defer workspaces.Put(s)
-	s.c = grown(s.c, packRows*panelCols)
+	s.c = grown(s.c, copyRows*panelCols)
 	for from := 0; from < b.steps; from += panelCols {
 		steps := min(panelCols, b.steps-from)
 		transposed(g.k, s.c, g.a, b.from+from, steps, b.row+row, rows)
+		to, ld := g.left(from)
 		for i := range rows {
-			times(g.packedA[(row+i)*g.ldA+from:][:steps], s.c[i*panelCols:][:steps], g.alpha)
+			times(to[(row+i)*ld+from%g.part:][:steps], s.c[i*panelCols:][:steps], g.alpha)
 		}
 	}
 }
 
-// packPanels fills panels, each distance steps long, with steps of columns of op(b). The last one may have fewer columns than a panel.
-func (g *sgemm) packPanels(to []float32, distance, col, cols, from, steps int) {
-	if g.b.trans {
-		for j := 0; j < cols; j += panelCols {
-			transposed(g.k, to[j*distance:][:steps*panelCols], g.b, col+j, min(panelCols, cols-j), from, steps)
-		}
-		return
-	}
-	for k := range steps {
-		row := g.b.data[(from+k)*g.b.ld+col:][:cols]
-		at := k * panelCols
-		for ; len(row) >= panelCols; row = row[panelCols:] {
-			*(*[panelCols]float32)(to[at:]) = *(*[panelCols]float32)(row)
-			at += panelCols * distance
-		}
-		if len(row) > 0 {
-			copy(to[at:], row)
-			clear(to[at:][len(row):panelCols])
+// packPanels fills panels, one after the other, with the part of b that t needs. The last one may have fewer columns than a panel.
+func (g *sgemm) packPanels(to []float32, t blasTask) {
+	from := g.block.from + t.from
+	for j := 0; j < t.cols; j += panelCols {
+		panel, cols := to[j*t.steps:][:t.steps*panelCols], min(panelCols, t.cols-j)
+		switch {
+		case g.b.trans:
+			transposed(g.k, panel, g.b, t.col+j, cols, from, t.steps)
+		case cols == panelCols:
+			g.k.copyPanel(word(&panel[0]), word(&g.b.data[from*g.b.ld+t.col+j]), 4*g.b.ld, t.steps)
+		default:
+			for k := range t.steps {
+				row := panel[k*panelCols:][:panelCols]
+				clear(row[copy(row, g.b.data[(from+k)*g.b.ld+t.col+j:][:cols]):])
+			}
 		}
 	}
 }
