@@ -10,22 +10,20 @@ import (
 
 // The general product of BLAS on the tiles of the stages' products.
 //
-// The product is cut into blocks of up to blockRows rows and blockDepth steps of the inner dimension, whose part of a stays in the third
-// level of cache. Tasks, some columns of a block and if those are few some of its rows, are what the workers share out. A task goes
-// through the inner dimension in parts: it packs its columns of b into panels, which stay in the second level of cache, and multiplies
-// all its rows with them, those of one tile after the other. Meanwhile the tiles prefetch what is packed next.
+// The product is cut into blocks of up to blockRows rows and blockSteps steps of the inner dimension. All workers together copy a block's
+// part of a, transposed if need be and multiplied with alpha; it stays in the third level of cache. Tasks, the columns of a panel
+// and all rows of the block or, if panels are few, some of them, are what the workers share out next. A task packs its columns of b into
+// a panel, which stays in the second level of cache, and multiplies its rows with it, those of one tile after the other. No worker waits
+// for another's panel, and panels never go to memory.
 
 const (
-	partSteps    = 512     // steps of a part at most
-	blasTaskCols = 64      // columns of a task at most: 128 KiB of panels
-	tasksEach    = 8       // tasks of a worker in a block at least, if they would not be too small
-	blasTaskRows = 192     // rows of a task at least, if there are as many: b is packed for each
 	blockRows    = 1024    // of a block at most
-	blockDepth   = 4096    // of a block at most
+	blockSteps   = 1536    // of a block at most: 192 KiB of a panel
+	blasTaskRows = 192     // rows of a task at least, if there are as many: b is packed for each
+	tasksEach    = 8       // tasks of a worker in a block at least, if they would not be too small
 	taskWork     = 1 << 18 // products of a task at least: some microseconds
+	asIsCols     = 64      // with up to so many columns a is not worth a copy
 	copyRows     = 64      // rows of a that are copied at a time
-	asIs         = false
-	asIsCols     = 64
 )
 
 // blasMatrix is a matrix of float32 whose rows are ld elements apart, or the transpose of one.
@@ -43,12 +41,11 @@ type sgemm struct {
 	a, b, c     blasMatrix
 	workers     int
 
-	block      blasBlock
-	part       int       // steps of a part
-	rows, cols int       // of a task
-	asIs       bool      // a is read where it lies
-	copied     []float32 // the block's part of a, part by part
-	ld         int       // distance of its rows
+	block    blasBlock
+	taskRows int
+	asIs     bool       // a is read where it lies
+	left     blasMatrix // the block's part of a, as it lies or copied
+	copied   []float32
 
 	copyBody, taskBody func(i int)
 }
@@ -64,7 +61,7 @@ var sgemms sync.Pool
 //
 // As in BLAS c is overwritten if beta is 0, whatever it holds, and neither a nor b is read if alpha or k is 0. c must not overlap a or
 // b. Sums run in float32, with alpha multiplied to a beforehand. A call allocates nothing once its buffers, kept from call to call,
-// are large enough; they take up to 20 MiB. The same operands give the same bits, whatever GOMAXPROCS is.
+// are large enough; they take up to 6 MiB, and 192 KiB for each worker. The same operands give the same bits, whatever GOMAXPROCS is.
 //
 // Where there are no vector kernels, or MOE_CPU=go forbids them, the error wraps backend.ErrUnsupported. If a size is negative, a
 // leading dimension less than a row, or a slice too short, it wraps backend.ErrShape. c is then as it was.
@@ -138,7 +135,7 @@ func sgemmOn(k *kernels, m, n, depth int, alpha float32, a, b blasMatrix, beta f
 	}
 	g.k, g.m, g.n, g.depth, g.alpha, g.beta, g.a, g.b, g.c = k, m, n, depth, alpha, beta, a, b, c
 	g.run()
-	g.a, g.b, g.c = blasMatrix{}, blasMatrix{}, blasMatrix{}
+	g.a, g.b, g.c, g.left = blasMatrix{}, blasMatrix{}, blasMatrix{}, blasMatrix{}
 	sgemms.Put(g)
 }
 
@@ -167,16 +164,12 @@ func (g *sgemm) run() {
 	if float64(g.m)*float64(g.n)*float64(g.depth) >= 2*taskWork {
 		g.workers = runtime.GOMAXPROCS(0)
 	}
-	g.asIs = !g.a.trans && g.alpha == 1 && (asIs || g.n <= asIsCols || g.m <= streamRows)
-	depth := evenly(g.depth, blockDepth, panelCols)
-	rows := evenly(g.m, blockRows, g.k.rows)
-	g.part = evenly(min(depth, g.depth), partSteps, panelCols)
-	for from := 0; from < g.depth; from += depth {
+	g.asIs = !g.a.trans && g.alpha == 1 && (g.n <= asIsCols || g.m <= streamRows)
+	steps, rows := evenly(g.depth, blockSteps, panelCols), evenly(g.m, blockRows, g.k.rows)
+	for from := 0; from < g.depth; from += steps {
 		for row := 0; row < g.m; row += rows {
-			g.block = blasBlock{row, min(rows, g.m-row), from, min(depth, g.depth-from)}
-			if !g.asIs {
-				g.copyLeft()
-			}
+			g.block = blasBlock{row, min(rows, g.m-row), from, min(steps, g.depth-from)}
+			g.copyLeft()
 			g.multiply()
 		}
 	}
@@ -196,54 +189,33 @@ func (g *sgemm) each(n int, body func(i int)) {
 // multiply computes what the block adds to c.
 func (g *sgemm) multiply() {
 	b := &g.block
-	aim := max(b.rows*g.n/(tasksEach*g.workers), taskWork/b.steps)
-	g.rows, g.cols = b.rows, min(max(aim/b.rows/panelCols, 1)*panelCols, blasTaskCols)
-	if g.workers == 1 {
-		g.cols = blasTaskCols
-	} else if g.cols == panelCols {
-		g.rows = min(evenly(b.rows, max(aim/panelCols, blasTaskRows), g.k.rows), b.rows)
+	g.taskRows = b.rows
+	if g.workers > 1 {
+		aim := max(b.rows*g.n/(tasksEach*g.workers), taskWork/b.steps) / panelCols
+		g.taskRows = min(evenly(b.rows, max(aim, blasTaskRows), g.k.rows), b.rows)
 	}
-	g.each(pieces(b.rows, g.rows)*pieces(g.n, g.cols), g.taskBody)
+	g.each(pieces(b.rows, g.taskRows)*pieces(g.n, panelCols), g.taskBody)
 }
 
 // pieces is how many pieces of some size n is cut into.
 func pieces(n, size int) int { return (n + size - 1) / size }
 
-// blasTask is a part of a task: rows of the block, columns of c and steps of the block.
-type blasTask struct{ row, rows, col, cols, from, steps int }
-
-// taskPart is the part of task i from a step on.
-func (g *sgemm) taskPart(i, from int) blasTask {
-	b, across := &g.block, pieces(g.n, g.cols)
-	row, col := i/across*g.rows, i%across*g.cols
-	return blasTask{row, min(g.rows, b.rows-row), col, min(g.cols, g.n-col), from, min(g.part, b.steps-from)}
-}
-
-// task computes some rows and columns of the block.
+// task computes what some rows of the block add to the columns of a panel in c.
 func (g *sgemm) task(i int) {
+	b, panels := &g.block, pieces(g.n, panelCols)
+	row, col := i/panels*g.taskRows, i%panels*panelCols
+	rows, cols := min(g.taskRows, b.rows-row), min(panelCols, g.n-col)
+	add := 1
+	if b.from == 0 && g.beta == 0 {
+		add = 0
+	} else if b.from == 0 {
+		for r := b.row + row; r < b.row+row+rows; r++ {
+			scale(g.c.data[r*g.c.ld+col:][:cols], g.beta)
+		}
+	}
 	s := getWorkspace()
 	defer workspaces.Put(s)
-	s.c = grown(s.c, g.part*g.cols)
-	b := &g.block
-	add := 1
-	if b.from == 0 {
-		add = g.begin(g.taskPart(i, 0))
-	}
-	for from := 0; from < b.steps; from += g.part {
-		t := g.taskPart(i, from)
-		g.packPanels(s.c, t)
-		g.tiles(t, s.c, add)
-		add = 1
-	}
-}
-
-// begin prepares c for the first part of a task and tells whether that is to be added to c.
-func (g *sgemm) begin(t blasTask) (add int) {
-	if g.beta == 0 {
-		return 0
-	}
-	for r := range t.rows {
-		scale(g.c.data[(g.block.row+t.row+r)*g.c.ld+t.col:][:t.cols], g.beta)
-	}
-	return 1
+	s.c = grown(s.c, b.steps*panelCols)
+	g.packPanel(s.c, col, cols)
+	g.tiles(row, rows, col, cols, s.c, add)
 }

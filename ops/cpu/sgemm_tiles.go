@@ -5,42 +5,38 @@ import "unsafe"
 // word is the address of x for the kernels, which take elements of 32 bits of any kind.
 func word(x *float32) *uint32 { return (*uint32)(unsafe.Pointer(x)) }
 
-// tiles multiplies a part of a task with its panels, and stores the products in c or adds them to it. The tiles of some rows prefetch
-// the rows below, each a share.
-func (g *sgemm) tiles(t blasTask, panels []float32, add int) {
-	a, ld := g.left(t.from)
-	count := pieces(t.rows, g.k.rows)
-	width := g.k.cols(pieces(t.rows, count))
-	across := pieces(t.cols, width)
+// tiles multiplies rows of the block's part of a with a panel, and stores the products in c or adds them to it. The tiles of some rows
+// prefetch the rows below, each a share.
+func (g *sgemm) tiles(row, rows, col, cols int, panel []float32, add int) {
+	a, lda, steps := g.left.data, g.left.ld, g.block.steps
+	count := pieces(rows, g.k.rows)
+	width := g.k.cols(pieces(rows, count))
 	for i := range count {
-		lo, hi := t.row+i*t.rows/count, t.row+(i+1)*t.rows/count
-		c := g.c.data[(g.block.row+lo)*g.c.ld+t.col:]
-		next, share := &panels[0], 0
-		for j := 0; j < t.cols; j += width {
+		lo, hi := row+i*rows/count, row+(i+1)*rows/count
+		c := g.c.data[(g.block.row+lo)*g.c.ld+col:]
+		next, share := &panel[0], 0
+		for j := 0; j < cols; j += width {
 			if i+1 < count && !g.asIs {
-				share = (hi - lo) * ld / across
-				next = &a[hi*ld+j/width*share]
+				share = (hi - lo) * lda / pieces(cols, width)
+				next = &a[hi*lda+j/width*share]
 			}
-			g.k.tileF32(word(&a[lo*ld]), 4*ld, word(&panels[j/panelCols*panelCols*t.steps+j%panelCols]), &c[j], 4*g.c.ld, t.steps, hi-lo,
-				min(width, t.cols-j), add, word(next), 4*share*g.k.prefetch/t.steps)
+			g.k.tileF32(word(&a[lo*lda]), 4*lda, word(&panel[j]), &c[j], 4*g.c.ld, steps, hi-lo, min(width, cols-j), add,
+				word(next), 4*share*g.k.prefetch/steps)
 		}
 	}
 }
 
-// left is the block's part of a for the steps from one on, and the distance of its rows.
-func (g *sgemm) left(from int) ([]float32, int) {
-	if g.asIs {
-		return g.a.data[g.block.row*g.a.ld+g.block.from+from:], g.a.ld
-	}
-	return g.copied[from/g.part*g.block.rows*g.ld:], g.ld
-}
-
-// copyLeft copies the block's part of a, all workers together.
+// copyLeft copies the block's part of a, if it is not to be read where it lies.
 func (g *sgemm) copyLeft() {
 	b := &g.block
+	if g.asIs {
+		g.left = blasMatrix{g.a.data[b.row*g.a.ld+b.from:], g.a.ld, false}
+		return
+	}
 	// An odd number of cache lines, so that rows do not fall on each other in the cache.
-	g.ld = (g.part+2*padWords-1)/(2*padWords)*2*padWords + padWords
-	g.copied = grown(g.copied, pieces(b.steps, g.part)*b.rows*g.ld)
+	ld := (b.steps+2*padWords-1)/(2*padWords)*2*padWords + padWords
+	g.copied = grown(g.copied, b.rows*ld)
+	g.left = blasMatrix{g.copied, ld, false}
 	g.each(pieces(b.rows, copyRows), g.copyBody)
 }
 
@@ -53,12 +49,8 @@ func (g *sgemm) copyPiece(i int) {
 		g.transposeRows(row, rows)
 		return
 	}
-	for from := 0; from < b.steps; from += g.part {
-		to, ld := g.left(from)
-		steps := min(g.part, b.steps-from)
-		for i := row; i < row+rows; i++ {
-			times(to[i*ld:][:steps], g.a.data[(b.row+i)*g.a.ld+b.from+from:][:steps], g.alpha)
-		}
+	for i := row; i < row+rows; i++ {
+		times(g.left.data[i*g.left.ld:][:b.steps], g.a.data[(b.row+i)*g.a.ld+b.from:][:b.steps], g.alpha)
 	}
 }
 
@@ -83,28 +75,24 @@ func (g *sgemm) transposeRows(row, rows int) {
 	for from := 0; from < b.steps; from += panelCols {
 		steps := min(panelCols, b.steps-from)
 		transposed(g.k, s.c, g.a, b.from+from, steps, b.row+row, rows)
-		to, ld := g.left(from)
 		for i := range rows {
-			times(to[(row+i)*ld+from%g.part:][:steps], s.c[i*panelCols:][:steps], g.alpha)
+			times(g.left.data[(row+i)*g.left.ld+from:][:steps], s.c[i*panelCols:][:steps], g.alpha)
 		}
 	}
 }
 
-// packPanels fills panels, one after the other, with the part of b that t needs. The last one may have fewer columns than a panel.
-func (g *sgemm) packPanels(to []float32, t blasTask) {
-	from := g.block.from + t.from
-	for j := 0; j < t.cols; j += panelCols {
-		panel, cols := to[j*t.steps:][:t.steps*panelCols], min(panelCols, t.cols-j)
-		switch {
-		case g.b.trans:
-			transposed(g.k, panel, g.b, t.col+j, cols, from, t.steps)
-		case cols == panelCols:
-			g.k.copyPanel(word(&panel[0]), word(&g.b.data[from*g.b.ld+t.col+j]), 4*g.b.ld, t.steps)
-		default:
-			for k := range t.steps {
-				row := panel[k*panelCols:][:panelCols]
-				clear(row[copy(row, g.b.data[(from+k)*g.b.ld+t.col+j:][:cols]):])
-			}
+// packPanel fills a panel with the block's part of up to as many columns of b, and with zeros beside them.
+func (g *sgemm) packPanel(panel []float32, col, cols int) {
+	from, steps := g.block.from, g.block.steps
+	switch {
+	case g.b.trans:
+		transposed(g.k, panel, g.b, col, cols, from, steps)
+	case cols == panelCols:
+		g.k.copyPanel(word(&panel[0]), word(&g.b.data[from*g.b.ld+col]), 4*g.b.ld, steps)
+	default:
+		for k := range steps {
+			row := panel[k*panelCols:][:panelCols]
+			clear(row[copy(row, g.b.data[(from+k)*g.b.ld+col:][:cols]):])
 		}
 	}
 }
