@@ -60,6 +60,7 @@ func (g *gen) common() {
 	g.dots(true)
 	g.axpy()
 	g.transpose()
+	g.copyPanel()
 	g.widen()
 	g.widenPanel()
 	g.narrow()

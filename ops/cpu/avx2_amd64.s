@@ -4177,6 +4177,37 @@ loop_done:
 	VZEROUPPER
 	RET
 
+// func copyPanelAVX2(to *uint32, from *uint32, ld int, steps int)
+// Requires: AVX, MMX+
+TEXT ·copyPanelAVX2(SB), NOSPLIT, $0-32
+	MOVQ to+0(FP), AX
+	MOVQ from+8(FP), BX
+	MOVQ ld+16(FP), CX
+	MOVQ steps+24(FP), DX
+	SUBQ $+1, DX
+	JL   loop_done
+
+loop:
+	PREFETCHT0 (BX)(CX*8)
+	PREFETCHT0 64(BX)(CX*8)
+	VMOVUPS    (BX), Y0
+	VMOVUPS    32(BX), Y1
+	VMOVUPS    64(BX), Y2
+	VMOVUPS    96(BX), Y3
+	VMOVUPS    Y0, (AX)
+	VMOVUPS    Y1, 32(AX)
+	VMOVUPS    Y2, 64(AX)
+	VMOVUPS    Y3, 96(AX)
+	ADDQ       CX, BX
+	ADDQ       $+128, AX
+	SUBQ       $+1, DX
+	JGE        loop
+
+loop_done:
+	ADDQ $+1, DX
+	VZEROUPPER
+	RET
+
 // func widenAVX2(to *float32, from *uint16, n int)
 // Requires: AVX, AVX2
 TEXT ·widenAVX2(SB), NOSPLIT, $0-24

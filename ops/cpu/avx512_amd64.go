@@ -43,6 +43,11 @@ func axpyF32AVX512(y *float32, a *float32, lda int, x *float32, n int, rows int)
 //go:noescape
 func transposeAVX512(to *uint32, from *uint32, ld int, steps int)
 
+// copyPanelAVX512 sets to[32k+j] = from[k,j] for j below 32 and k below steps; rows of from are ld bytes apart.
+//
+//go:noescape
+func copyPanelAVX512(to *uint32, from *uint32, ld int, steps int)
+
 // widenAVX512 converts n elements of bfloat16, a multiple of 16, to float32.
 //
 //go:noescape

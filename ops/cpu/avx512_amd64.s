@@ -13915,6 +13915,33 @@ loop_done:
 	VZEROUPPER
 	RET
 
+// func copyPanelAVX512(to *uint32, from *uint32, ld int, steps int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·copyPanelAVX512(SB), NOSPLIT, $0-32
+	MOVQ to+0(FP), AX
+	MOVQ from+8(FP), BX
+	MOVQ ld+16(FP), CX
+	MOVQ steps+24(FP), DX
+	SUBQ $+1, DX
+	JL   loop_done
+
+loop:
+	PREFETCHT0 (BX)(CX*8)
+	PREFETCHT0 64(BX)(CX*8)
+	VMOVUPS    (BX), Z0
+	VMOVUPS    64(BX), Z1
+	VMOVUPS    Z0, (AX)
+	VMOVUPS    Z1, 64(AX)
+	ADDQ       CX, BX
+	ADDQ       $+128, AX
+	SUBQ       $+1, DX
+	JGE        loop
+
+loop_done:
+	ADDQ $+1, DX
+	VZEROUPPER
+	RET
+
 // func widenAVX512(to *float32, from *uint16, n int)
 // Requires: AVX, AVX512F
 TEXT ·widenAVX512(SB), NOSPLIT, $0-24

@@ -33,6 +33,8 @@ type kernels struct {
 	// y[j] += Σ x[i]·a[i,j] for j below n, a multiple of lanes, and 1 or axpyRows rows i of a, lda bytes apart. It is nil where
 	// there is none, and with it no Sgemm and Sgemv.
 	axpyF32 func(y, a *float32, lda int, x *float32, n, rows int)
+	// to[32k+j] = from[k,j] for j below 32 and k below steps, rows of from being ld bytes apart. It is there if axpyF32 is.
+	copyPanel func(to, from *uint32, ld, steps int)
 
 	// to[32k+i] = from[i,k] for rows i below lanes, ld bytes apart, and k below steps, a multiple of lanes.
 	transpose func(to, from *uint32, ld, steps int)

@@ -28,6 +28,13 @@ var goKernels = kernels{
 			}
 		}
 	},
+	copyPanel: func(to, from *uint32, ld, steps int) {
+		for k := range steps {
+			for j := range panelCols {
+				*at(to, 4*(panelCols*k+j)) = *at(from, k*ld+4*j)
+			}
+		}
+	},
 	transpose: func(to, from *uint32, ld, steps int) {
 		for i := range 4 {
 			for k := range steps {

@@ -252,6 +252,27 @@ func TestTransposeKernels(t *testing.T) {
 	})
 }
 
+func TestCopyPanelKernels(t *testing.T) {
+	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+		if k.copyPanel == nil {
+			t.Skip("this level has none")
+		}
+		for _, steps := range []int{0, 1, 2, 9} {
+			ld := panelCols + r.IntN(3)
+			from := fill(guarded[uint32](t, max((steps-1)*ld+panelCols, 1), atEnd), r.Uint32)
+			to := fill(guarded[uint32](t, max(steps*panelCols, 1), atEnd), r.Uint32)
+			want := slices.Clone(to)
+			for s := range steps {
+				copy(want[s*panelCols:], from[s*ld:][:panelCols])
+			}
+			k.copyPanel(&to[0], &from[0], 4*ld, steps)
+			if !slices.Equal(to, want) {
+				t.Fatalf("%d steps: got %x, want %x", steps, to, want)
+			}
+		}
+	})
+}
+
 func TestWidenKernels(t *testing.T) {
 	forKernels(t, hasAll, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
 		from := guarded[uint16](t, 1<<16, atEnd) // every number there is

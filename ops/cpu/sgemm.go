@@ -10,26 +10,20 @@ import (
 
 // The general product of BLAS on the tiles of the stages' products.
 //
-// The product is cut into blocks of up to blockCols columns, blockDepth steps of the inner dimension and blockRows rows. Of a block b
-// is packed into panels and a is copied, transposed if need be and multiplied with alpha, both by all workers together and once for
-// as long as the block stays: they then wait in the third level of cache. Tasks, strips of rows by some columns, are what the workers
-// share out next. A task goes through the inner dimension in parts, so that a strip's part of a stays in the second level of cache,
-// and c too, while part of one panel after the other passes through.
-//
-// With no more rows than a strip has, each panel is used by one task alone, which packs it for itself.
+// The product is cut into blocks of up to blockRows rows and blockSteps steps of the inner dimension. All workers together copy a block's
+// part of a, transposed if need be and multiplied with alpha; it stays in the third level of cache. Tasks, the columns of a panel
+// and all rows of the block or, if panels are few, some of them, are what the workers share out next. A task packs its columns of b into
+// a panel, which stays in the second level of cache, and multiplies its rows with it, those of one tile after the other. No worker waits
+// for another's panel, and panels never go to memory.
 
 const (
-	partSteps     = 512           // steps of a part at most: 72 rows are 144 KiB, a panel is 64 KiB
-	blockDepth    = 3 * partSteps // of a block at most
-	blockCols     = 2048          // of a block at most: 12 MiB of panels
-	blockRows     = 1024          // of a block at most, give or take a strip: 6 MiB of a
-	blasStripRows = 72            // of a strip at most
-	blasTaskCols  = 512           // columns of a task at most
-	aloneCols     = 128           // columns that a task packs at a time for itself
-	asIsCols      = 64            // with up to so many columns a is not worth a copy
-	taskWork      = 1 << 18       // products of a task at least: some microseconds
-	packRows      = 64            // rows of a that are copied at a time
-	packCols      = 256           // columns of b that are packed at a time
+	blockRows    = 1024    // of a block at most
+	blockSteps   = 1536    // of a block at most: 192 KiB of a panel
+	blasTaskRows = 192     // rows of a task at least, if there are as many: b is packed for each
+	tasksEach    = 8       // tasks of a worker in a block at least, if they would not be too small
+	taskWork     = 1 << 18 // products of a task at least: some microseconds
+	asIsCols     = 64      // with up to so many columns a is not worth a copy
+	copyRows     = 64      // rows of a that are copied at a time
 )
 
 // blasMatrix is a matrix of float32 whose rows are ld elements apart, or the transpose of one.
@@ -47,21 +41,17 @@ type sgemm struct {
 	a, b, c     blasMatrix
 	workers     int
 
-	asIs     bool // a is read where it lies
-	alone    bool // tasks pack panels for themselves
-	strip    int  // rows of a strip
-	part     int  // steps of a part
 	block    blasBlock
-	taskCols int
+	taskRows int
+	asIs     bool       // a is read where it lies
+	left     blasMatrix // the block's part of a, as it lies or copied
+	copied   []float32
 
-	packedA, packedB   []float32
-	ldA                int
-	packs              [2]int // pieces of a and b to pack
-	packBody, taskBody func(i int)
+	copyBody, taskBody func(i int)
 }
 
-// blasBlock is a block of the product: rows and columns of c, steps of the inner dimension.
-type blasBlock struct{ row, rows, col, cols, from, steps int }
+// blasBlock is a block of the product: rows of c, steps of the inner dimension.
+type blasBlock struct{ row, rows, from, steps int }
 
 var sgemms sync.Pool
 
@@ -71,7 +61,7 @@ var sgemms sync.Pool
 //
 // As in BLAS c is overwritten if beta is 0, whatever it holds, and neither a nor b is read if alpha or k is 0. c must not overlap a or
 // b. Sums run in float32, with alpha multiplied to a beforehand. A call allocates nothing once its buffers, kept from call to call,
-// are large enough; they take up to 20 MiB. The same operands give the same bits, whatever GOMAXPROCS is.
+// are large enough; they take up to 6 MiB, and 192 KiB for each worker. The same operands give the same bits, whatever GOMAXPROCS is.
 //
 // Where there are no vector kernels, or MOE_CPU=go forbids them, the error wraps backend.ErrUnsupported. If a size is negative, a
 // leading dimension less than a row, or a slice too short, it wraps backend.ErrShape. c is then as it was.
@@ -141,11 +131,11 @@ func sgemmOn(k *kernels, m, n, depth int, alpha float32, a, b blasMatrix, beta f
 	g, ok := sgemms.Get().(*sgemm)
 	if !ok {
 		g = &sgemm{}
-		g.packBody, g.taskBody = g.packPiece, g.task
+		g.copyBody, g.taskBody = g.copyPiece, g.task
 	}
 	g.k, g.m, g.n, g.depth, g.alpha, g.beta, g.a, g.b, g.c = k, m, n, depth, alpha, beta, a, b, c
 	g.run()
-	g.a, g.b, g.c = blasMatrix{}, blasMatrix{}, blasMatrix{}
+	g.a, g.b, g.c, g.left = blasMatrix{}, blasMatrix{}, blasMatrix{}, blasMatrix{}
 	sgemms.Put(g)
 }
 
@@ -174,22 +164,13 @@ func (g *sgemm) run() {
 	if float64(g.m)*float64(g.n)*float64(g.depth) >= 2*taskWork {
 		g.workers = runtime.GOMAXPROCS(0)
 	}
-	g.strip = min(evenly(g.m, blasStripRows, g.k.rows), blasStripRows/g.k.rows*g.k.rows)
-	g.alone = g.m <= g.strip
 	g.asIs = !g.a.trans && g.alpha == 1 && (g.n <= asIsCols || g.m <= streamRows)
-	depth := evenly(g.depth, blockDepth, panelCols)
-	cols := evenly(g.n, blockCols, panelCols)
-	rows := evenly(g.m, blockRows, g.strip)
-	g.part = evenly(min(depth, g.depth), partSteps, panelCols)
-	for from := 0; from < g.depth; from += depth {
-		for col := 0; col < g.n; col += cols {
-			for row := 0; row < g.m; row += rows {
-				newA := !g.asIs && (col == 0 || rows < g.m)
-				newB := !g.alone && row == 0
-				g.block = blasBlock{row, min(rows, g.m-row), col, min(cols, g.n-col), from, min(depth, g.depth-from)}
-				g.pack(newA, newB)
-				g.multiply()
-			}
+	steps, rows := evenly(g.depth, blockSteps, panelCols), evenly(g.m, blockRows, g.k.rows)
+	for from := 0; from < g.depth; from += steps {
+		for row := 0; row < g.m; row += rows {
+			g.block = blasBlock{row, min(rows, g.m-row), from, min(steps, g.depth-from)}
+			g.copyLeft()
+			g.multiply()
 		}
 	}
 }
@@ -207,70 +188,34 @@ func (g *sgemm) each(n int, body func(i int)) {
 
 // multiply computes what the block adds to c.
 func (g *sgemm) multiply() {
-	const tasksEach = 12 // for a worker
 	b := &g.block
-	strips := (b.rows + g.strip - 1) / g.strip
-	aim := max(b.rows*b.cols/(tasksEach*g.workers), taskWork/b.steps)
-	g.taskCols = min(max(aim/g.strip/panelCols, 1)*panelCols, blasTaskCols)
-	if g.workers == 1 {
-		g.taskCols = blasTaskCols
+	g.taskRows = b.rows
+	if g.workers > 1 {
+		aim := max(b.rows*g.n/(tasksEach*g.workers), taskWork/b.steps) / panelCols
+		g.taskRows = min(evenly(b.rows, max(aim, blasTaskRows), g.k.rows), b.rows)
 	}
-	g.each(strips*((b.cols+g.taskCols-1)/g.taskCols), g.taskBody)
+	g.each(pieces(b.rows, g.taskRows)*pieces(g.n, panelCols), g.taskBody)
 }
 
-// task computes a strip by some columns of the block.
+// pieces is how many pieces of some size n is cut into.
+func pieces(n, size int) int { return (n + size - 1) / size }
+
+// task computes what some rows of the block add to the columns of a panel in c.
 func (g *sgemm) task(i int) {
-	b := &g.block
-	across := (b.cols + g.taskCols - 1) / g.taskCols
-	row, col := i/across*g.strip, i%across*g.taskCols
-	rows, cols := min(g.strip, b.rows-row), min(g.taskCols, b.cols-col)
+	b, panels := &g.block, pieces(g.n, panelCols)
+	row, col := i/panels*g.taskRows, i%panels*panelCols
+	rows, cols := min(g.taskRows, b.rows-row), min(panelCols, g.n-col)
 	add := 1
-	if b.from == 0 {
-		if g.beta == 0 {
-			add = 0
-		} else if g.beta != 1 {
-			for r := range rows {
-				scale(g.c.data[(b.row+row+r)*g.c.ld+b.col+col:][:cols], g.beta)
-			}
+	if b.from == 0 && g.beta == 0 {
+		add = 0
+	} else if b.from == 0 {
+		for r := b.row + row; r < b.row+row+rows; r++ {
+			scale(g.c.data[r*g.c.ld+col:][:cols], g.beta)
 		}
 	}
-	if g.alone {
-		g.aloneTask(row, rows, col, cols, add)
-		return
-	}
-	for from := 0; from < b.steps; from += g.part {
-		steps := min(g.part, b.steps-from)
-		for j := col; j < col+cols; j += panelCols {
-			next := from
-			after := j + panelCols
-			if after >= col+cols {
-				after, next = col, from+g.part
-			}
-			var ahead []float32
-			if next < b.steps {
-				ahead = g.packedB[after*b.steps+next*panelCols:][:min(g.part, b.steps-next)*panelCols]
-			}
-			g.tiles(row, rows, j, min(panelCols, col+cols-j), from, steps, g.packedB[j*b.steps+from*panelCols:][:steps*panelCols], ahead, add)
-		}
-		add = 1
-	}
-}
-
-// aloneTask is a task whose panels no other task needs.
-func (g *sgemm) aloneTask(row, rows, col, cols, add int) {
-	b := &g.block
 	s := getWorkspace()
 	defer workspaces.Put(s)
-	s.c = grown(s.c, g.part*aloneCols)
-	for from := 0; from < b.steps; from += g.part {
-		steps := min(g.part, b.steps-from)
-		for j := col; j < col+cols; j += aloneCols {
-			here := min(aloneCols, col+cols-j)
-			g.packPanels(s.c, steps, b.col+j, here, b.from+from, steps)
-			for p := 0; p < here; p += panelCols {
-				g.tiles(row, rows, j+p, min(panelCols, here-p), from, steps, s.c[p*steps:][:steps*panelCols], nil, add)
-			}
-		}
-		add = 1
-	}
+	s.c = grown(s.c, b.steps*panelCols)
+	g.packPanel(s.c, col, cols)
+	g.tiles(row, rows, col, cols, s.c, add)
 }

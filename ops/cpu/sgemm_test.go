@@ -117,8 +117,8 @@ func TestSgemmBlocks(t *testing.T) {
 	forBLAS(t, func(t *testing.T, k *kernels) {
 		r := rand.New(rand.NewPCG(3, 4))
 		for i, size := range [][3]int{
-			{97, 33, blockDepth + 1}, {3, 40, 2*blockDepth + 5}, {97, blockCols + 1, 3}, {blockRows + 1, 33, 3},
-			{blockRows + 100, blockCols + 31, 2}, {200, blasTaskCols + 7, partSteps + 1}, {5, 2*aloneCols + 3, partSteps + 9},
+			{97, 33, blockSteps + 1}, {3, 40, 2*blockSteps + 5}, {blockRows + 1, 33, 3}, {blockRows + 100, 159, 2},
+			{2*blasTaskRows + 9, 40, blockSteps + 33}, {200, 103, blockSteps + 1}, {5, 259, blockSteps + 9},
 			{96, 64, 100}, {90, 65, 100}, {1, 5000, 33}, {5000, 1, 33}, {1, 33, 5000}, {33, 1, 5000},
 		} {
 			if testing.Short() && size[0]*size[1]*size[2] > 1<<20 {

@@ -5,76 +5,52 @@ import "unsafe"
 // word is the address of x for the kernels, which take elements of 32 bits of any kind.
 func word(x *float32) *uint32 { return (*uint32)(unsafe.Pointer(x)) }
 
-// tiles multiplies rows of the block, from the steps from one on, with a part of a panel, and stores the products in c or adds them
-// to it. Together the tiles prefetch what comes next, each a share.
-func (g *sgemm) tiles(row, rows, col, cols, from, steps int, panel, next []float32, add int) {
-	a, lda := g.packedA, g.ldA
-	at := row*lda + from
-	if g.asIs {
-		a, lda = g.a.data, g.a.ld
-		at = (g.block.row+row)*lda + g.block.from + from
-	}
-	c := g.c.data[(g.block.row+row)*g.c.ld+g.block.col+col:]
-	count := (rows + g.k.rows - 1) / g.k.rows
-	width := g.k.cols((rows + count - 1) / count)
-	calls := count * ((cols + width - 1) / width)
-	ahead := 4 * len(next) / (calls * steps)
-	call := 0
+// tiles multiplies rows of the block's part of a with a panel, and stores the products in c or adds them to it. The tiles of some rows
+// prefetch the rows below, each a share.
+func (g *sgemm) tiles(row, rows, col, cols int, panel []float32, add int) {
+	a, lda, steps := g.left.data, g.left.ld, g.block.steps
+	count := pieces(rows, g.k.rows)
+	width := g.k.cols(pieces(rows, count))
 	for i := range count {
-		lo, hi := i*rows/count, (i+1)*rows/count
+		lo, hi := row+i*rows/count, row+(i+1)*rows/count
+		c := g.c.data[(g.block.row+lo)*g.c.ld+col:]
+		next, share := &panel[0], 0
 		for j := 0; j < cols; j += width {
-			prefetched := &panel[j]
-			if len(next) > 0 {
-				prefetched = &next[call*len(next)/calls]
+			if i+1 < count && !g.asIs {
+				share = (hi - lo) * lda / pieces(cols, width)
+				next = &a[hi*lda+j/width*share]
 			}
-			g.k.tileF32(word(&a[at+lo*lda]), 4*lda, word(&panel[j]), &c[lo*g.c.ld+j], 4*g.c.ld, steps, hi-lo, min(width, cols-j), add,
-				word(prefetched), ahead)
-			call++
+			g.k.tileF32(word(&a[lo*lda]), 4*lda, word(&panel[j]), &c[j], 4*g.c.ld, steps, hi-lo, min(width, cols-j), add,
+				word(next), 4*share*g.k.prefetch/steps)
 		}
 	}
 }
 
-// pack packs what is new of the block's operands.
-func (g *sgemm) pack(newA, newB bool) {
+// copyLeft copies the block's part of a, if it is not to be read where it lies.
+func (g *sgemm) copyLeft() {
 	b := &g.block
-	g.packs = [2]int{}
-	if newA {
-		// An odd number of cache lines, so that rows do not fall on each other in the cache.
-		g.ldA = (b.steps+2*padWords-1)/(2*padWords)*2*padWords + padWords
-		g.packedA = grown(g.packedA, b.rows*g.ldA)
-		g.packs[0] = (b.rows + packRows - 1) / packRows
-	}
-	if newB {
-		g.packedB = grown(g.packedB, (b.cols+panelCols-1)/panelCols*panelCols*b.steps)
-		g.packs[1] = (b.cols + packCols - 1) / packCols * ((b.steps + g.part - 1) / g.part)
-	}
-	g.each(g.packs[0]+g.packs[1], g.packBody)
-}
-
-// packPiece packs a piece of a or b.
-func (g *sgemm) packPiece(i int) {
-	b := &g.block
-	if i < g.packs[0] {
-		row := i * packRows
-		rows := min(packRows, b.rows-row)
-		if g.a.trans {
-			g.transposeRows(row, rows)
-		} else {
-			g.copyRows(row, rows)
-		}
+	if g.asIs {
+		g.left = blasMatrix{g.a.data[b.row*g.a.ld+b.from:], g.a.ld, false}
 		return
 	}
-	i -= g.packs[0]
-	parts := (b.steps + g.part - 1) / g.part
-	col, from := i/parts*packCols, i%parts*g.part
-	g.packPanels(g.packedB[col*b.steps+from*panelCols:], b.steps, b.col+col, min(packCols, b.cols-col), b.from+from, min(g.part, b.steps-from))
+	// An odd number of cache lines, so that rows do not fall on each other in the cache.
+	ld := (b.steps+2*padWords-1)/(2*padWords)*2*padWords + padWords
+	g.copied = grown(g.copied, b.rows*ld)
+	g.left = blasMatrix{g.copied, ld, false}
+	g.each(pieces(b.rows, copyRows), g.copyBody)
 }
 
-// copyRows copies rows of a, times alpha.
-func (g *sgemm) copyRows(row, rows int) {
+// copyPiece copies some rows of the block's part of a, times alpha.
+func (g *sgemm) copyPiece(i int) {
 	b := &g.block
+	row := i * copyRows
+	rows := min(copyRows, b.rows-row)
+	if g.a.trans {
+		g.transposeRows(row, rows)
+		return
+	}
 	for i := row; i < row+rows; i++ {
-		times(g.packedA[i*g.ldA:][:b.steps], g.a.data[(b.row+i)*g.a.ld+b.from:][:b.steps], g.alpha)
+		times(g.left.data[i*g.left.ld:][:b.steps], g.a.data[(b.row+i)*g.a.ld+b.from:][:b.steps], g.alpha)
 	}
 }
 
@@ -95,34 +71,28 @@ func (g *sgemm) transposeRows(row, rows int) {
 	b := &g.block
 	s := getWorkspace()
 	defer workspaces.Put(s)
-	s.c = grown(s.c, packRows*panelCols)
+	s.c = grown(s.c, copyRows*panelCols)
 	for from := 0; from < b.steps; from += panelCols {
 		steps := min(panelCols, b.steps-from)
 		transposed(g.k, s.c, g.a, b.from+from, steps, b.row+row, rows)
 		for i := range rows {
-			times(g.packedA[(row+i)*g.ldA+from:][:steps], s.c[i*panelCols:][:steps], g.alpha)
+			times(g.left.data[(row+i)*g.left.ld+from:][:steps], s.c[i*panelCols:][:steps], g.alpha)
 		}
 	}
 }
 
-// packPanels fills panels, each distance steps long, with steps of columns of op(b). The last one may have fewer columns than a panel.
-func (g *sgemm) packPanels(to []float32, distance, col, cols, from, steps int) {
-	if g.b.trans {
-		for j := 0; j < cols; j += panelCols {
-			transposed(g.k, to[j*distance:][:steps*panelCols], g.b, col+j, min(panelCols, cols-j), from, steps)
-		}
-		return
-	}
-	for k := range steps {
-		row := g.b.data[(from+k)*g.b.ld+col:][:cols]
-		at := k * panelCols
-		for ; len(row) >= panelCols; row = row[panelCols:] {
-			*(*[panelCols]float32)(to[at:]) = *(*[panelCols]float32)(row)
-			at += panelCols * distance
-		}
-		if len(row) > 0 {
-			copy(to[at:], row)
-			clear(to[at:][len(row):panelCols])
+// packPanel fills a panel with the block's part of up to as many columns of b, and with zeros beside them.
+func (g *sgemm) packPanel(panel []float32, col, cols int) {
+	from, steps := g.block.from, g.block.steps
+	switch {
+	case g.b.trans:
+		transposed(g.k, panel, g.b, col, cols, from, steps)
+	case cols == panelCols:
+		g.k.copyPanel(word(&panel[0]), word(&g.b.data[from*g.b.ld+col]), 4*g.b.ld, steps)
+	default:
+		for k := range steps {
+			row := panel[k*panelCols:][:panelCols]
+			clear(row[copy(row, g.b.data[(from+k)*g.b.ld+col:][:cols]):])
 		}
 	}
 }
