@@ -125,6 +125,10 @@ func (g *gen) blocks() {
 		g.blockDots(f)
 		g.blockDecode(f)
 	}
+	if !g.wide() {
+		g.roundBlocks()
+		g.roundedDots()
+	}
 }
 
 // blockDecode writes the kernel that makes float32 of blocks.

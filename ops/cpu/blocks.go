@@ -46,6 +46,8 @@ type blockKernels struct {
 	dot func(out, x *float32, ldx int, w *byte, ldw, blocks, rows int)
 	// decode makes float32 of blocks.
 	decode func(to *float32, from *byte, blocks int)
+
+	rounded roundedKernels
 }
 
 // formatKernels are the kernels of a level by format: those of backend.BlockFormat, and of float16 as it is, 64 bytes a block.
@@ -185,7 +187,11 @@ const straightCalls = 4
 // codedDots computes a task of a weight in blocks, four of its rows at a time: straight from the blocks for a few rows of x, else by
 // way of rows of float32.
 func (g *gemm) codedDots(t task, s *workspace, c []float32, ldc int) {
-	x, ldx := g.paddedFloats(t, s)
+	var x *float32
+	ldx := 0
+	if g.needsFloats(t) {
+		x, ldx = g.paddedFloats(t, s)
+	}
 	straight := t.rows <= straightCalls*g.k.dotRows && (g.w.coded.padded || g.w.d%backend.BlockElements == 0)
 	for j := 0; j < t.cols; {
 		b := g.w.block(t.matrix, t.col+j)
@@ -196,7 +202,7 @@ func (g *gemm) codedDots(t task, s *workspace, c []float32, ldc int) {
 			}
 			w := b.data[(t.col+j-b.start)*g.w.coded.rowBytes:][:n*g.w.coded.rowBytes]
 			if straight {
-				g.straightDots(s, x, ldx, w, t.rows, c[j:], ldc)
+				g.straightDots(t, s, x, ldx, w, c[j:], ldc)
 			} else {
 				g.decodedDots(s, x, ldx, w, t.rows, c[j:], ldc)
 			}
@@ -208,7 +214,7 @@ func (g *gemm) codedDots(t task, s *workspace, c []float32, ldc int) {
 // paddedFloats gives the rows of a strip as float32, with zeros up to a whole number of blocks, and the distance between them in
 // bytes: x itself or a copy.
 func (g *gemm) paddedFloats(t task, s *workspace) (*float32, int) {
-	width := (g.w.d + backend.BlockElements - 1) / backend.BlockElements * backend.BlockElements
+	width := rowBlocks(g.w.d) * backend.BlockElements
 	if width == g.w.d {
 		return g.floats(t, s)
 	}
@@ -220,18 +226,26 @@ func (g *gemm) paddedFloats(t task, s *workspace) (*float32, int) {
 	return (*float32)(unsafe.Pointer(&s.a[0])), 4 * ld
 }
 
-// straightDots computes the columns of four rows of w, or of one.
-func (g *gemm) straightDots(s *workspace, x *float32, ldx int, w []byte, rows int, c []float32, ldc int) {
+// straightDots computes the columns of four rows of w, or of one: with the rounded rows of x in whole numbers, with others in float32.
+func (g *gemm) straightDots(t task, s *workspace, x *float32, ldx int, w []byte, c []float32, ldc int) {
 	n, ldw := g.codedGroup(w)
-	blocks := (g.w.d + backend.BlockElements - 1) / backend.BlockElements
-	for i := 0; i < rows; i += g.k.dotRows {
-		some := min(g.k.dotRows, rows-i)
-		g.w.coded.dot(&s.dots[0], (*float32)(unsafe.Add(unsafe.Pointer(x), i*ldx)), ldx, &w[0], ldw, blocks, some)
+	blocks := rowBlocks(g.w.d)
+	for i, some := 0, 0; i < t.rows; i += some {
+		if place := g.place(t.row + i); place >= 0 {
+			some = g.alike(t, i, g.w.coded.rounded.rows)
+			g.w.coded.rounded.dot(&s.dots[0], &g.rounded[place*g.roundedRow()], 4*g.roundedRow(), &w[0], ldw, blocks, some)
+		} else {
+			some = g.alike(t, i, g.k.dotRows)
+			g.w.coded.dot(&s.dots[0], (*float32)(unsafe.Add(unsafe.Pointer(x), i*ldx)), ldx, &w[0], ldw, blocks, some)
+		}
 		for r := range some {
 			copy(c[(i+r)*ldc:][:n], s.dots[4*r:])
 		}
 	}
 }
+
+// rowBlocks is the number of blocks of a row of d elements.
+func rowBlocks(d int) int { return (d + backend.BlockElements - 1) / backend.BlockElements }
 
 // codedGroup is the number of rows of w and their distance; the kernel takes one row four times.
 func (g *gemm) codedGroup(w []byte) (n, ldw int) {
@@ -253,7 +267,7 @@ func (g *gemm) decodedDots(s *workspace, x *float32, ldx int, w []byte, rows int
 	s.rows = grown(s.rows, 4*ld)
 	for from := 0; from < g.w.d; from += depth {
 		here := min(depth, g.w.d-from)
-		width := (here + backend.BlockElements - 1) / backend.BlockElements * backend.BlockElements
+		width := rowBlocks(here) * backend.BlockElements
 		for j := range n {
 			row := s.rows[j*ld:][:width]
 			g.w.coded.decodeRow(s, row[:here], w[j*g.w.coded.rowBytes:][:g.w.coded.rowBytes], from)

@@ -40,3 +40,17 @@ func dotF16AVX2(out *float32, x *float32, ldx int, w *byte, ldw int, blocks int,
 //
 //go:noescape
 func decodeF16AVX2(to *float32, from *byte, blocks int)
+
+// roundBlocksAVX2 rounds blocks of 32 elements of x to n·s: n whole numbers of 16 bits, s = max|x|/32767. Two blocks become
+// 192 bytes, each of which holds half of every 32: the n of int16, in the order of dotQ4RoundedAVX2; −8 times the sum of the n of
+// four places, of int32; s, of float32. It tells whether the max|x| of all blocks are 0 or from 2⁻⁸⁰ to 2¹⁰⁰. If not, what it writes
+// is of no use.
+//
+//go:noescape
+func roundBlocksAVX2(to *uint32, x *float32, blocks int) bool
+
+// dotQ4RoundedAVX2 is dotQ4AVX2 for rows of x as roundBlocksAVX2 leaves them.
+// Rows are ldx and ldw bytes apart. As much as lies in four rows of w is prefetched from 4·ldw bytes behind w on.
+//
+//go:noescape
+func dotQ4RoundedAVX2(out *float32, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int)
