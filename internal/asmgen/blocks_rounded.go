@@ -146,7 +146,7 @@ func (g *gen) roundBlocks() {
 func (g *gen) roundedDots() {
 	g.function("dotQ4Rounded", "func(out *float32, x *uint32, ldx int, w *byte, ldw, blocks, rows int)",
 		"dotQ4Rounded"+g.suffix+" is dotQ4"+g.suffix+" for rows of x as roundBlocks"+g.suffix+" leaves them.",
-		"Rows are ldx and ldw bytes apart. As much as lies in four rows of w is prefetched from 4·ldw bytes behind w on.")
+		prefetchDoc)
 	g.load("rows", reg.RCX)
 	g.CMPQ(reg.RCX, operand.I32(2))
 	g.JE(operand.LabelRef("rows2"))
@@ -161,7 +161,7 @@ func (g *gen) roundedDots() {
 }
 
 func (g *gen) roundedDotLoop(rows int) {
-	x, ldx, w, ldw, w3, n, next := reg.RAX, reg.RBX, reg.RDX, reg.RSI, reg.RDI, reg.R8, reg.R9
+	x, ldx, w, ldw, w3, n := reg.RAX, reg.RBX, reg.RDX, reg.RSI, reg.RDI, reg.R8
 	words, q, t, mask := g.vecs[0], g.vecs[1], g.vecs[4], g.vecs[5]
 	sum, scale := g.vecs[2:4], g.vecs[6:8]
 	g.ones(mask)
@@ -171,7 +171,6 @@ func (g *gen) roundedDotLoop(rows int) {
 	g.load("w", w)
 	g.load("ldw", ldw)
 	g.LEAQ(mem{Base: ldw, Index: ldw, Scale: 2}, w3)
-	g.LEAQ(mem{Base: w, Index: ldw, Scale: 4}, next)
 	g.load("blocks", n)
 	for i := range rows {
 		for j := range dotRows {
@@ -203,10 +202,8 @@ func (g *gen) roundedDotLoop(rows int) {
 			g.VMULPS(part(i, roundedScales), t, scale[i])
 		}
 		for j := range dotRows {
-			if j < 3 {
-				g.PREFETCHT1(mem{Base: next, Disp: 64 * j})
-			}
 			at := rowAt(w, ldw, w3, j)
+			g.PREFETCHT1(at.Offset(blockAhead))
 			g.VMOVDQU(at.Offset(2), words.AsX())
 			if some == 2 {
 				g.VBROADCASTI128(at.Offset(2+18), q)
@@ -241,7 +238,6 @@ func (g *gen) roundedDotLoop(rows int) {
 	g.loop(fmt.Sprintf("loop%d", rows), n, 2, func() {
 		blocks(2)
 		g.ADDQ(operand.I32(2*18), w)
-		g.ADDQ(operand.I32(2*18*dotRows), next)
 		g.ADDQ(operand.I32(roundedBytes), x)
 	})
 	g.TESTQ(n, n)

@@ -4,7 +4,7 @@ package cpu
 
 // dotQ8AVX2 computes out[4i+j] = Σ x[i,k]·w[j,k] for k below 32·blocks, and four rows j of w and rows i of x, in [1,2].
 // w is in blocks of 34 bytes: d of float16 and 32 of int8, each times d.
-// Rows are ldx and ldw bytes apart. What lies 4·ldw bytes behind a block is prefetched.
+// Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched.
 //
 //go:noescape
 func dotQ8AVX2(out *float32, x *float32, ldx int, w *byte, ldw int, blocks int, rows int)
@@ -17,7 +17,7 @@ func decodeQ8AVX2(to *float32, from *byte, blocks int)
 
 // dotQ4AVX2 computes out[4i+j] = Σ x[i,k]·w[j,k] for k below 32·blocks, and four rows j of w and rows i of x, in [1,2].
 // w is in blocks of 18 bytes: d of float16 and 32 of 4 bits, from each 8 is taken and the rest times d.
-// Rows are ldx and ldw bytes apart. What lies 4·ldw bytes behind a block is prefetched.
+// Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched.
 //
 //go:noescape
 func dotQ4AVX2(out *float32, x *float32, ldx int, w *byte, ldw int, blocks int, rows int)
@@ -30,7 +30,7 @@ func decodeQ4AVX2(to *float32, from *byte, blocks int)
 
 // dotF16AVX2 computes out[4i+j] = Σ x[i,k]·w[j,k] for k below 32·blocks, and four rows j of w and rows i of x, in [1,2].
 // w is float16, a block is 64 bytes.
-// Rows are ldx and ldw bytes apart. What lies 4·ldw bytes behind a block is prefetched.
+// Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched.
 //
 //go:noescape
 func dotF16AVX2(out *float32, x *float32, ldx int, w *byte, ldw int, blocks int, rows int)
@@ -50,7 +50,7 @@ func decodeF16AVX2(to *float32, from *byte, blocks int)
 func roundBlocksAVX2(to *uint32, x *float32, blocks int) bool
 
 // dotQ4RoundedAVX2 is dotQ4AVX2 for rows of x as roundBlocksAVX2 leaves them.
-// Rows are ldx and ldw bytes apart. As much as lies in four rows of w is prefetched from 4·ldw bytes behind w on.
+// Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched.
 //
 //go:noescape
 func dotQ4RoundedAVX2(out *float32, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int)
