@@ -8,8 +8,12 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// blockElements is the number of elements of a block.
-const blockElements = 32
+const (
+	blockElements = 32   // of a block
+	blockAhead    = 1024 // bytes that rows of blocks are prefetched ahead of their being read
+
+	prefetchDoc = "Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched."
+)
 
 // blockFormat is how a block of 32 elements of a weight becomes float32, a vector at a time, without loss. It has the first eight
 // vector registers to itself, of which the first takes the elements.
@@ -125,6 +129,10 @@ func (g *gen) blocks() {
 		g.blockDots(f)
 		g.blockDecode(f)
 	}
+	if !g.wide() {
+		g.roundBlocks()
+		g.roundedDots()
+	}
 }
 
 // blockDecode writes the kernel that makes float32 of blocks.
@@ -158,7 +166,7 @@ func (g *gen) blockDots(f blockFormat) {
 		fmt.Sprintf("dot%s%s computes out[4i+j] = Σ x[i,k]·w[j,k] for k below 32·blocks, and four rows j of w and rows i of x, in [1,%d].",
 			f.name, g.suffix, most),
 		f.doc,
-		"Rows are ldx and ldw bytes apart. What lies 4·ldw bytes behind a block is prefetched.")
+		prefetchDoc)
 	f.constants(g)
 	g.load("rows", reg.RCX)
 	for rows := 1; rows <= most; rows++ {
@@ -180,14 +188,13 @@ func rowAt(base, ld, ld3 reg.GPPhysical, i int) mem {
 }
 
 func (g *gen) blockDotLoop(f blockFormat, rows int) {
-	x, ldx, x3, w, ldw, w3, n, next := reg.RAX, reg.RBX, reg.RCX, reg.RDX, reg.RSI, reg.RDI, reg.R8, reg.R9
+	x, ldx, x3, w, ldw, w3, n := reg.RAX, reg.RBX, reg.RCX, reg.RDX, reg.RSI, reg.RDI, reg.R8
 	g.load("x", x)
 	g.load("ldx", ldx)
 	g.LEAQ(mem{Base: ldx, Index: ldx, Scale: 2}, x3)
 	g.load("w", w)
 	g.load("ldw", ldw)
 	g.LEAQ(mem{Base: ldw, Index: ldw, Scale: 2}, w3)
-	g.LEAQ(mem{Base: w, Index: ldw, Scale: 4}, next)
 	g.load("blocks", n)
 	sums := 1
 	if rows == 1 {
@@ -202,7 +209,7 @@ func (g *gen) blockDotLoop(f blockFormat, rows int) {
 	g.loop(fmt.Sprintf("loop%d", rows), n, 1, func() {
 		for j := range dotRows {
 			at := rowAt(w, ldw, w3, j)
-			g.PREFETCHT1(rowAt(next, ldw, w3, j))
+			g.PREFETCHT1(at.Offset(blockAhead))
 			f.scale(g, at)
 			for c := range blockElements / g.lanes {
 				elements := f.elements(g, at, c)
@@ -212,7 +219,6 @@ func (g *gen) blockDotLoop(f blockFormat, rows int) {
 			}
 		}
 		g.ADDQ(operand.I32(f.bytes), w)
-		g.ADDQ(operand.I32(f.bytes), next)
 		g.ADDQ(operand.I32(4*blockElements), x)
 	})
 	for j := range dotRows {

@@ -42,10 +42,12 @@ func (m *blocked[A]) row(i, lo, hi int, buf []A) []A {
 // each of which becomes float32 without loss.
 type blockKernels struct {
 	bytes int // of a block
-	// dot is kernels.dotF32 for n = 32·blocks. It may prefetch what lies behind the four rows.
+	// dot is kernels.dotF32 for n = 32·blocks. It may prefetch what lies behind each row.
 	dot func(out, x *float32, ldx int, w *byte, ldw, blocks, rows int)
 	// decode makes float32 of blocks.
 	decode func(to *float32, from *byte, blocks int)
+
+	rounded roundedKernels
 }
 
 // formatKernels are the kernels of a level by format: those of backend.BlockFormat, and of float16 as it is, 64 bytes a block.
@@ -185,30 +187,43 @@ const straightCalls = 4
 // codedDots computes a task of a weight in blocks, four of its rows at a time: straight from the blocks for a few rows of x, else by
 // way of rows of float32.
 func (g *gemm) codedDots(t task, s *workspace, c []float32, ldc int) {
-	x, ldx := g.paddedFloats(t, s)
+	var x *float32
+	ldx := 0
+	if g.needsFloats(t) {
+		x, ldx = g.paddedFloats(t, s)
+	}
 	straight := t.rows <= straightCalls*g.k.dotRows && (g.w.coded.padded || g.w.d%backend.BlockElements == 0)
 	for j := 0; j < t.cols; {
 		b := g.w.block(t.matrix, t.col+j)
-		for end := min(b.end-t.col, t.cols); j < end; {
-			n := 4
-			if end-j < n {
-				n = 1
-			}
-			w := b.data[(t.col+j-b.start)*g.w.coded.rowBytes:][:n*g.w.coded.rowBytes]
-			if straight {
-				g.straightDots(s, x, ldx, w, t.rows, c[j:], ldc)
-			} else {
-				g.decodedDots(s, x, ldx, w, t.rows, c[j:], ldc)
-			}
-			j += n
+		first, end := t.col+j-b.start, min(b.end-t.col, t.cols)
+		group := codedGroup{rows: 4, apart: (end - j) / 4}
+		if group.apart == 0 {
+			group.rows = 1
 		}
+		for i := range max(group.apart, 1) {
+			size := ((group.rows-1)*group.apart + 1) * g.w.coded.rowBytes
+			group.w = b.data[(first+i)*g.w.coded.rowBytes:][:size]
+			if straight {
+				g.straightDots(t, s, x, ldx, group, c[j+i:], ldc)
+			} else {
+				g.decodedDots(s, x, ldx, group, t.rows, c[j+i:], ldc)
+			}
+		}
+		j += group.rows * max(group.apart, 1)
 	}
+}
+
+// codedGroup is four rows of a weight, or one, which the kernels take for all four. Of a number of rows the four of a group are far
+// apart and those of the next group follow them: memory is then read in four long streams, and faster than in one.
+type codedGroup struct {
+	w           []byte // from the first row's beginning to the last one's end
+	rows, apart int    // the distance between two in rows, 0 for one row
 }
 
 // paddedFloats gives the rows of a strip as float32, with zeros up to a whole number of blocks, and the distance between them in
 // bytes: x itself or a copy.
 func (g *gemm) paddedFloats(t task, s *workspace) (*float32, int) {
-	width := (g.w.d + backend.BlockElements - 1) / backend.BlockElements * backend.BlockElements
+	width := rowBlocks(g.w.d) * backend.BlockElements
 	if width == g.w.d {
 		return g.floats(t, s)
 	}
@@ -220,43 +235,43 @@ func (g *gemm) paddedFloats(t task, s *workspace) (*float32, int) {
 	return (*float32)(unsafe.Pointer(&s.a[0])), 4 * ld
 }
 
-// straightDots computes the columns of four rows of w, or of one.
-func (g *gemm) straightDots(s *workspace, x *float32, ldx int, w []byte, rows int, c []float32, ldc int) {
-	n, ldw := g.codedGroup(w)
-	blocks := (g.w.d + backend.BlockElements - 1) / backend.BlockElements
-	for i := 0; i < rows; i += g.k.dotRows {
-		some := min(g.k.dotRows, rows-i)
-		g.w.coded.dot(&s.dots[0], (*float32)(unsafe.Add(unsafe.Pointer(x), i*ldx)), ldx, &w[0], ldw, blocks, some)
+// straightDots computes the columns of a group: with the rounded rows of x in whole numbers, with others in float32.
+func (g *gemm) straightDots(t task, s *workspace, x *float32, ldx int, group codedGroup, c []float32, ldc int) {
+	blocks, ldw, w := rowBlocks(g.w.d), group.apart*g.w.coded.rowBytes, &group.w[0]
+	for i, some := 0, 0; i < t.rows; i += some {
+		if place := g.place(t.row + i); place >= 0 {
+			some = g.alike(t, i, g.w.coded.rounded.rows)
+			g.w.coded.rounded.dot(&s.dots[0], &g.rounded[place*g.roundedRow()], 4*g.roundedRow(), w, ldw, blocks, some)
+		} else {
+			some = g.alike(t, i, g.k.dotRows)
+			g.w.coded.dot(&s.dots[0], (*float32)(unsafe.Add(unsafe.Pointer(x), i*ldx)), ldx, w, ldw, blocks, some)
+		}
 		for r := range some {
-			copy(c[(i+r)*ldc:][:n], s.dots[4*r:])
+			for j := range group.rows {
+				c[(i+r)*ldc+j*group.apart] = s.dots[4*r+j]
+			}
 		}
 	}
 }
 
-// codedGroup is the number of rows of w and their distance; the kernel takes one row four times.
-func (g *gemm) codedGroup(w []byte) (n, ldw int) {
-	if n = len(w) / g.w.coded.rowBytes; n == 1 {
-		return n, 0
-	}
-	return n, g.w.coded.rowBytes
-}
+// rowBlocks is the number of blocks of a row of d elements.
+func rowBlocks(d int) int { return (d + backend.BlockElements - 1) / backend.BlockElements }
 
-// decodedDots computes the columns of four rows of w, or of one, for any number of rows of x. The rows of w become float32 in
-// lengths that stay in the first level of cache.
-func (g *gemm) decodedDots(s *workspace, x *float32, ldx int, w []byte, rows int, c []float32, ldc int) {
-	n, _ := g.codedGroup(w)
+// decodedDots computes the columns of a group for any number of rows of x. The rows of w become float32 in lengths that stay in the
+// first level of cache.
+func (g *gemm) decodedDots(s *workspace, x *float32, ldx int, group codedGroup, rows int, c []float32, ldc int) {
 	const ld = depth + padWords
 	ldw := 0
-	if n > 1 {
+	if group.rows > 1 {
 		ldw = 4 * ld
 	}
 	s.rows = grown(s.rows, 4*ld)
 	for from := 0; from < g.w.d; from += depth {
 		here := min(depth, g.w.d-from)
-		width := (here + backend.BlockElements - 1) / backend.BlockElements * backend.BlockElements
-		for j := range n {
+		width := rowBlocks(here) * backend.BlockElements
+		for j := range group.rows {
 			row := s.rows[j*ld:][:width]
-			g.w.coded.decodeRow(s, row[:here], w[j*g.w.coded.rowBytes:][:g.w.coded.rowBytes], from)
+			g.w.coded.decodeRow(s, row[:here], group.w[j*group.apart*g.w.coded.rowBytes:][:g.w.coded.rowBytes], from)
 			clear(row[here:])
 		}
 		for i := 0; i < rows; i += g.k.dotRows {
@@ -264,12 +279,12 @@ func (g *gemm) decodedDots(s *workspace, x *float32, ldx int, w []byte, rows int
 			some := min(g.k.dotRows, rows-i)
 			g.k.dotF32(&s.dots[0], at, ldx, &s.rows[0], ldw, width, some)
 			for r := range some {
-				out := c[(i+r)*ldc:][:n]
-				for j := range out {
+				for j := range group.rows {
+					out := &c[(i+r)*ldc+j*group.apart]
 					if from == 0 {
-						out[j] = 0
+						*out = 0
 					}
-					out[j] += s.dots[4*r+j]
+					*out += s.dots[4*r+j]
 				}
 			}
 		}

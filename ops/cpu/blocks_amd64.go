@@ -5,16 +5,16 @@ import "github.com/gorgonia/moe/ops/backend"
 var (
 	formatsAVX2 = formatKernels{
 		blocks: [...]blockKernels{
-			backend.Q8_0: {34, dotQ8AVX2, decodeQ8AVX2},
-			backend.Q4_0: {18, dotQ4AVX2, decodeQ4AVX2},
+			backend.Q8_0: {bytes: 34, dot: dotQ8AVX2, decode: decodeQ8AVX2},
+			backend.Q4_0: {bytes: 18, dot: dotQ4AVX2, decode: decodeQ4AVX2, rounded: roundedKernels{2, 8, roundBlocksAVX2, dotQ4RoundedAVX2}},
 		},
-		f16: blockKernels{64, dotF16AVX2, decodeF16AVX2},
+		f16: blockKernels{bytes: 64, dot: dotF16AVX2, decode: decodeF16AVX2},
 	}
 	formatsAVX512 = formatKernels{
 		blocks: [...]blockKernels{
-			backend.Q8_0: {34, dotQ8AVX512, decodeQ8AVX512},
-			backend.Q4_0: {18, dotQ4AVX512, decodeQ4AVX512},
+			backend.Q8_0: {bytes: 34, dot: dotQ8AVX512, decode: decodeQ8AVX512},
+			backend.Q4_0: {bytes: 18, dot: dotQ4AVX512, decode: decodeQ4AVX512},
 		},
-		f16: blockKernels{64, dotF16AVX512, decodeF16AVX512},
+		f16: blockKernels{bytes: 64, dot: dotF16AVX512, decode: decodeF16AVX512},
 	}
 )

@@ -4,7 +4,7 @@ package cpu
 
 // dotQ8AVX2 computes out[4i+j] = Σ x[i,k]·w[j,k] for k below 32·blocks, and four rows j of w and rows i of x, in [1,2].
 // w is in blocks of 34 bytes: d of float16 and 32 of int8, each times d.
-// Rows are ldx and ldw bytes apart. What lies 4·ldw bytes behind a block is prefetched.
+// Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched.
 //
 //go:noescape
 func dotQ8AVX2(out *float32, x *float32, ldx int, w *byte, ldw int, blocks int, rows int)
@@ -17,7 +17,7 @@ func decodeQ8AVX2(to *float32, from *byte, blocks int)
 
 // dotQ4AVX2 computes out[4i+j] = Σ x[i,k]·w[j,k] for k below 32·blocks, and four rows j of w and rows i of x, in [1,2].
 // w is in blocks of 18 bytes: d of float16 and 32 of 4 bits, from each 8 is taken and the rest times d.
-// Rows are ldx and ldw bytes apart. What lies 4·ldw bytes behind a block is prefetched.
+// Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched.
 //
 //go:noescape
 func dotQ4AVX2(out *float32, x *float32, ldx int, w *byte, ldw int, blocks int, rows int)
@@ -30,7 +30,7 @@ func decodeQ4AVX2(to *float32, from *byte, blocks int)
 
 // dotF16AVX2 computes out[4i+j] = Σ x[i,k]·w[j,k] for k below 32·blocks, and four rows j of w and rows i of x, in [1,2].
 // w is float16, a block is 64 bytes.
-// Rows are ldx and ldw bytes apart. What lies 4·ldw bytes behind a block is prefetched.
+// Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched.
 //
 //go:noescape
 func dotF16AVX2(out *float32, x *float32, ldx int, w *byte, ldw int, blocks int, rows int)
@@ -40,3 +40,17 @@ func dotF16AVX2(out *float32, x *float32, ldx int, w *byte, ldw int, blocks int,
 //
 //go:noescape
 func decodeF16AVX2(to *float32, from *byte, blocks int)
+
+// roundBlocksAVX2 rounds blocks of 32 elements of x to n·s: n whole numbers of 16 bits, s = max|x|/32767. Two blocks become
+// 192 bytes, each of which holds half of every 32: the n of int16, in the order of dotQ4RoundedAVX2; −8 times the sum of the n of
+// four places, of int32; s, of float32. It tells whether the max|x| of all blocks are 0 or from 2⁻⁸⁰ to 2¹⁰⁰. If not, what it writes
+// is of no use.
+//
+//go:noescape
+func roundBlocksAVX2(to *uint32, x *float32, blocks int) bool
+
+// dotQ4RoundedAVX2 is dotQ4AVX2 for rows of x as roundBlocksAVX2 leaves them.
+// Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched.
+//
+//go:noescape
+func dotQ4RoundedAVX2(out *float32, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int)

@@ -37,7 +37,6 @@ rows1:
 	MOVQ   w+24(FP), DX
 	MOVQ   ldw+32(FP), SI
 	LEAQ   (SI)(SI*2), DI
-	LEAQ   (DX)(SI*4), R9
 	MOVQ   blocks+40(FP), R8
 	VXORPS Y15, Y15, Y15
 	VXORPS Y14, Y14, Y14
@@ -51,7 +50,7 @@ rows1:
 	JL     loop1_done
 
 loop1:
-	PREFETCHT1   (R9)
+	PREFETCHT1   1024(DX)
 	VPBROADCASTW (DX), X1
 	VCVTPH2PS    X1, Y1
 	VPMOVSXBD    2(DX), Y0
@@ -70,7 +69,7 @@ loop1:
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y1, Y0, Y0
 	VFMADD231PS  96(AX), Y0, Y11
-	PREFETCHT1   (R9)(SI*1)
+	PREFETCHT1   1024(DX)(SI*1)
 	VPBROADCASTW (DX)(SI*1), X1
 	VCVTPH2PS    X1, Y1
 	VPMOVSXBD    2(DX)(SI*1), Y0
@@ -89,7 +88,7 @@ loop1:
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y1, Y0, Y0
 	VFMADD231PS  96(AX), Y0, Y10
-	PREFETCHT1   (R9)(SI*2)
+	PREFETCHT1   1024(DX)(SI*2)
 	VPBROADCASTW (DX)(SI*2), X1
 	VCVTPH2PS    X1, Y1
 	VPMOVSXBD    2(DX)(SI*2), Y0
@@ -108,7 +107,7 @@ loop1:
 	VCVTDQ2PS    Y0, Y0
 	VMULPS       Y1, Y0, Y0
 	VFMADD231PS  96(AX), Y0, Y9
-	PREFETCHT1   (R9)(DI*1)
+	PREFETCHT1   1024(DX)(DI*1)
 	VPBROADCASTW (DX)(DI*1), X1
 	VCVTPH2PS    X1, Y1
 	VPMOVSXBD    2(DX)(DI*1), Y0
@@ -128,7 +127,6 @@ loop1:
 	VMULPS       Y1, Y0, Y0
 	VFMADD231PS  96(AX), Y0, Y8
 	ADDQ         $+34, DX
-	ADDQ         $+34, R9
 	ADDQ         $+128, AX
 	SUBQ         $+1, R8
 	JGE          loop1
@@ -174,7 +172,6 @@ rows2:
 	MOVQ   w+24(FP), DX
 	MOVQ   ldw+32(FP), SI
 	LEAQ   (SI)(SI*2), DI
-	LEAQ   (DX)(SI*4), R9
 	MOVQ   blocks+40(FP), R8
 	VXORPS Y15, Y15, Y15
 	VXORPS Y14, Y14, Y14
@@ -188,7 +185,7 @@ rows2:
 	JL     loop2_done
 
 loop2:
-	PREFETCHT1   (R9)
+	PREFETCHT1   1024(DX)
 	VPBROADCASTW (DX), X1
 	VCVTPH2PS    X1, Y1
 	VPMOVSXBD    2(DX), Y0
@@ -211,7 +208,7 @@ loop2:
 	VMULPS       Y1, Y0, Y0
 	VFMADD231PS  96(AX), Y0, Y15
 	VFMADD231PS  96(AX)(BX*1), Y0, Y11
-	PREFETCHT1   (R9)(SI*1)
+	PREFETCHT1   1024(DX)(SI*1)
 	VPBROADCASTW (DX)(SI*1), X1
 	VCVTPH2PS    X1, Y1
 	VPMOVSXBD    2(DX)(SI*1), Y0
@@ -234,7 +231,7 @@ loop2:
 	VMULPS       Y1, Y0, Y0
 	VFMADD231PS  96(AX), Y0, Y14
 	VFMADD231PS  96(AX)(BX*1), Y0, Y10
-	PREFETCHT1   (R9)(SI*2)
+	PREFETCHT1   1024(DX)(SI*2)
 	VPBROADCASTW (DX)(SI*2), X1
 	VCVTPH2PS    X1, Y1
 	VPMOVSXBD    2(DX)(SI*2), Y0
@@ -257,7 +254,7 @@ loop2:
 	VMULPS       Y1, Y0, Y0
 	VFMADD231PS  96(AX), Y0, Y13
 	VFMADD231PS  96(AX)(BX*1), Y0, Y9
-	PREFETCHT1   (R9)(DI*1)
+	PREFETCHT1   1024(DX)(DI*1)
 	VPBROADCASTW (DX)(DI*1), X1
 	VCVTPH2PS    X1, Y1
 	VPMOVSXBD    2(DX)(DI*1), Y0
@@ -281,7 +278,6 @@ loop2:
 	VFMADD231PS  96(AX), Y0, Y12
 	VFMADD231PS  96(AX)(BX*1), Y0, Y8
 	ADDQ         $+34, DX
-	ADDQ         $+34, R9
 	ADDQ         $+128, AX
 	SUBQ         $+1, R8
 	JGE          loop2
@@ -398,7 +394,6 @@ rows1:
 	MOVQ   w+24(FP), DX
 	MOVQ   ldw+32(FP), SI
 	LEAQ   (SI)(SI*2), DI
-	LEAQ   (DX)(SI*4), R9
 	MOVQ   blocks+40(FP), R8
 	VXORPS Y15, Y15, Y15
 	VXORPS Y14, Y14, Y14
@@ -412,7 +407,7 @@ rows1:
 	JL     loop1_done
 
 loop1:
-	PREFETCHT1   (R9)
+	PREFETCHT1   1024(DX)
 	VPBROADCASTW (DX), X1
 	VCVTPH2PS    X1, Y1
 	VMULPS       Y6, Y1, Y2
@@ -434,7 +429,7 @@ loop1:
 	VCVTDQ2PS    Y0, Y0
 	VFMADD213PS  Y2, Y1, Y0
 	VFMADD231PS  96(AX), Y0, Y11
-	PREFETCHT1   (R9)(SI*1)
+	PREFETCHT1   1024(DX)(SI*1)
 	VPBROADCASTW (DX)(SI*1), X1
 	VCVTPH2PS    X1, Y1
 	VMULPS       Y6, Y1, Y2
@@ -456,7 +451,7 @@ loop1:
 	VCVTDQ2PS    Y0, Y0
 	VFMADD213PS  Y2, Y1, Y0
 	VFMADD231PS  96(AX), Y0, Y10
-	PREFETCHT1   (R9)(SI*2)
+	PREFETCHT1   1024(DX)(SI*2)
 	VPBROADCASTW (DX)(SI*2), X1
 	VCVTPH2PS    X1, Y1
 	VMULPS       Y6, Y1, Y2
@@ -478,7 +473,7 @@ loop1:
 	VCVTDQ2PS    Y0, Y0
 	VFMADD213PS  Y2, Y1, Y0
 	VFMADD231PS  96(AX), Y0, Y9
-	PREFETCHT1   (R9)(DI*1)
+	PREFETCHT1   1024(DX)(DI*1)
 	VPBROADCASTW (DX)(DI*1), X1
 	VCVTPH2PS    X1, Y1
 	VMULPS       Y6, Y1, Y2
@@ -501,7 +496,6 @@ loop1:
 	VFMADD213PS  Y2, Y1, Y0
 	VFMADD231PS  96(AX), Y0, Y8
 	ADDQ         $+18, DX
-	ADDQ         $+18, R9
 	ADDQ         $+128, AX
 	SUBQ         $+1, R8
 	JGE          loop1
@@ -547,7 +541,6 @@ rows2:
 	MOVQ   w+24(FP), DX
 	MOVQ   ldw+32(FP), SI
 	LEAQ   (SI)(SI*2), DI
-	LEAQ   (DX)(SI*4), R9
 	MOVQ   blocks+40(FP), R8
 	VXORPS Y15, Y15, Y15
 	VXORPS Y14, Y14, Y14
@@ -561,7 +554,7 @@ rows2:
 	JL     loop2_done
 
 loop2:
-	PREFETCHT1   (R9)
+	PREFETCHT1   1024(DX)
 	VPBROADCASTW (DX), X1
 	VCVTPH2PS    X1, Y1
 	VMULPS       Y6, Y1, Y2
@@ -587,7 +580,7 @@ loop2:
 	VFMADD213PS  Y2, Y1, Y0
 	VFMADD231PS  96(AX), Y0, Y15
 	VFMADD231PS  96(AX)(BX*1), Y0, Y11
-	PREFETCHT1   (R9)(SI*1)
+	PREFETCHT1   1024(DX)(SI*1)
 	VPBROADCASTW (DX)(SI*1), X1
 	VCVTPH2PS    X1, Y1
 	VMULPS       Y6, Y1, Y2
@@ -613,7 +606,7 @@ loop2:
 	VFMADD213PS  Y2, Y1, Y0
 	VFMADD231PS  96(AX), Y0, Y14
 	VFMADD231PS  96(AX)(BX*1), Y0, Y10
-	PREFETCHT1   (R9)(SI*2)
+	PREFETCHT1   1024(DX)(SI*2)
 	VPBROADCASTW (DX)(SI*2), X1
 	VCVTPH2PS    X1, Y1
 	VMULPS       Y6, Y1, Y2
@@ -639,7 +632,7 @@ loop2:
 	VFMADD213PS  Y2, Y1, Y0
 	VFMADD231PS  96(AX), Y0, Y13
 	VFMADD231PS  96(AX)(BX*1), Y0, Y9
-	PREFETCHT1   (R9)(DI*1)
+	PREFETCHT1   1024(DX)(DI*1)
 	VPBROADCASTW (DX)(DI*1), X1
 	VCVTPH2PS    X1, Y1
 	VMULPS       Y6, Y1, Y2
@@ -666,7 +659,6 @@ loop2:
 	VFMADD231PS  96(AX), Y0, Y12
 	VFMADD231PS  96(AX)(BX*1), Y0, Y8
 	ADDQ         $+18, DX
-	ADDQ         $+18, R9
 	ADDQ         $+128, AX
 	SUBQ         $+1, R8
 	JGE          loop2
@@ -786,7 +778,6 @@ rows1:
 	MOVQ   w+24(FP), DX
 	MOVQ   ldw+32(FP), SI
 	LEAQ   (SI)(SI*2), DI
-	LEAQ   (DX)(SI*4), R9
 	MOVQ   blocks+40(FP), R8
 	VXORPS Y15, Y15, Y15
 	VXORPS Y14, Y14, Y14
@@ -800,7 +791,7 @@ rows1:
 	JL     loop1_done
 
 loop1:
-	PREFETCHT1  (R9)
+	PREFETCHT1  1024(DX)
 	VCVTPH2PS   (DX), Y0
 	VFMADD231PS (AX), Y0, Y15
 	VCVTPH2PS   16(DX), Y0
@@ -809,7 +800,7 @@ loop1:
 	VFMADD231PS 64(AX), Y0, Y15
 	VCVTPH2PS   48(DX), Y0
 	VFMADD231PS 96(AX), Y0, Y11
-	PREFETCHT1  (R9)(SI*1)
+	PREFETCHT1  1024(DX)(SI*1)
 	VCVTPH2PS   (DX)(SI*1), Y0
 	VFMADD231PS (AX), Y0, Y14
 	VCVTPH2PS   16(DX)(SI*1), Y0
@@ -818,7 +809,7 @@ loop1:
 	VFMADD231PS 64(AX), Y0, Y14
 	VCVTPH2PS   48(DX)(SI*1), Y0
 	VFMADD231PS 96(AX), Y0, Y10
-	PREFETCHT1  (R9)(SI*2)
+	PREFETCHT1  1024(DX)(SI*2)
 	VCVTPH2PS   (DX)(SI*2), Y0
 	VFMADD231PS (AX), Y0, Y13
 	VCVTPH2PS   16(DX)(SI*2), Y0
@@ -827,7 +818,7 @@ loop1:
 	VFMADD231PS 64(AX), Y0, Y13
 	VCVTPH2PS   48(DX)(SI*2), Y0
 	VFMADD231PS 96(AX), Y0, Y9
-	PREFETCHT1  (R9)(DI*1)
+	PREFETCHT1  1024(DX)(DI*1)
 	VCVTPH2PS   (DX)(DI*1), Y0
 	VFMADD231PS (AX), Y0, Y12
 	VCVTPH2PS   16(DX)(DI*1), Y0
@@ -837,7 +828,6 @@ loop1:
 	VCVTPH2PS   48(DX)(DI*1), Y0
 	VFMADD231PS 96(AX), Y0, Y8
 	ADDQ        $+64, DX
-	ADDQ        $+64, R9
 	ADDQ        $+128, AX
 	SUBQ        $+1, R8
 	JGE         loop1
@@ -883,7 +873,6 @@ rows2:
 	MOVQ   w+24(FP), DX
 	MOVQ   ldw+32(FP), SI
 	LEAQ   (SI)(SI*2), DI
-	LEAQ   (DX)(SI*4), R9
 	MOVQ   blocks+40(FP), R8
 	VXORPS Y15, Y15, Y15
 	VXORPS Y14, Y14, Y14
@@ -897,7 +886,7 @@ rows2:
 	JL     loop2_done
 
 loop2:
-	PREFETCHT1  (R9)
+	PREFETCHT1  1024(DX)
 	VCVTPH2PS   (DX), Y0
 	VFMADD231PS (AX), Y0, Y15
 	VFMADD231PS (AX)(BX*1), Y0, Y11
@@ -910,7 +899,7 @@ loop2:
 	VCVTPH2PS   48(DX), Y0
 	VFMADD231PS 96(AX), Y0, Y15
 	VFMADD231PS 96(AX)(BX*1), Y0, Y11
-	PREFETCHT1  (R9)(SI*1)
+	PREFETCHT1  1024(DX)(SI*1)
 	VCVTPH2PS   (DX)(SI*1), Y0
 	VFMADD231PS (AX), Y0, Y14
 	VFMADD231PS (AX)(BX*1), Y0, Y10
@@ -923,7 +912,7 @@ loop2:
 	VCVTPH2PS   48(DX)(SI*1), Y0
 	VFMADD231PS 96(AX), Y0, Y14
 	VFMADD231PS 96(AX)(BX*1), Y0, Y10
-	PREFETCHT1  (R9)(SI*2)
+	PREFETCHT1  1024(DX)(SI*2)
 	VCVTPH2PS   (DX)(SI*2), Y0
 	VFMADD231PS (AX), Y0, Y13
 	VFMADD231PS (AX)(BX*1), Y0, Y9
@@ -936,7 +925,7 @@ loop2:
 	VCVTPH2PS   48(DX)(SI*2), Y0
 	VFMADD231PS 96(AX), Y0, Y13
 	VFMADD231PS 96(AX)(BX*1), Y0, Y9
-	PREFETCHT1  (R9)(DI*1)
+	PREFETCHT1  1024(DX)(DI*1)
 	VCVTPH2PS   (DX)(DI*1), Y0
 	VFMADD231PS (AX), Y0, Y12
 	VFMADD231PS (AX)(BX*1), Y0, Y8
@@ -950,7 +939,6 @@ loop2:
 	VFMADD231PS 96(AX), Y0, Y12
 	VFMADD231PS 96(AX)(BX*1), Y0, Y8
 	ADDQ        $+64, DX
-	ADDQ        $+64, R9
 	ADDQ        $+128, AX
 	SUBQ        $+1, R8
 	JGE         loop2
@@ -1034,5 +1022,834 @@ loop:
 
 loop_done:
 	ADDQ $+1, CX
+	VZEROUPPER
+	RET
+
+// func roundBlocksAVX2(to *uint32, x *float32, blocks int) bool
+// Requires: AVX, AVX2, CMOV
+TEXT ·roundBlocksAVX2(SB), NOSPLIT, $0-25
+	MOVL         $0x7fffffff, R9
+	VMOVD        R9, X12
+	VPBROADCASTD X12, Y12
+	MOVL         $0x46fffe00, R9
+	VMOVD        R9, X13
+	VPBROADCASTD X13, Y13
+	MOVL         $0xfff8fff8, R9
+	VMOVD        R9, X14
+	VPBROADCASTD X14, Y14
+	XORL         R8, R8
+	MOVL         $0xffffffff, R10
+	MOVQ         to+0(FP), AX
+	MOVQ         x+8(FP), BX
+	MOVQ         blocks+16(FP), CX
+	SUBQ         $+2, CX
+	JL           loop_done
+
+loop:
+	VMOVUPS      (BX), Y0
+	VPAND        Y0, Y12, Y8
+	VMOVUPS      32(BX), Y1
+	VPAND        Y1, Y12, Y9
+	VPMAXSD      Y9, Y8, Y8
+	VMOVUPS      64(BX), Y2
+	VPAND        Y2, Y12, Y9
+	VPMAXSD      Y9, Y8, Y8
+	VMOVUPS      96(BX), Y3
+	VPAND        Y3, Y12, Y9
+	VPMAXSD      Y9, Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X9
+	VPMAXSD      X9, X8, X8
+	VPSHUFD      $0x4e, X8, X9
+	VPMAXSD      X9, X8, X8
+	VPSHUFD      $0xb1, X8, X9
+	VPMAXSD      X9, X8, X8
+	VMOVD        X8, R9
+	CMPL         R9, R8
+	CMOVLHI      R9, R8
+	DECL         R9
+	CMPL         R9, R10
+	CMOVLCS      R9, R10
+	VPBROADCASTD X8, Y8
+	VDIVPS       Y13, Y8, Y9
+	VMOVUPS      X9, 160(AX)
+	VDIVPS       Y8, Y13, Y9
+	VXORPS       Y10, Y10, Y10
+	VPCMPEQD     Y10, Y8, Y8
+	VPANDN       Y9, Y8, Y8
+	VMULPS       Y8, Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VMULPS       Y8, Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VMULPS       Y8, Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VMULPS       Y8, Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VMOVUPS      128(BX), Y4
+	VPAND        Y4, Y12, Y8
+	VMOVUPS      160(BX), Y5
+	VPAND        Y5, Y12, Y9
+	VPMAXSD      Y9, Y8, Y8
+	VMOVUPS      192(BX), Y6
+	VPAND        Y6, Y12, Y9
+	VPMAXSD      Y9, Y8, Y8
+	VMOVUPS      224(BX), Y7
+	VPAND        Y7, Y12, Y9
+	VPMAXSD      Y9, Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X9
+	VPMAXSD      X9, X8, X8
+	VPSHUFD      $0x4e, X8, X9
+	VPMAXSD      X9, X8, X8
+	VPSHUFD      $0xb1, X8, X9
+	VPMAXSD      X9, X8, X8
+	VMOVD        X8, R9
+	CMPL         R9, R8
+	CMOVLHI      R9, R8
+	DECL         R9
+	CMPL         R9, R10
+	CMOVLCS      R9, R10
+	VPBROADCASTD X8, Y8
+	VDIVPS       Y13, Y8, Y9
+	VMOVUPS      X9, 176(AX)
+	VDIVPS       Y8, Y13, Y9
+	VXORPS       Y10, Y10, Y10
+	VPCMPEQD     Y10, Y8, Y8
+	VPANDN       Y9, Y8, Y8
+	VMULPS       Y8, Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VMULPS       Y8, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VMULPS       Y8, Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VMULPS       Y8, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VSHUFPS      $0x88, Y1, Y0, Y8
+	VSHUFPS      $0x88, Y5, Y4, Y9
+	VPACKSSDW    Y9, Y8, Y11
+	VPERMQ       $0xd8, Y11, Y11
+	VPSHUFD      $0xd8, Y11, Y11
+	VMOVUPS      Y11, (AX)
+	VPMADDWD     Y14, Y11, Y11
+	VMOVUPS      Y11, Y10
+	VSHUFPS      $0x88, Y3, Y2, Y8
+	VSHUFPS      $0x88, Y7, Y6, Y9
+	VPACKSSDW    Y9, Y8, Y11
+	VPERMQ       $0xd8, Y11, Y11
+	VPSHUFD      $0xd8, Y11, Y11
+	VMOVUPS      Y11, 32(AX)
+	VPMADDWD     Y14, Y11, Y11
+	VPADDD       Y11, Y10, Y10
+	VSHUFPS      $0xdd, Y1, Y0, Y8
+	VSHUFPS      $0xdd, Y5, Y4, Y9
+	VPACKSSDW    Y9, Y8, Y11
+	VPERMQ       $0xd8, Y11, Y11
+	VPSHUFD      $0xd8, Y11, Y11
+	VMOVUPS      Y11, 64(AX)
+	VPMADDWD     Y14, Y11, Y11
+	VPADDD       Y11, Y10, Y10
+	VSHUFPS      $0xdd, Y3, Y2, Y8
+	VSHUFPS      $0xdd, Y7, Y6, Y9
+	VPACKSSDW    Y9, Y8, Y11
+	VPERMQ       $0xd8, Y11, Y11
+	VPSHUFD      $0xd8, Y11, Y11
+	VMOVUPS      Y11, 96(AX)
+	VPMADDWD     Y14, Y11, Y11
+	VPADDD       Y11, Y10, Y10
+	VMOVUPS      Y10, 128(AX)
+	ADDQ         $+256, BX
+	ADDQ         $+192, AX
+	SUBQ         $+2, CX
+	JGE          loop
+
+loop_done:
+	ADDQ         $+2, CX
+	TESTQ        CX, CX
+	JE           done
+	VMOVUPS      (BX), Y0
+	VPAND        Y0, Y12, Y8
+	VMOVUPS      32(BX), Y1
+	VPAND        Y1, Y12, Y9
+	VPMAXSD      Y9, Y8, Y8
+	VMOVUPS      64(BX), Y2
+	VPAND        Y2, Y12, Y9
+	VPMAXSD      Y9, Y8, Y8
+	VMOVUPS      96(BX), Y3
+	VPAND        Y3, Y12, Y9
+	VPMAXSD      Y9, Y8, Y8
+	VEXTRACTI128 $0x01, Y8, X9
+	VPMAXSD      X9, X8, X8
+	VPSHUFD      $0x4e, X8, X9
+	VPMAXSD      X9, X8, X8
+	VPSHUFD      $0xb1, X8, X9
+	VPMAXSD      X9, X8, X8
+	VMOVD        X8, R9
+	CMPL         R9, R8
+	CMOVLHI      R9, R8
+	DECL         R9
+	CMPL         R9, R10
+	CMOVLCS      R9, R10
+	VPBROADCASTD X8, Y8
+	VDIVPS       Y13, Y8, Y9
+	VMOVUPS      X9, 160(AX)
+	VDIVPS       Y8, Y13, Y9
+	VXORPS       Y10, Y10, Y10
+	VPCMPEQD     Y10, Y8, Y8
+	VPANDN       Y9, Y8, Y8
+	VMULPS       Y8, Y0, Y0
+	VCVTPS2DQ    Y0, Y0
+	VMULPS       Y8, Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VMULPS       Y8, Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VMULPS       Y8, Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VXORPS       Y4, Y4, Y4
+	VXORPS       Y5, Y5, Y5
+	VXORPS       Y6, Y6, Y6
+	VXORPS       Y7, Y7, Y7
+	VMOVUPS      X4, 176(AX)
+	VSHUFPS      $0x88, Y1, Y0, Y8
+	VSHUFPS      $0x88, Y5, Y4, Y9
+	VPACKSSDW    Y9, Y8, Y11
+	VPERMQ       $0xd8, Y11, Y11
+	VPSHUFD      $0xd8, Y11, Y11
+	VMOVUPS      Y11, (AX)
+	VPMADDWD     Y14, Y11, Y11
+	VMOVUPS      Y11, Y10
+	VSHUFPS      $0x88, Y3, Y2, Y8
+	VSHUFPS      $0x88, Y7, Y6, Y9
+	VPACKSSDW    Y9, Y8, Y11
+	VPERMQ       $0xd8, Y11, Y11
+	VPSHUFD      $0xd8, Y11, Y11
+	VMOVUPS      Y11, 32(AX)
+	VPMADDWD     Y14, Y11, Y11
+	VPADDD       Y11, Y10, Y10
+	VSHUFPS      $0xdd, Y1, Y0, Y8
+	VSHUFPS      $0xdd, Y5, Y4, Y9
+	VPACKSSDW    Y9, Y8, Y11
+	VPERMQ       $0xd8, Y11, Y11
+	VPSHUFD      $0xd8, Y11, Y11
+	VMOVUPS      Y11, 64(AX)
+	VPMADDWD     Y14, Y11, Y11
+	VPADDD       Y11, Y10, Y10
+	VSHUFPS      $0xdd, Y3, Y2, Y8
+	VSHUFPS      $0xdd, Y7, Y6, Y9
+	VPACKSSDW    Y9, Y8, Y11
+	VPERMQ       $0xd8, Y11, Y11
+	VPSHUFD      $0xd8, Y11, Y11
+	VMOVUPS      Y11, 96(AX)
+	VPMADDWD     Y14, Y11, Y11
+	VPADDD       Y11, Y10, Y10
+	VMOVUPS      Y10, 128(AX)
+
+done:
+	VZEROUPPER
+	CMPL  R8, $0x71800000
+	SETLS AL
+	CMPL  R10, $0x177fffff
+	SETCC BL
+	ANDB  BL, AL
+	MOVB  AL, ret+24(FP)
+	RET
+
+// func dotQ4RoundedAVX2(out *float32, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ4RoundedAVX2(SB), NOSPLIT, $0-56
+	MOVQ     rows+48(FP), CX
+	CMPQ     CX, $+2
+	JE       rows2
+	VPCMPEQD Y5, Y5, Y5
+	VPSRLW   $0x0c, Y5, Y5
+	MOVQ     x+8(FP), AX
+	MOVQ     ldx+16(FP), BX
+	MOVQ     w+24(FP), DX
+	MOVQ     ldw+32(FP), SI
+	LEAQ     (SI)(SI*2), DI
+	MOVQ     blocks+40(FP), R8
+	VXORPS   Y15, Y15, Y15
+	VXORPS   Y14, Y14, Y14
+	VXORPS   Y13, Y13, Y13
+	VXORPS   Y12, Y12, Y12
+	SUBQ     $+2, R8
+	JL       loop1_done
+
+loop1:
+	VMOVUPS        (AX), Y3
+	VMOVUPS        32(AX), Y7
+	VMOVUPS        64(AX), Y8
+	VMOVUPS        96(AX), Y9
+	VMOVUPS        128(AX), Y10
+	VMOVUPS        160(AX), Y11
+	VPXOR          X0, X0, X0
+	VPINSRW        $0x00, (DX), X0, X0
+	VPINSRW        $0x01, (DX)(SI*1), X0, X0
+	VPINSRW        $0x02, (DX)(SI*2), X0, X0
+	VPINSRW        $0x03, (DX)(DI*1), X0, X0
+	VPINSRW        $0x04, 18(DX), X0, X0
+	VPINSRW        $0x05, 18(DX)(SI*1), X0, X0
+	VPINSRW        $0x06, 18(DX)(SI*2), X0, X0
+	VPINSRW        $0x07, 18(DX)(DI*1), X0, X0
+	VCVTPH2PS      X0, Y4
+	VMULPS         Y11, Y4, Y6
+	PREFETCHT1     1024(DX)
+	VMOVDQU        2(DX), X0
+	VBROADCASTI128 20(DX), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPAND          Y5, Y0, Y1
+	VPMADDWD       Y3, Y1, Y2
+	VPADDD         Y10, Y2, Y2
+	VPSRLW         $0x04, Y0, Y1
+	VPAND          Y5, Y1, Y1
+	VPMADDWD       Y7, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPSRLW         $0x08, Y0, Y1
+	VPAND          Y5, Y1, Y1
+	VPMADDWD       Y8, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPSRLW         $0x0c, Y0, Y1
+	VPMADDWD       Y9, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VPSHUFD        $0x00, Y6, Y4
+	VFMADD231PS    Y4, Y2, Y15
+	PREFETCHT1     1024(DX)(SI*1)
+	VMOVDQU        2(DX)(SI*1), X0
+	VBROADCASTI128 20(DX)(SI*1), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPAND          Y5, Y0, Y1
+	VPMADDWD       Y3, Y1, Y2
+	VPADDD         Y10, Y2, Y2
+	VPSRLW         $0x04, Y0, Y1
+	VPAND          Y5, Y1, Y1
+	VPMADDWD       Y7, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPSRLW         $0x08, Y0, Y1
+	VPAND          Y5, Y1, Y1
+	VPMADDWD       Y8, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPSRLW         $0x0c, Y0, Y1
+	VPMADDWD       Y9, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VPSHUFD        $0x55, Y6, Y4
+	VFMADD231PS    Y4, Y2, Y14
+	PREFETCHT1     1024(DX)(SI*2)
+	VMOVDQU        2(DX)(SI*2), X0
+	VBROADCASTI128 20(DX)(SI*2), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPAND          Y5, Y0, Y1
+	VPMADDWD       Y3, Y1, Y2
+	VPADDD         Y10, Y2, Y2
+	VPSRLW         $0x04, Y0, Y1
+	VPAND          Y5, Y1, Y1
+	VPMADDWD       Y7, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPSRLW         $0x08, Y0, Y1
+	VPAND          Y5, Y1, Y1
+	VPMADDWD       Y8, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPSRLW         $0x0c, Y0, Y1
+	VPMADDWD       Y9, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VPSHUFD        $0xaa, Y6, Y4
+	VFMADD231PS    Y4, Y2, Y13
+	PREFETCHT1     1024(DX)(DI*1)
+	VMOVDQU        2(DX)(DI*1), X0
+	VBROADCASTI128 20(DX)(DI*1), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPAND          Y5, Y0, Y1
+	VPMADDWD       Y3, Y1, Y2
+	VPADDD         Y10, Y2, Y2
+	VPSRLW         $0x04, Y0, Y1
+	VPAND          Y5, Y1, Y1
+	VPMADDWD       Y7, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPSRLW         $0x08, Y0, Y1
+	VPAND          Y5, Y1, Y1
+	VPMADDWD       Y8, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPSRLW         $0x0c, Y0, Y1
+	VPMADDWD       Y9, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VPSHUFD        $0xff, Y6, Y4
+	VFMADD231PS    Y4, Y2, Y12
+	ADDQ           $+36, DX
+	ADDQ           $+192, AX
+	SUBQ           $+2, R8
+	JGE            loop1
+
+loop1_done:
+	ADDQ        $+2, R8
+	TESTQ       R8, R8
+	JE          done1
+	VMOVUPS     (AX), Y3
+	VMOVUPS     32(AX), Y7
+	VMOVUPS     64(AX), Y8
+	VMOVUPS     96(AX), Y9
+	VMOVUPS     128(AX), Y10
+	VMOVUPS     160(AX), Y11
+	VPXOR       X0, X0, X0
+	VPINSRW     $0x00, (DX), X0, X0
+	VPINSRW     $0x01, (DX)(SI*1), X0, X0
+	VPINSRW     $0x02, (DX)(SI*2), X0, X0
+	VPINSRW     $0x03, (DX)(DI*1), X0, X0
+	VCVTPH2PS   X0, Y4
+	VMULPS      Y11, Y4, Y6
+	PREFETCHT1  1024(DX)
+	VMOVDQU     2(DX), X0
+	VPAND       Y5, Y0, Y1
+	VPMADDWD    Y3, Y1, Y2
+	VPADDD      Y10, Y2, Y2
+	VPSRLW      $0x04, Y0, Y1
+	VPAND       Y5, Y1, Y1
+	VPMADDWD    Y7, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPSRLW      $0x08, Y0, Y1
+	VPAND       Y5, Y1, Y1
+	VPMADDWD    Y8, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPSRLW      $0x0c, Y0, Y1
+	VPMADDWD    Y9, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VCVTDQ2PS   Y2, Y2
+	VPSHUFD     $0x00, Y6, Y4
+	VFMADD231PS Y4, Y2, Y15
+	PREFETCHT1  1024(DX)(SI*1)
+	VMOVDQU     2(DX)(SI*1), X0
+	VPAND       Y5, Y0, Y1
+	VPMADDWD    Y3, Y1, Y2
+	VPADDD      Y10, Y2, Y2
+	VPSRLW      $0x04, Y0, Y1
+	VPAND       Y5, Y1, Y1
+	VPMADDWD    Y7, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPSRLW      $0x08, Y0, Y1
+	VPAND       Y5, Y1, Y1
+	VPMADDWD    Y8, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPSRLW      $0x0c, Y0, Y1
+	VPMADDWD    Y9, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VCVTDQ2PS   Y2, Y2
+	VPSHUFD     $0x55, Y6, Y4
+	VFMADD231PS Y4, Y2, Y14
+	PREFETCHT1  1024(DX)(SI*2)
+	VMOVDQU     2(DX)(SI*2), X0
+	VPAND       Y5, Y0, Y1
+	VPMADDWD    Y3, Y1, Y2
+	VPADDD      Y10, Y2, Y2
+	VPSRLW      $0x04, Y0, Y1
+	VPAND       Y5, Y1, Y1
+	VPMADDWD    Y7, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPSRLW      $0x08, Y0, Y1
+	VPAND       Y5, Y1, Y1
+	VPMADDWD    Y8, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPSRLW      $0x0c, Y0, Y1
+	VPMADDWD    Y9, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VCVTDQ2PS   Y2, Y2
+	VPSHUFD     $0xaa, Y6, Y4
+	VFMADD231PS Y4, Y2, Y13
+	PREFETCHT1  1024(DX)(DI*1)
+	VMOVDQU     2(DX)(DI*1), X0
+	VPAND       Y5, Y0, Y1
+	VPMADDWD    Y3, Y1, Y2
+	VPADDD      Y10, Y2, Y2
+	VPSRLW      $0x04, Y0, Y1
+	VPAND       Y5, Y1, Y1
+	VPMADDWD    Y7, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPSRLW      $0x08, Y0, Y1
+	VPAND       Y5, Y1, Y1
+	VPMADDWD    Y8, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPSRLW      $0x0c, Y0, Y1
+	VPMADDWD    Y9, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VCVTDQ2PS   Y2, Y2
+	VPSHUFD     $0xff, Y6, Y4
+	VFMADD231PS Y4, Y2, Y12
+
+done1:
+	MOVQ         out+0(FP), AX
+	VMOVUPS      Y15, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, (AX)
+	VMOVUPS      Y14, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 4(AX)
+	VMOVUPS      Y13, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 8(AX)
+	VMOVUPS      Y12, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 12(AX)
+	VZEROUPPER
+	RET
+
+rows2:
+	VPCMPEQD Y5, Y5, Y5
+	VPSRLW   $0x0c, Y5, Y5
+	MOVQ     x+8(FP), AX
+	MOVQ     ldx+16(FP), BX
+	MOVQ     w+24(FP), DX
+	MOVQ     ldw+32(FP), SI
+	LEAQ     (SI)(SI*2), DI
+	MOVQ     blocks+40(FP), R8
+	VXORPS   Y15, Y15, Y15
+	VXORPS   Y14, Y14, Y14
+	VXORPS   Y13, Y13, Y13
+	VXORPS   Y12, Y12, Y12
+	VXORPS   Y11, Y11, Y11
+	VXORPS   Y10, Y10, Y10
+	VXORPS   Y9, Y9, Y9
+	VXORPS   Y8, Y8, Y8
+	SUBQ     $+2, R8
+	JL       loop2_done
+
+loop2:
+	VPXOR          X0, X0, X0
+	VPINSRW        $0x00, (DX), X0, X0
+	VPINSRW        $0x01, (DX)(SI*1), X0, X0
+	VPINSRW        $0x02, (DX)(SI*2), X0, X0
+	VPINSRW        $0x03, (DX)(DI*1), X0, X0
+	VPINSRW        $0x04, 18(DX), X0, X0
+	VPINSRW        $0x05, 18(DX)(SI*1), X0, X0
+	VPINSRW        $0x06, 18(DX)(SI*2), X0, X0
+	VPINSRW        $0x07, 18(DX)(DI*1), X0, X0
+	VCVTPH2PS      X0, Y4
+	VMULPS         160(AX), Y4, Y6
+	VMULPS         160(AX)(BX*1), Y4, Y7
+	PREFETCHT1     1024(DX)
+	VMOVDQU        2(DX), X0
+	VBROADCASTI128 20(DX), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPAND          Y5, Y0, Y1
+	VPMADDWD       (AX), Y1, Y2
+	VPADDD         128(AX), Y2, Y2
+	VPMADDWD       (AX)(BX*1), Y1, Y3
+	VPADDD         128(AX)(BX*1), Y3, Y3
+	VPSRLW         $0x04, Y0, Y1
+	VPAND          Y5, Y1, Y1
+	VPMADDWD       32(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       32(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VPSRLW         $0x08, Y0, Y1
+	VPAND          Y5, Y1, Y1
+	VPMADDWD       64(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       64(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VPSRLW         $0x0c, Y0, Y1
+	VPMADDWD       96(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       96(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VCVTDQ2PS      Y2, Y2
+	VPSHUFD        $0x00, Y6, Y4
+	VFMADD231PS    Y4, Y2, Y15
+	VCVTDQ2PS      Y3, Y3
+	VPSHUFD        $0x00, Y7, Y4
+	VFMADD231PS    Y4, Y3, Y11
+	PREFETCHT1     1024(DX)(SI*1)
+	VMOVDQU        2(DX)(SI*1), X0
+	VBROADCASTI128 20(DX)(SI*1), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPAND          Y5, Y0, Y1
+	VPMADDWD       (AX), Y1, Y2
+	VPADDD         128(AX), Y2, Y2
+	VPMADDWD       (AX)(BX*1), Y1, Y3
+	VPADDD         128(AX)(BX*1), Y3, Y3
+	VPSRLW         $0x04, Y0, Y1
+	VPAND          Y5, Y1, Y1
+	VPMADDWD       32(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       32(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VPSRLW         $0x08, Y0, Y1
+	VPAND          Y5, Y1, Y1
+	VPMADDWD       64(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       64(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VPSRLW         $0x0c, Y0, Y1
+	VPMADDWD       96(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       96(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VCVTDQ2PS      Y2, Y2
+	VPSHUFD        $0x55, Y6, Y4
+	VFMADD231PS    Y4, Y2, Y14
+	VCVTDQ2PS      Y3, Y3
+	VPSHUFD        $0x55, Y7, Y4
+	VFMADD231PS    Y4, Y3, Y10
+	PREFETCHT1     1024(DX)(SI*2)
+	VMOVDQU        2(DX)(SI*2), X0
+	VBROADCASTI128 20(DX)(SI*2), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPAND          Y5, Y0, Y1
+	VPMADDWD       (AX), Y1, Y2
+	VPADDD         128(AX), Y2, Y2
+	VPMADDWD       (AX)(BX*1), Y1, Y3
+	VPADDD         128(AX)(BX*1), Y3, Y3
+	VPSRLW         $0x04, Y0, Y1
+	VPAND          Y5, Y1, Y1
+	VPMADDWD       32(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       32(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VPSRLW         $0x08, Y0, Y1
+	VPAND          Y5, Y1, Y1
+	VPMADDWD       64(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       64(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VPSRLW         $0x0c, Y0, Y1
+	VPMADDWD       96(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       96(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VCVTDQ2PS      Y2, Y2
+	VPSHUFD        $0xaa, Y6, Y4
+	VFMADD231PS    Y4, Y2, Y13
+	VCVTDQ2PS      Y3, Y3
+	VPSHUFD        $0xaa, Y7, Y4
+	VFMADD231PS    Y4, Y3, Y9
+	PREFETCHT1     1024(DX)(DI*1)
+	VMOVDQU        2(DX)(DI*1), X0
+	VBROADCASTI128 20(DX)(DI*1), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPAND          Y5, Y0, Y1
+	VPMADDWD       (AX), Y1, Y2
+	VPADDD         128(AX), Y2, Y2
+	VPMADDWD       (AX)(BX*1), Y1, Y3
+	VPADDD         128(AX)(BX*1), Y3, Y3
+	VPSRLW         $0x04, Y0, Y1
+	VPAND          Y5, Y1, Y1
+	VPMADDWD       32(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       32(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VPSRLW         $0x08, Y0, Y1
+	VPAND          Y5, Y1, Y1
+	VPMADDWD       64(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       64(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VPSRLW         $0x0c, Y0, Y1
+	VPMADDWD       96(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       96(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VCVTDQ2PS      Y2, Y2
+	VPSHUFD        $0xff, Y6, Y4
+	VFMADD231PS    Y4, Y2, Y12
+	VCVTDQ2PS      Y3, Y3
+	VPSHUFD        $0xff, Y7, Y4
+	VFMADD231PS    Y4, Y3, Y8
+	ADDQ           $+36, DX
+	ADDQ           $+192, AX
+	SUBQ           $+2, R8
+	JGE            loop2
+
+loop2_done:
+	ADDQ        $+2, R8
+	TESTQ       R8, R8
+	JE          done2
+	VPXOR       X0, X0, X0
+	VPINSRW     $0x00, (DX), X0, X0
+	VPINSRW     $0x01, (DX)(SI*1), X0, X0
+	VPINSRW     $0x02, (DX)(SI*2), X0, X0
+	VPINSRW     $0x03, (DX)(DI*1), X0, X0
+	VCVTPH2PS   X0, Y4
+	VMULPS      160(AX), Y4, Y6
+	VMULPS      160(AX)(BX*1), Y4, Y7
+	PREFETCHT1  1024(DX)
+	VMOVDQU     2(DX), X0
+	VPAND       Y5, Y0, Y1
+	VPMADDWD    (AX), Y1, Y2
+	VPADDD      128(AX), Y2, Y2
+	VPMADDWD    (AX)(BX*1), Y1, Y3
+	VPADDD      128(AX)(BX*1), Y3, Y3
+	VPSRLW      $0x04, Y0, Y1
+	VPAND       Y5, Y1, Y1
+	VPMADDWD    32(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    32(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VPSRLW      $0x08, Y0, Y1
+	VPAND       Y5, Y1, Y1
+	VPMADDWD    64(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    64(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VPSRLW      $0x0c, Y0, Y1
+	VPMADDWD    96(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    96(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VCVTDQ2PS   Y2, Y2
+	VPSHUFD     $0x00, Y6, Y4
+	VFMADD231PS Y4, Y2, Y15
+	VCVTDQ2PS   Y3, Y3
+	VPSHUFD     $0x00, Y7, Y4
+	VFMADD231PS Y4, Y3, Y11
+	PREFETCHT1  1024(DX)(SI*1)
+	VMOVDQU     2(DX)(SI*1), X0
+	VPAND       Y5, Y0, Y1
+	VPMADDWD    (AX), Y1, Y2
+	VPADDD      128(AX), Y2, Y2
+	VPMADDWD    (AX)(BX*1), Y1, Y3
+	VPADDD      128(AX)(BX*1), Y3, Y3
+	VPSRLW      $0x04, Y0, Y1
+	VPAND       Y5, Y1, Y1
+	VPMADDWD    32(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    32(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VPSRLW      $0x08, Y0, Y1
+	VPAND       Y5, Y1, Y1
+	VPMADDWD    64(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    64(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VPSRLW      $0x0c, Y0, Y1
+	VPMADDWD    96(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    96(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VCVTDQ2PS   Y2, Y2
+	VPSHUFD     $0x55, Y6, Y4
+	VFMADD231PS Y4, Y2, Y14
+	VCVTDQ2PS   Y3, Y3
+	VPSHUFD     $0x55, Y7, Y4
+	VFMADD231PS Y4, Y3, Y10
+	PREFETCHT1  1024(DX)(SI*2)
+	VMOVDQU     2(DX)(SI*2), X0
+	VPAND       Y5, Y0, Y1
+	VPMADDWD    (AX), Y1, Y2
+	VPADDD      128(AX), Y2, Y2
+	VPMADDWD    (AX)(BX*1), Y1, Y3
+	VPADDD      128(AX)(BX*1), Y3, Y3
+	VPSRLW      $0x04, Y0, Y1
+	VPAND       Y5, Y1, Y1
+	VPMADDWD    32(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    32(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VPSRLW      $0x08, Y0, Y1
+	VPAND       Y5, Y1, Y1
+	VPMADDWD    64(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    64(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VPSRLW      $0x0c, Y0, Y1
+	VPMADDWD    96(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    96(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VCVTDQ2PS   Y2, Y2
+	VPSHUFD     $0xaa, Y6, Y4
+	VFMADD231PS Y4, Y2, Y13
+	VCVTDQ2PS   Y3, Y3
+	VPSHUFD     $0xaa, Y7, Y4
+	VFMADD231PS Y4, Y3, Y9
+	PREFETCHT1  1024(DX)(DI*1)
+	VMOVDQU     2(DX)(DI*1), X0
+	VPAND       Y5, Y0, Y1
+	VPMADDWD    (AX), Y1, Y2
+	VPADDD      128(AX), Y2, Y2
+	VPMADDWD    (AX)(BX*1), Y1, Y3
+	VPADDD      128(AX)(BX*1), Y3, Y3
+	VPSRLW      $0x04, Y0, Y1
+	VPAND       Y5, Y1, Y1
+	VPMADDWD    32(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    32(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VPSRLW      $0x08, Y0, Y1
+	VPAND       Y5, Y1, Y1
+	VPMADDWD    64(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    64(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VPSRLW      $0x0c, Y0, Y1
+	VPMADDWD    96(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    96(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VCVTDQ2PS   Y2, Y2
+	VPSHUFD     $0xff, Y6, Y4
+	VFMADD231PS Y4, Y2, Y12
+	VCVTDQ2PS   Y3, Y3
+	VPSHUFD     $0xff, Y7, Y4
+	VFMADD231PS Y4, Y3, Y8
+
+done2:
+	MOVQ         out+0(FP), AX
+	VMOVUPS      Y15, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, (AX)
+	VMOVUPS      Y14, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 4(AX)
+	VMOVUPS      Y13, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 8(AX)
+	VMOVUPS      Y12, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 12(AX)
+	VMOVUPS      Y11, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 16(AX)
+	VMOVUPS      Y10, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 20(AX)
+	VMOVUPS      Y9, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 24(AX)
+	VMOVUPS      Y8, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 28(AX)
 	VZEROUPPER
 	RET

@@ -4,7 +4,7 @@ package cpu
 
 // dotQ8AVX512 computes out[4i+j] = Σ x[i,k]·w[j,k] for k below 32·blocks, and four rows j of w and rows i of x, in [1,4].
 // w is in blocks of 34 bytes: d of float16 and 32 of int8, each times d.
-// Rows are ldx and ldw bytes apart. What lies 4·ldw bytes behind a block is prefetched.
+// Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched.
 //
 //go:noescape
 func dotQ8AVX512(out *float32, x *float32, ldx int, w *byte, ldw int, blocks int, rows int)
@@ -17,7 +17,7 @@ func decodeQ8AVX512(to *float32, from *byte, blocks int)
 
 // dotQ4AVX512 computes out[4i+j] = Σ x[i,k]·w[j,k] for k below 32·blocks, and four rows j of w and rows i of x, in [1,4].
 // w is in blocks of 18 bytes: d of float16 and 32 of 4 bits, from each 8 is taken and the rest times d.
-// Rows are ldx and ldw bytes apart. What lies 4·ldw bytes behind a block is prefetched.
+// Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched.
 //
 //go:noescape
 func dotQ4AVX512(out *float32, x *float32, ldx int, w *byte, ldw int, blocks int, rows int)
@@ -30,7 +30,7 @@ func decodeQ4AVX512(to *float32, from *byte, blocks int)
 
 // dotF16AVX512 computes out[4i+j] = Σ x[i,k]·w[j,k] for k below 32·blocks, and four rows j of w and rows i of x, in [1,4].
 // w is float16, a block is 64 bytes.
-// Rows are ldx and ldw bytes apart. What lies 4·ldw bytes behind a block is prefetched.
+// Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched.
 //
 //go:noescape
 func dotF16AVX512(out *float32, x *float32, ldx int, w *byte, ldw int, blocks int, rows int)

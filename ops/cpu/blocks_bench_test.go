@@ -22,11 +22,33 @@ func BenchmarkBlockDots(b *testing.B) {
 					for b.Loop() {
 						k.dot(&out[0], &x[0], 4*blocks*backend.BlockElements, &w[0], k.bytes*blocks, blocks, rows)
 					}
-					n := float64(4*blocks) * float64(b.N)
-					b.ReportMetric(n*float64(k.bytes)/b.Elapsed().Seconds()*1e-9, "GB/s")
-					b.ReportMetric(b.Elapsed().Seconds()*1e9/n, "ns/block")
+					reportBlocks(b, 4*blocks, k.bytes)
+				})
+				if rows > k.rounded.rows {
+					return
+				}
+				rounded := make([]uint32, rows*roundedLen(blocks))
+				k.rounded.round(&rounded[0], &x[0], rows*blocks)
+				b.Run(fmt.Sprintf("%s/%s rounded/rows=%d", v.name, name, rows), func(b *testing.B) {
+					for b.Loop() {
+						k.rounded.dot(&out[0], &rounded[0], 4*roundedLen(blocks), &w[0], k.bytes*blocks, blocks, rows)
+					}
+					reportBlocks(b, 4*blocks, k.bytes)
+				})
+				b.Run(fmt.Sprintf("%s/%s rounding/rows=%d", v.name, name, rows), func(b *testing.B) {
+					for b.Loop() {
+						k.rounded.round(&rounded[0], &x[0], rows*blocks)
+					}
+					reportBlocks(b, rows*blocks, 4*backend.BlockElements)
 				})
 			})
 		}
 	}
+}
+
+// reportBlocks reports the speed of a loop that takes some blocks each time, of so many bytes.
+func reportBlocks(b *testing.B, blocks, bytes int) {
+	n := float64(blocks) * float64(b.N)
+	b.ReportMetric(n*float64(bytes)/b.Elapsed().Seconds()*1e-9, "GB/s")
+	b.ReportMetric(b.Elapsed().Seconds()*1e9/n, "ns/block")
 }

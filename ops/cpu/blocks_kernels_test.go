@@ -15,7 +15,7 @@ import (
 var goFormats = formatKernels{
 	blocks: [...]blockKernels{
 		backend.Q8_0: goBlockKernels(34, backend.Q8_0.Widen),
-		backend.Q4_0: goBlockKernels(18, backend.Q4_0.Widen),
+		backend.Q4_0: withRounded(goBlockKernels(18, backend.Q4_0.Widen)),
 	},
 	f16: goBlockKernels(64, widenHalves),
 }

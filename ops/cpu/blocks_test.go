@@ -32,16 +32,39 @@ func guardedBlocks(t *testing.T, r *rand.Rand, format backend.BlockFormat, shape
 // noFormat stands for float16.
 const noFormat backend.BlockFormat = -1
 
+// pin makes the first element of each block of x 32767 and that of each block of w, of four bits, 0. Then the scales of x are 1,
+// small whole numbers are rounded to themselves, and sums of products are as exact in whole numbers as in float32.
+func pin(t *testing.T, x *tensor.Dense, w backend.Value) {
+	t.Helper()
+	q, ok := w.(*backend.BlockQuantized)
+	if !ok || q.BlockFormat() != backend.Q4_0 {
+		return
+	}
+	for at := 2; at < len(q.Bytes()); at += q.BlockFormat().BlockBytes() {
+		q.Bytes()[at] = q.Bytes()[at]&^15 | 8
+	}
+	numbers, d := x.Data().([]float32), x.Shape()[1]
+	for row := 0; row < len(numbers); row += d {
+		for k := 0; k < d; k += backend.BlockElements {
+			numbers[row+k] = 32767
+		}
+	}
+}
+
 // TestBlockProducts compares the products of every variant with those of plain Go with the unpacked weight, bit by bit: their sums
-// are exact.
+// are exact. Those of bfloat16 with four bits, which cannot be, are compared in TestRoundedProducts.
 func TestBlockProducts(t *testing.T) {
 	for _, size := range []struct{ rows, d, n int }{
 		{1, 1, 1}, {1, 37, 70}, {2, 64, 33}, {3, 64, 34}, {4, 805, 100}, {5, 32, 1}, {8, 1088, 67}, {16, 1100, 5}, {17, 803, 40}, {43, 97, 300},
 	} {
 		for _, format := range []backend.BlockFormat{backend.Q8_0, backend.Q4_0, noFormat} {
 			for _, x := range []tensor.Dtype{tensor.Float32, backend.BFloat16} {
+				if format == backend.Q4_0 && x == backend.BFloat16 {
+					continue
+				}
 				r := rand.New(rand.NewPCG(3, 4))
 				in, w := guardedTensor(t, r, x, size.rows, size.d), guardedBlocks(t, r, format, size.n, size.d)
+				pin(t, in, w)
 				plain := w
 				if q, ok := w.(*backend.BlockQuantized); ok {
 					var err error
@@ -102,6 +125,7 @@ func TestBlockStacks(t *testing.T) {
 	in := guardedTensor(t, r, tensor.Float32, plan.Rows, d)
 	for _, format := range []backend.BlockFormat{backend.Q8_0, backend.Q4_0} {
 		w := guardedBlocks(t, r, format, 4, n, d).(*backend.BlockQuantized)
+		pin(t, in, w)
 		want := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(plan.Rows, n))
 		if err := (Go{}).GroupedMatMul(want, in, w, plan); err != nil {
 			t.Fatal(err)

@@ -56,6 +56,11 @@ type gemm struct {
 	strips []strip
 	tasks  []task
 	body   func(i int)
+
+	// rounded are the rows of x that are rounded for a weight in blocks, places where each row is among them (blocks_rounded.go).
+	rounded   []uint32
+	places    []int32
+	roundBody func(lo, hi int)
 }
 
 // task is a strip by some columns of out.
@@ -71,6 +76,7 @@ func getGEMM(k *kernels) *gemm {
 	if !ok {
 		g = &gemm{}
 		g.body = func(i int) { g.compute(g.tasks[i]) }
+		g.roundBody = g.roundRows
 	}
 	g.k = k
 	return g
@@ -165,6 +171,7 @@ func (g *gemm) cut(from, to, e int) {
 
 // run cuts the strips into tasks and computes all.
 func (g *gemm) run() {
+	g.roundStrips()
 	g.divide()
 	parallel(len(g.tasks), g.body)
 }

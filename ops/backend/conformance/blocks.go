@@ -11,11 +11,14 @@ import (
 )
 
 // Weights in blocks of 32 elements (backend.BlockQuantized). The numbers they stand for are float32, so a product with them is held
-// to the bound of a product with a float32 weight of these numbers.
+// to the bound of a product with a float32 weight of these numbers. With backend.Q4_0 a stage may also round x, see
+// backend.BlockQuantized: each element by δ = (1+2⁻⁶)·2⁻¹⁶ of the largest of its block of 32. A dot is moved by the sum of |w|·δ at
+// most, which is added to its bound. A row with a NaN or an infinity cannot be rounded so, and is wanted to give what it gives.
 
 // inBlocks is a weight in a block format, of random codes and of scales of either sign over four powers of two.
 func inBlocks(format backend.BlockFormat) factor {
-	return factor{format.String(), tensor.Float32, func(e *env, shape ...int) (backend.Value, operand) {
+	f := factor{name: format.String(), dtype: tensor.Float32}
+	f.make = func(e *env, shape ...int) (backend.Value, operand) {
 		n := len(shape)
 		rowBytes, d := format.RowBytes(shape[n-1]), shape[n-1]
 		memory := must(backend.Bytes(e.alloc(tensor.Uint8, garbageFinite, backend.Elements(shape[:n-1])*rowBytes)))
@@ -36,7 +39,26 @@ func inBlocks(format backend.BlockFormat) factor {
 		}
 		numbers.flush()
 		return must(backend.NewBlockQuantized(format, shape, memory)), numbers
-	}}
+	}
+	if format == backend.Q4_0 {
+		f.rounding = blockRounding
+	}
+	return f
+}
+
+// blockRounding is Σ_k |w_k|·δ with δ that of the block of x_k.
+func blockRounding(x, w []float64) (sum float64) {
+	const delta = 0x1.04p-16
+	for from := 0; from < len(x); from += backend.BlockElements {
+		most := 0.0
+		for _, v := range x[from:min(from+backend.BlockElements, len(x))] {
+			most = max(most, math.Abs(v))
+		}
+		for _, v := range w[from:min(from+backend.BlockElements, len(x))] {
+			sum += math.Abs(v) * delta * most
+		}
+	}
+	return sum
 }
 
 // blockNumber is element i of a block.
@@ -92,7 +114,7 @@ func blockLinearChecks(call kernel) []check {
 				}
 				var want []approx
 				for i := range size.t {
-					want = rowsTimes(want, x.row(i), numbers.f, accumulator(c.x.dtype, c.w.dtype), 0)
+					want = c.rowsTimes(want, x.row(i), numbers.f)
 				}
 				return compare(out, want)
 			}})

@@ -148,14 +148,13 @@ func (g *grouped) run(call kernel) error {
 	if err != nil {
 		return err
 	}
-	eps, extra := accumulator(g.c.x.dtype, g.c.w.dtype), extraRoundings(g.c.x.dtype, g.c.w.dtype)
 	want := make([]approx, 0, g.p.Rows*g.n)
 	for r, expert := range g.p.rowExpert {
 		if expert < 0 || g.x.value.Shape()[1] == 0 {
 			want = append(want, make([]approx, g.n)...)
 			continue
 		}
-		want = rowsTimes(want, g.x.row(r), g.y.matrix(int(expert)), eps, extra)
+		want = g.c.rowsTimes(want, g.x.row(r), g.y.matrix(int(expert)))
 	}
 	return compare(out, want)
 }

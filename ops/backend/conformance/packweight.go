@@ -92,7 +92,7 @@ func (e *env) multiplyPacked(s backend.PackWeight, p backend.Packed, numbers ope
 		}
 	}
 	if matmul, ok := s.(backend.GroupedMatMul); ok && len(shape) == 3 {
-		given := factor{"packed", dt, func(*env, ...int) (backend.Value, operand) { return p, numbers }}
+		given := factor{name: "packed", dtype: dt, make: func(*env, ...int) (backend.Value, operand) { return p, numbers }}
 		g := e.newGrouped(combination{dense(dt), given, dt}, routing{33, 3, shape[0], 16, partial, rowsSpare}, d, n)
 		err := g.run(func(out backend.Value, in []backend.Value) error {
 			return matmul.GroupedMatMul(out, in[0], in[1], in[2].(*backend.Plan))

@@ -15,11 +15,14 @@ type factor struct {
 	dtype tensor.Dtype
 	// make draws an operand of a shape and gives the value that a stage gets, with its numbers.
 	make func(e *env, shape ...int) (backend.Value, operand)
+	// rounding bounds how far rounding of the other factor x, which a stage is free to, moves the dot with a row w. It is nil if a
+	// stage is not.
+	rounding func(x, w []float64) float64
 }
 
 // dense is a tensor of a floating-point dtype.
 func dense(dt tensor.Dtype) factor {
-	return factor{dt.Name(), dt, func(e *env, shape ...int) (backend.Value, operand) {
+	return factor{name: dt.Name(), dtype: dt, make: func(e *env, shape ...int) (backend.Value, operand) {
 		o := e.floats(dt, normal, shape...)
 		return o.value, o
 	}}
@@ -27,7 +30,7 @@ func dense(dt tensor.Dtype) factor {
 
 // quantizedFactor is block-scaled FP8.
 func quantizedFactor(blockRows, blockCols int) factor {
-	return factor{fmt.Sprintf("FP8 in %dx%d", blockRows, blockCols), backend.Float8E4M3, func(e *env, shape ...int) (backend.Value, operand) {
+	return factor{name: fmt.Sprintf("FP8 in %dx%d", blockRows, blockCols), dtype: backend.Float8E4M3, make: func(e *env, shape ...int) (backend.Value, operand) {
 		q, o := e.quantized(blockRows, blockCols, shape...)
 		return q, o
 	}}
@@ -35,7 +38,7 @@ func quantizedFactor(blockRows, blockCols int) factor {
 
 // stacked is an ExpertStack of blocks whose heights are about these shares of all rows.
 func stacked(dt tensor.Dtype, shares ...float64) factor {
-	return factor{fmt.Sprintf("stack of %d %v", len(shares), dt), dt, func(e *env, shape ...int) (backend.Value, operand) {
+	return factor{name: fmt.Sprintf("stack of %d %v", len(shares), dt), dtype: dt, make: func(e *env, shape ...int) (backend.Value, operand) {
 		all := e.floats(dt, normal, shape...)
 		n, d := shape[1], shape[2]
 		blocks := make([][]backend.Value, shape[0])
@@ -73,6 +76,18 @@ func extraRoundings(factors ...tensor.Dtype) int {
 type combination struct {
 	x, w factor
 	out  tensor.Dtype
+}
+
+// rowsTimes is x · wᵀ for one row x and the rows of w, appended to out.
+func (c combination) rowsTimes(out []approx, x, w []float64) []approx {
+	from := len(out)
+	out = rowsTimes(out, x, w, accumulator(c.x.dtype, c.w.dtype), extraRoundings(c.x.dtype, c.w.dtype))
+	if c.w.rounding != nil {
+		for j := range out[from:] {
+			out[from+j].tol += c.w.rounding(x, w[j*len(x):][:len(x)])
+		}
+	}
+	return out
 }
 
 func (c combination) String() string { return fmt.Sprintf("%s by %s to %v", c.x.name, c.w.name, c.out) }

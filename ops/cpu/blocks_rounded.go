@@ -1,0 +1,98 @@
+package cpu
+
+// Products with a weight of four bits in whole numbers. An element of x becomes one of 16 bits times a scale that the block of 32
+// shares, so that a block's products are sums of whole numbers, exact, and only they are made float32. That takes half as many
+// instructions as products in float32, which is what decides for few rows of x, where each element of w is read for one or two
+// products and memory is faster than the conversion to float32.
+
+// roundedKernels are the inner loops of such products, the zero value where a level has none for a format.
+type roundedKernels struct {
+	rows   int // of x that dot takes at most
+	strips int // strips of up to so many rows are faster by these than by blockKernels.dot
+	// round rounds blocks of 32 elements of x: with s = max|x|/32767 over a block, to the whole numbers n nearest to x/s. It tells
+	// whether it could: not if a max|x| is NaN, infinite or so large or small that d·s might overflow or be subnormal. Two blocks,
+	// or one that is left, become roundedWords.
+	round func(to *uint32, x *float32, blocks int) bool
+	// dot is blockKernels.dot for rows that round has made.
+	dot func(out *float32, x *uint32, ldx int, w *byte, ldw, blocks, rows int)
+}
+
+// roundedWords are those of two rounded blocks.
+const roundedWords = 48
+
+// roundStrips rounds the rows of x for strips that have few, each once. places[r] tells where row r is among the rounded ones; it
+// is −1 if the row is none of them and is multiplied in float32.
+func (g *gemm) roundStrips() {
+	g.places = g.places[:0]
+	k := &g.w.coded.rounded
+	if k.dot == nil {
+		return
+	}
+	g.places = grown(g.places, g.rows)
+	n := 0
+	for _, s := range g.strips {
+		for r := s.row; r < s.row+s.rows; r++ {
+			g.places[r] = -1
+			if s.matrix != padding && s.rows <= k.strips {
+				g.places[r] = int32(n)
+				n++
+			}
+		}
+	}
+	const grain = 1 << 15 // elements, which take some microseconds
+	g.rounded = grown(g.rounded, n*g.roundedRow())
+	split(len(g.strips), grain/g.w.d, g.roundBody)
+}
+
+// roundRows rounds the rows of the strips [lo,hi).
+func (g *gemm) roundRows(lo, hi int) {
+	s := getWorkspace()
+	defer workspaces.Put(s)
+	for _, strip := range g.strips[lo:hi] {
+		for i := range strip.rows {
+			one := task{strip: strip}
+			one.row, one.rows = strip.row+i, 1
+			place := g.place(one.row)
+			if place < 0 {
+				continue
+			}
+			x, _ := g.paddedFloats(one, s)
+			if !g.w.coded.rounded.round(&g.rounded[place*g.roundedRow()], x, rowBlocks(g.w.d)) {
+				g.places[one.row] = -1
+			}
+		}
+	}
+}
+
+// roundedRow is the number of words of a rounded row.
+func (g *gemm) roundedRow() int { return roundedLen(rowBlocks(g.w.d)) }
+
+// roundedLen is the number of words of some blocks.
+func roundedLen(blocks int) int { return (blocks + 1) / 2 * roundedWords }
+
+// place is where row r of the product is among the rounded rows, −1 if it is not.
+func (g *gemm) place(r int) int {
+	if len(g.places) == 0 {
+		return -1
+	}
+	return int(g.places[r])
+}
+
+// alike is the number of rows of a strip from row i on, up to most, that are rounded as row i is, or are not as it is not.
+func (g *gemm) alike(t task, i, most int) int {
+	n := 1
+	for n < most && i+n < t.rows && (g.place(t.row+i+n) < 0) == (g.place(t.row+i) < 0) {
+		n++
+	}
+	return n
+}
+
+// needsFloats tells whether a row of a strip is not rounded.
+func (g *gemm) needsFloats(t task) bool {
+	for i := range t.rows {
+		if g.place(t.row+i) < 0 {
+			return true
+		}
+	}
+	return false
+}

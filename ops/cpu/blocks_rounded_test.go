@@ -1,0 +1,332 @@
+package cpu
+
+import (
+	"encoding/binary"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"unsafe"
+
+	"gorgonia.org/tensor"
+
+	"github.com/gorgonia/moe/ops/backend"
+)
+
+// withRounded adds the kernels for rounded rows of x to those of blocks of four bits.
+func withRounded(k blockKernels) blockKernels {
+	k.rounded = roundedKernels{rows: 3, strips: 7, round: goRound, dot: goRoundedDots}
+	return k
+}
+
+// roundedPair is two blocks of x as the kernels for blocks of four bits have them, of each a half of every array.
+type roundedPair struct {
+	n      [4][16]int16 // elements 0, 2, …; 16, 18, …; 1, 3, …; 17, 19, …
+	eights [8]int32
+	scale  [8]float32
+}
+
+// pairOf is the pair with block b of a row, and where the block's half begins: 0 or 1.
+func pairOf(x *uint32, b int) (*roundedPair, int) {
+	return (*roundedPair)(unsafe.Pointer(at(x, 4*roundedWords*(b/2)))), b % 2
+}
+
+// placeOf is where element k of a block is among the n of its half.
+func placeOf(k int) (array, i int) { return k%2*2 + k/16, k % 16 / 2 }
+
+func goRound(to *uint32, x *float32, blocks int) bool {
+	fits := true
+	for b := range blocks {
+		in := (*[backend.BlockElements]float32)(unsafe.Pointer(at(x, 4*backend.BlockElements*b)))
+		out, half := pairOf(to, b)
+		if half == 0 {
+			*out = roundedPair{}
+		}
+		most := float32(0)
+		for _, v := range in {
+			if fits = fits && !math.IsNaN(float64(v)); v < 0 {
+				v = -v
+			}
+			most = max(most, v)
+		}
+		fits = fits && (most == 0 || most >= 0x1p-80 && most <= 0x1p100)
+		if !fits || most == 0 {
+			continue
+		}
+		for i := range 4 {
+			out.scale[4*half+i] = most / 32767
+		}
+		for k, v := range in {
+			array, i := placeOf(k)
+			n := int16(math.RoundToEven(float64(v * (32767 / most))))
+			out.n[array][8*half+i] = n
+			out.eights[4*half+i/2] -= 8 * int32(n)
+		}
+	}
+	return fits
+}
+
+func goRoundedDots(out *float32, x *uint32, ldx int, w *byte, ldw, blocks, rows int) {
+	for i := range rows {
+		for j := range 4 {
+			sum := float32(0)
+			for b := range blocks {
+				in, half := pairOf(at(x, ldx*i), b)
+				block := unsafe.Slice(byteAt(w, ldw*j+18*b), 18)
+				whole := int32(0)
+				for k := range backend.BlockElements {
+					array, i := placeOf(k)
+					whole += int32(in.n[array][8*half+i]) * int32(block[2+k%16]>>(k/16*4)&15)
+				}
+				for _, eights := range in.eights[4*half:][:4] {
+					whole += eights
+				}
+				sum += float32(whole) * (in.scale[4*half] * backend.F16(uint16(block[0])|uint16(block[1])<<8).Float32())
+			}
+			*at(out, 4*(4*i+j)) = sum
+		}
+	}
+}
+
+// wholeRow sets x to whole numbers whose largest in each block is 32767: what rounding leaves alone. Sums of their products with
+// smallBlocks are exact.
+func wholeRow(r *rand.Rand, x []float32) {
+	for i := range x {
+		x[i] = float32(r.IntN(601) - 300)
+	}
+	for b := 0; b < len(x); b += backend.BlockElements {
+		x[b+r.IntN(backend.BlockElements)] = []float32{32767, -32767}[r.IntN(2)]
+	}
+}
+
+func TestRoundedDotKernels(t *testing.T) {
+	forRounded(t, func(t *testing.T, got blockKernels, r *rand.Rand, atEnd bool) {
+		for _, blocks := range []int{0, 1, 2, 3, 5, 6} {
+			for rows := 1; rows <= got.rounded.rows; rows++ {
+				n := backend.BlockElements * blocks
+				x := make([]float32, n*rows)
+				wholeRow(r, x)
+				ldx, ldw := roundedLen(blocks)+r.IntN(3), 18*blocks+r.IntN(3)
+				rounded := guarded[uint32](t, max((rows-1)*ldx+roundedLen(blocks), 1), atEnd)
+				for i := range rows {
+					if blocks > 0 && !goRound(&rounded[i*ldx], &x[i*n], blocks) {
+						t.Fatal("no whole numbers")
+					}
+				}
+				w := guarded[byte](t, max(3*ldw+18*blocks, 1), atEnd)
+				for j := range 4 {
+					smallBlocks(r, 18, w[j*ldw:][:18*blocks])
+				}
+				out, want := guarded[float32](t, 4*rows, atEnd), make([]float32, 4*rows)
+				for _, ldw := range []int{ldw, 0} {
+					got.rounded.dot(&out[0], &rounded[0], 4*ldx, &w[0], ldw, blocks, rows)
+					goRoundedDots(&want[0], &rounded[0], 4*ldx, &w[0], ldw, blocks, rows)
+					if !slices.Equal(out, want) {
+						t.Fatalf("%d blocks, %d rows, w's rows %d apart: dots %v, want %v", blocks, rows, ldw, out, want)
+					}
+				}
+			}
+		}
+	})
+}
+
+// TestRoundedDotsOfExtremes multiplies the largest whole numbers there are with each other.
+func TestRoundedDotsOfExtremes(t *testing.T) {
+	forRounded(t, func(t *testing.T, got blockKernels, _ *rand.Rand, atEnd bool) {
+		for _, sign := range []float32{1, -1} {
+			for _, code := range []byte{0x00, 0xff, 0xf0, 0x0f} {
+				x, rounded := guarded[float32](t, backend.BlockElements, atEnd), guarded[uint32](t, roundedWords, atEnd)
+				fill(x, func() float32 { return sign * 32767 })
+				got.rounded.round(&rounded[0], &x[0], 1)
+				w := fill(guarded[byte](t, 18, atEnd), func() byte { return code })
+				binary.LittleEndian.PutUint16(w, uint16(backend.ToF16(1)))
+				out := guarded[float32](t, 4, atEnd)
+				got.rounded.dot(&out[0], &rounded[0], 0, &w[0], 0, 1, 1)
+				want := sign * 32767 * 16 * (float32(code&15) + float32(code>>4) - 16)
+				if !slices.Equal(out, []float32{want, want, want, want}) {
+					t.Fatalf("x %v, codes %#02x: dots %v, want %v", sign*32767, code, out, want)
+				}
+			}
+		}
+	})
+}
+
+// roundedEdges are numbers next to where blocks are no longer rounded, and the words that are none.
+var roundedEdges = []float32{
+	0, 0x1p-80, 0x1.fffffep-81, 0x1p100, 0x1.000002p100, math.SmallestNonzeroFloat32, 0x1p-126, math.MaxFloat32,
+	float32(math.Inf(1)), float32(math.NaN()),
+}
+
+func TestRoundKernels(t *testing.T) {
+	forRounded(t, func(t *testing.T, got blockKernels, r *rand.Rand, atEnd bool) {
+		for _, blocks := range []int{0, 1, 2, 3, 5, 6} {
+			for trial := range 400 {
+				x := guarded[float32](t, max(backend.BlockElements*blocks, 1), atEnd)
+				for b := 0; b < backend.BlockElements*blocks; b += backend.BlockElements {
+					scale := math.Exp2(float64(r.IntN(170) - 78))
+					fill(x[b:][:backend.BlockElements], func() float32 { return float32(scale * (2*r.Float64() - 1)) })
+				}
+				if blocks > 0 && trial%2 == 1 { // a block with an edge, alone or among zeros
+					block := x[r.IntN(blocks)*backend.BlockElements:][:backend.BlockElements]
+					if trial%4 == 1 {
+						clear(block)
+					}
+					sign := []float64{1, -1}[r.IntN(2)]
+					block[r.IntN(len(block))] = float32(math.Copysign(float64(roundedEdges[trial/4%len(roundedEdges)]), sign))
+				}
+				to := guarded[uint32](t, max(roundedLen(blocks), 1), atEnd)
+				want := make([]uint32, len(to))
+				fits := got.rounded.round(&to[0], &x[0], blocks)
+				if wanted := goRound(&want[0], &x[0], blocks); fits != wanted {
+					t.Fatalf("rounded: %v, want %v: %v", fits, wanted, x)
+				}
+				if fits && !slices.Equal(to, want) {
+					t.Fatalf("%v became %x, want %x", x, to, want)
+				}
+			}
+		}
+	})
+}
+
+// forRounded runs a test for every level that rounds x for blocks of four bits.
+func forRounded(t *testing.T, test func(t *testing.T, k blockKernels, r *rand.Rand, atEnd bool)) {
+	forKernels(t, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+		if k.formats == nil || k.formats.blocks[backend.Q4_0].rounded.dot == nil {
+			t.Skip("this level rounds nothing")
+		}
+		test(t, k.formats.blocks[backend.Q4_0], r, atEnd)
+	})
+}
+
+// rowKinds are what rows of x may hold; draw sets one.
+var rowKinds = []struct {
+	name    string
+	rounded bool // unless dtype or range forbid
+	draw    func(r *rand.Rand, x []float64)
+}{
+	{"normal", true, func(*rand.Rand, []float64) {}},
+	{"wide range", true, func(r *rand.Rand, x []float64) {
+		for k := range x {
+			x[k] *= math.Exp2(float64(40 * (k / backend.BlockElements % 3)))
+		}
+	}},
+	{"zero", true, func(_ *rand.Rand, x []float64) { clear(x) }},
+	{"a zero block", true, func(_ *rand.Rand, x []float64) { clear(x[:min(backend.BlockElements, len(x))]) }},
+	{"a huge element", false, func(r *rand.Rand, x []float64) { x[r.IntN(len(x))] = 0x1.fep127 }},
+	{"tiny elements", false, func(_ *rand.Rand, x []float64) {
+		for k := range min(backend.BlockElements, len(x)) {
+			x[k] *= 0x1p-100
+		}
+	}},
+	{"subnormal elements", false, func(r *rand.Rand, x []float64) {
+		for k := range x {
+			x[k] *= 0x1p-130
+		}
+	}},
+	{"an infinity", false, func(r *rand.Rand, x []float64) { x[r.IntN(len(x))] = math.Inf(1) }},
+	{"a NaN", false, func(r *rand.Rand, x []float64) { x[r.IntN(len(x))] = math.NaN() }},
+}
+
+// TestRoundedProducts holds products with weights of four bits to float64 sums and the bound of backend.Q4_0. Rows that are not
+// rounded are held to that of float32.
+func TestRoundedProducts(t *testing.T) {
+	const n = 23
+	for _, dt := range []tensor.Dtype{tensor.Float32, backend.BFloat16} {
+		for _, d := range []int{1, 32, 37, 96, 805, 4096} {
+			for _, rows := range []int{1, 2, 3, 4, 7, 8, 9, 17} {
+				r := rand.New(rand.NewPCG(uint64(d), uint64(rows)))
+				w := guardedBlocks(t, r, backend.Q4_0, n, d).(*backend.BlockQuantized)
+				for at := 0; at < len(w.Bytes()); at += 18 { // |d| from the least subnormal to 2⁻³
+					binary.LittleEndian.PutUint16(w.Bytes()[at:], uint16(1+r.IntN(0x2fff))|uint16(r.IntN(2))<<15)
+				}
+				plain, err := w.Unpack()
+				if err != nil {
+					t.Fatal(err)
+				}
+				numbers := floatsIn(t, plain)
+				in := guardedTensor(t, r, dt, rows, d)
+				first := r.IntN(len(rowKinds))
+				for i := range rows {
+					row := make([]float64, d)
+					fill(row, r.NormFloat64)
+					rowKinds[(first+i)%len(rowKinds)].draw(r, row)
+					f, err := floatsOf[float64]("test", "x", in, rows, d)
+					if err != nil {
+						t.Fatal(err)
+					}
+					f.write(i*d, row)
+				}
+				x := floatsIn(t, in)
+				list := []backend.Backend{Go{}, simd{"cpu/kernels in go", &goKernels, 0}}
+				for _, v := range variantsWith(hasFormats) {
+					list = append(list, v)
+				}
+				for _, b := range list {
+					out := guardedTensor(t, r, dt, rows, n)
+					if err := b.(backend.Linear).Linear(out, in, w); err != nil {
+						t.Fatal(err)
+					}
+					for i, got := range floatsIn(t, out) {
+						row, kind := x[i/n*d:][:d], rowKinds[(first+i/n)%len(rowKinds)]
+						want, tolerance := roundedDot(row, numbers[i%n*d:][:d], kind.rounded)
+						tolerance += 1.1*unitOf(dt)*math.Abs(want) + 0x1p-126
+						if finite := want-want == 0; finite && !(math.Abs(got-want) <= tolerance) || !finite && !sameFloats([]float64{got}, []float64{want}) {
+							t.Fatalf("%s, %v, D=%d, %d rows: element (%d,%d) of a row with %s is %v, want %v ± %v",
+								b.Name(), dt, d, rows, i/n, i%n, kind.name, got, want, tolerance)
+						}
+					}
+				}
+			}
+		}
+	}
+}
+
+// roundedDot is the dot of two vectors and how far from it the sum of their products in float32 may be, if x is rounded or not.
+func roundedDot(x, w []float64, rounded bool) (dot, tolerance float64) {
+	dot, magnitude := dotOf(x, w)
+	tolerance = 1.1 * float64(len(x)+1) * 0x1p-24 * magnitude
+	for from := 0; rounded && from < len(x); from += backend.BlockElements {
+		most, sum := 0.0, 0.0
+		for k := from; k < min(from+backend.BlockElements, len(x)); k++ {
+			most = max(most, math.Abs(x[k]))
+			sum += math.Abs(w[k])
+		}
+		tolerance += 0x1.04p-16 * most * sum
+	}
+	return dot, tolerance
+}
+
+// TestScalesThatAreNotFinite: the results of a row of w one of whose scales is not finite are not either, even for x = 0, and the
+// others do not change.
+func TestScalesThatAreNotFinite(t *testing.T) {
+	r := rand.New(rand.NewPCG(11, 12))
+	const n, d = 6, 100
+	for _, scale := range []uint16{0x7c00, 0xfc00, 0x7e00} {
+		for _, zero := range []bool{false, true} {
+			x, w := guardedTensor(t, r, tensor.Float32, 2, d), guardedBlocks(t, r, backend.Q4_0, n, d).(*backend.BlockQuantized)
+			if zero {
+				clear(x.Data().([]float32))
+			}
+			for _, b := range append(variantsWith(hasFormats), simd{"cpu/kernels in go", &goKernels, 0}) {
+				before, after := guardedTensor(t, r, tensor.Float32, 2, n), guardedTensor(t, r, tensor.Float32, 2, n)
+				if err := b.Linear(before, x, w); err != nil {
+					t.Fatal(err)
+				}
+				bad, err := backend.NewBlockQuantized(backend.Q4_0, w.Shape(), slices.Clone(w.Bytes()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				binary.LittleEndian.PutUint16(bad.Bytes()[2*backend.Q4_0.RowBytes(d)+18:], scale)
+				if err := b.Linear(after, x, bad); err != nil {
+					t.Fatal(err)
+				}
+				for i, got := range after.Data().([]float32) {
+					want := before.Data().([]float32)[i]
+					if i%n == 2 && got-got == 0 || i%n != 2 && got != want {
+						t.Errorf("%s, scale %#04x: element (%d,%d) is %v, it was %v", b.Name(), scale, i/n, i%n, got, want)
+					}
+				}
+			}
+		}
+	}
+}
