@@ -10,11 +10,11 @@ import (
 
 // The general product of BLAS on the tiles of the stages' products.
 //
-// The product is cut into blocks of up to blockRows rows and blockSteps steps of the inner dimension. All workers together copy a block's
-// part of a, transposed if need be and multiplied with alpha; it stays in the third level of cache. Tasks, the columns of a panel
-// and all rows of the block or, if panels are few, some of them, are what the workers share out next. A task packs its columns of b into
-// a panel, which stays in the second level of cache, and multiplies its rows with it, those of one tile after the other. No worker waits
-// for another's panel, and panels never go to memory.
+// The product is cut into blocks of up to blockRows rows and blockSteps steps of the inner dimension. All workers together copy a
+// block's part of a, transposed if need be and multiplied with alpha; it stays in the third level of cache. Tasks, the columns of
+// a panel and all rows of the block or, if panels are few, some of them, are what the workers share out next. A task packs its
+// columns of b into a panel, which stays in the second level of cache, and multiplies its rows with it, those of one tile after
+// the other. No worker waits for another's panel, and panels never go to memory.
 
 const (
 	blockRows    = 1024    // of a block at most
