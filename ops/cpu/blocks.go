@@ -192,7 +192,7 @@ func (g *gemm) codedDots(t task, s *workspace, c []float32, ldc int) {
 	if g.needsFloats(t) {
 		x, ldx = g.paddedFloats(t, s)
 	}
-	straight := t.rows <= straightCalls*g.k.dotRows && (g.w.coded.padded || g.w.d%backend.BlockElements == 0)
+	straight := t.rows <= max(straightCalls*g.k.dotRows, g.w.coded.rounded.strips) && (g.w.coded.padded || g.w.d%backend.BlockElements == 0)
 	for j := 0; j < t.cols; {
 		b := g.w.block(t.matrix, t.col+j)
 		first, end := t.col+j-b.start, min(b.end-t.col, t.cols)
