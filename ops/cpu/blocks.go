@@ -238,7 +238,8 @@ func (g *gemm) paddedFloats(t task, s *workspace) (*float32, int) {
 // straightDots computes the columns of a group: with the rounded rows of x in whole numbers, with others in float32.
 func (g *gemm) straightDots(t task, s *workspace, x *float32, ldx int, group codedGroup, c []float32, ldc int) {
 	blocks, ldw, w := rowBlocks(g.w.d), group.apart*g.w.coded.rowBytes, &group.w[0]
-	for i, some := 0, 0; i < t.rows; i += some {
+	var some int
+	for i := 0; i < t.rows; i += some {
 		if place := g.place(t.row + i); place >= 0 {
 			some = g.alike(t, i, g.w.coded.rounded.rows)
 			g.w.coded.rounded.dot(&s.dots[0], &g.rounded[place*g.roundedRow()], 4*g.roundedRow(), w, ldw, blocks, some)
