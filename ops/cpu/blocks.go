@@ -192,7 +192,7 @@ func (g *gemm) codedDots(t task, s *workspace, c []float32, ldc int) {
 	if g.needsFloats(t) {
 		x, ldx = g.paddedFloats(t, s)
 	}
-	straight := t.rows <= straightCalls*g.k.dotRows && (g.w.coded.padded || g.w.d%backend.BlockElements == 0)
+	straight := t.rows <= max(straightCalls*g.k.dotRows, g.w.coded.rounded.strips) && (g.w.coded.padded || g.w.d%backend.BlockElements == 0)
 	for j := 0; j < t.cols; {
 		b := g.w.block(t.matrix, t.col+j)
 		first, end := t.col+j-b.start, min(b.end-t.col, t.cols)
@@ -238,7 +238,8 @@ func (g *gemm) paddedFloats(t task, s *workspace) (*float32, int) {
 // straightDots computes the columns of a group: with the rounded rows of x in whole numbers, with others in float32.
 func (g *gemm) straightDots(t task, s *workspace, x *float32, ldx int, group codedGroup, c []float32, ldc int) {
 	blocks, ldw, w := rowBlocks(g.w.d), group.apart*g.w.coded.rowBytes, &group.w[0]
-	for i, some := 0, 0; i < t.rows; i += some {
+	var some int
+	for i := 0; i < t.rows; i += some {
 		if place := g.place(t.row + i); place >= 0 {
 			some = g.alike(t, i, g.w.coded.rounded.rows)
 			g.w.coded.rounded.dot(&s.dots[0], &g.rounded[place*g.roundedRow()], 4*g.roundedRow(), w, ldw, blocks, some)
