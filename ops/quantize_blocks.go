@@ -9,6 +9,7 @@ import (
 
 	"gorgonia.org/tensor"
 
+	"github.com/gorgonia/moe/internal/hugepages"
 	"github.com/gorgonia/moe/ops/backend"
 )
 
@@ -55,6 +56,7 @@ func quantizeBlocks(w backend.Value, format backend.BlockFormat) (*backend.Block
 	}
 	rows, d := shape[:n-1], shape[n-1]
 	data := make([]byte, backend.Elements(rows)*format.RowBytes(d))
+	hugepages.Want(data)
 	done := 0
 	for _, part := range parts {
 		some := backend.Elements(part.Shape()[:len(part.Shape())-1])

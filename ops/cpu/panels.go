@@ -10,6 +10,7 @@ import (
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
+	"github.com/gorgonia/moe/internal/hugepages"
 	"github.com/gorgonia/moe/ops/backend"
 )
 
@@ -39,7 +40,7 @@ func pack(k *kernels, w backend.Value) (*panels, error) {
 	p := &panels{shape: w.Shape().Clone(), dtype: w.Dtype(), steps: s.steps, data: make([][]uint32, s.matrices)}
 	across := (s.n + panelCols - 1) / panelCols
 	all := make([]uint32, s.matrices*across*p.panelSize())
-	wantHugePages(all)
+	hugepages.Want(all)
 	for e := range p.data {
 		p.data[e] = all[e*across*p.panelSize():][:across*p.panelSize()]
 	}
