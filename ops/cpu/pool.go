@@ -59,8 +59,8 @@ type offer struct {
 	loop uint64
 }
 
-// take helps, unless the loop has ended.
-func (o offer) take() {
+// take helps, unless the loop has ended, and tells whether the caller slept and has been woken.
+func (o offer) take() (woken bool) {
 	for s := o.job.state.Load(); s/aLoop == o.loop; s = o.job.state.Load() {
 		if !o.job.state.CompareAndSwap(s, s+1) {
 			continue
@@ -68,10 +68,11 @@ func (o offer) take() {
 		o.job.work()
 		if o.job.leave() {
 			o.job.done <- struct{}{}
-			runtime.Gosched() // in favour of the caller
+			return true
 		}
-		return
+		return false
 	}
+	return false
 }
 
 // jobs keeps jobs for later loops, so that these need no memory of their own.
@@ -107,9 +108,12 @@ func awake(happened func() bool) bool {
 	}
 }
 
+// worker helps with one loop after the other. If it has woken a caller, that waits for the worker's processor: then the worker sleeps
+// at once, which gives it away, and can be woken by the caller's next loop.
 func worker() {
 	for {
-		nextOffer().take()
+		for o := nextOffer(); o.take(); o = <-pool.asleep {
+		}
 	}
 }
 
