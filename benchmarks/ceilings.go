@@ -5,41 +5,81 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+
+	"github.com/gorgonia/moe/internal/peak"
+	"github.com/gorgonia/moe/ops/backend"
 )
 
 // ceilingBytes is the memory that ceilings are measured over, far more than any cache.
 const ceilingBytes = 2 << 30
 
-// measureCeilings measures how fast all CPUs read memory and how fast they copy it, read and written bytes counted.
-func (o *options) measureCeilings(size int) (read, copied *record, err error) {
+// ceilings are what one CPU and all CPUs can do: multiply-adds on registers, and reading and copying memory, read and written bytes
+// counted.
+type ceilings struct{ fmaOne, fma, read, copied *record }
+
+func (o *options) measureCeilings(size int) (c ceilings, err error) {
+	if c.fmaOne, err = o.ceilingFMA("ceiling-fma-one", 1); err != nil {
+		return c, err
+	}
+	if c.fma, err = o.ceilingFMA("ceiling-fma", runtime.GOMAXPROCS(0)); err != nil {
+		return c, err
+	}
 	memory := make([]byte, size)
 	for i := range memory { // so that every page exists
 		memory[i] = 1
 	}
-	read, err = o.ceiling("ceiling-read", memory, func(part []byte) error {
+	c.read, err = o.ceilingMemory("ceiling-read", memory, func(part []byte) error {
 		if bytes.IndexByte(part, 0) >= 0 {
 			return errors.New("the memory has changed")
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, nil, err
+		return c, err
 	}
-	copied, err = o.ceiling("ceiling-copy", memory, func(part []byte) error {
+	c.copied, err = o.ceilingMemory("ceiling-copy", memory, func(part []byte) error {
 		copy(part[:len(part)/2], part[len(part)/2:])
 		return nil
 	})
-	return read, copied, err
+	return c, err
 }
 
-// ceiling times work over the memory, a part for each CPU.
-func (o *options) ceiling(name string, memory []byte, work func(part []byte) error) (*record, error) {
+// ceilingFMA times multiply-adds on the vectors of the variant that comes first.
+func (o *options) ceilingFMA(name string, cpus int) (*record, error) {
+	const rounds = 1 << 18
+	variant := backend.Backends("cpu")[0].Name()
+	loop := peak.For(variant)
+	r, err := o.ceiling(name, cpus, func(int) error {
+		loop.Run(rounds)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.Shape, r.CPUs, r.Variant = "registers", cpus, variant
+	r.GFLOPS = float64(cpus) * rounds * float64(loop.Flops) / r.NS
+	return r, nil
+}
+
+// ceilingMemory times work over the memory, a part for each CPU.
+func (o *options) ceilingMemory(name string, memory []byte, work func(part []byte) error) (*record, error) {
 	cpus := runtime.GOMAXPROCS(0)
+	r, err := o.ceiling(name, cpus, func(i int) error { return work(memory[i*len(memory)/cpus : (i+1)*len(memory)/cpus]) })
+	if err != nil {
+		return nil, err
+	}
+	r.Shape, r.Variant = "memory", "go"
+	r.GBS = float64(len(memory)) / r.NS
+	return r, nil
+}
+
+// ceiling times work on some CPUs at once.
+func (o *options) ceiling(name string, cpus int, work func(i int) error) (*record, error) {
 	errs := make([]error, cpus)
 	run := func() error {
 		var parts sync.WaitGroup
 		for i := range cpus {
-			parts.Go(func() { errs[i] = work(memory[i*len(memory)/cpus : (i+1)*len(memory)/cpus]) })
+			parts.Go(func() { errs[i] = work(i) })
 		}
 		parts.Wait()
 		return errors.Join(errs...)
@@ -49,7 +89,6 @@ func (o *options) ceiling(name string, memory []byte, work func(part []byte) err
 		return nil, err
 	}
 	r := newRecord(t)
-	r.Work, r.Shape, r.Dtype, r.Backend, r.Variant = name, "memory", "-", "cpu", "go"
-	r.GBS = float64(len(memory)) / t.median
+	r.Work, r.Dtype, r.Backend = name, "-", "cpu"
 	return r, nil
 }

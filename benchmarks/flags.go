@@ -85,7 +85,7 @@ func newFlags(o *options) *flag.FlagSet {
 	f.IntVar(&o.cpus, "cpus", 0, "GOMAXPROCS, a `number`; 0: all")
 	f.DurationVar(&o.budget, "time", time.Second, "time a case; at least 5 samples are taken whatever it says")
 	f.BoolVar(&o.json, "json", false, "print a line of JSON a case, no table")
-	f.BoolVar(&o.ceilings, "ceilings", false, "measure what the memory can do first, and each case's share of it; takes 2 GiB of memory")
+	f.BoolVar(&o.ceilings, "ceilings", false, "measure first what the CPUs and the memory can do at most, and each case's share of it; takes 2 GiB of memory")
 	return f
 }
 

@@ -87,14 +87,17 @@ func TestMeasureStopsAtAnError(t *testing.T) {
 func TestCeilings(t *testing.T) {
 	o := &options{}
 	for _, size := range []int{1 << 16, 1001} {
-		read, copied, err := o.measureCeilings(size)
+		c, err := o.measureCeilings(size)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, r := range []*record{read, copied} {
-			if r.GBS <= 0 || r.NS <= 0 || r.Reps < minSamples {
+		for _, r := range []*record{c.fmaOne, c.fma, c.read, c.copied} {
+			if r.GBS+r.GFLOPS <= 0 || r.NS <= 0 || r.Reps < minSamples {
 				t.Errorf("%d bytes: %+v", size, r)
 			}
+		}
+		if f := c.fmaOne.GFLOPS; f < 0.1 || f > 1000 {
+			t.Errorf("%v GFLOP/s on one CPU", f)
 		}
 	}
 }

@@ -30,7 +30,8 @@ type record struct {
 	Reps        int     `json:"reps"`
 	GFLOPS      float64 `json:"gflops,omitempty"`
 	GBS         float64 `json:"gbs"`
-	OfRead      float64 `json:"of_read,omitempty"` // gbs as a share of what -ceilings measured for reads
+	OfFMA       float64 `json:"of_fma,omitempty"`  // gflops as a share of what -ceilings measured for multiply-adds on registers
+	OfRead      float64 `json:"of_read,omitempty"` // gbs as a share of what it measured for reads
 }
 
 func newRecord(t timing) *record {
@@ -46,7 +47,8 @@ type report struct {
 	out   io.Writer
 	table *tabwriter.Writer
 	shape string  // of the table
-	read  float64 // GB/s that the memory can be read at, 0 if it was not measured
+	fma   float64 // GFLOP/s that the CPUs can do and
+	read  float64 // GB/s that the memory can be read at, 0 if they were not measured
 }
 
 func newReport(out io.Writer, o *options) *report {
@@ -65,20 +67,22 @@ func newReport(out io.Writer, o *options) *report {
 
 // addCeilings measures the ceilings, for the shares of the records that come later, and reports them.
 func (r *report) addCeilings(o *options) error {
-	read, copied, err := o.measureCeilings(ceilingBytes)
+	c, err := o.measureCeilings(ceilingBytes)
 	if err != nil {
 		return err
 	}
-	if err := r.add(read); err != nil {
-		return err
+	for _, ceiling := range []*record{c.fmaOne, c.fma, c.read, c.copied} {
+		if err := r.add(ceiling); err != nil {
+			return err
+		}
 	}
-	r.read = read.GBS
-	return r.add(copied)
+	r.fma, r.read = c.fma.GFLOPS, c.read.GBS
+	return nil
 }
 
 func (r *report) add(c *record) error {
 	if r.read > 0 {
-		c.OfRead = c.GBS / r.read
+		c.OfFMA, c.OfRead = c.GFLOPS/r.fma, c.GBS/r.read
 	}
 	if r.json != nil {
 		return r.json.Encode(c)
@@ -89,10 +93,11 @@ func (r *report) add(c *record) error {
 		}
 		r.shape = c.Shape
 		fmt.Fprintf(r.out, "\n%s\n", c.Shape)
-		fmt.Fprintln(r.table, "work\tT\tdtype\tvariant\ttime\tmin\tmax\tCPU time\treps\tGFLOP/s\tGB/s\tof reads")
+		fmt.Fprintln(r.table, "work\tT\tdtype\tvariant\ttime\tmin\tmax\tCPU time\treps\tGFLOP/s\tof FMA\tGB/s\tof reads")
 	}
-	_, err := fmt.Fprintf(r.table, "%s\t%d\t%s\t%s\t%v\t%v\t%v\t%v\t%d\t%s\t%s\t%s\n", c.Work, c.Tokens, c.Dtype, c.Variant,
-		rounded(c.NS), rounded(c.MinNS), rounded(c.MaxNS), rounded(c.CPUNS), c.Reps, number("%.4g", c.GFLOPS), number("%.4g", c.GBS), number("%.0f%%", 100*c.OfRead))
+	_, err := fmt.Fprintf(r.table, "%s\t%d\t%s\t%s\t%v\t%v\t%v\t%v\t%d\t%s\t%s\t%s\t%s\n", c.Work, c.Tokens, c.Dtype, c.Variant,
+		rounded(c.NS), rounded(c.MinNS), rounded(c.MaxNS), rounded(c.CPUNS), c.Reps, number("%.4g", c.GFLOPS), number("%.0f%%", 100*c.OfFMA),
+		number("%.4g", c.GBS), number("%.0f%%", 100*c.OfRead))
 	return err
 }
 

@@ -93,15 +93,15 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-func TestShareOfReads(t *testing.T) {
+func TestSharesOfCeilings(t *testing.T) {
 	var out bytes.Buffer
 	r := newReport(&out, &options{json: true})
-	r.read = 20
-	if err := r.add(&record{GBS: 15}); err != nil {
+	r.fma, r.read = 100, 20
+	if err := r.add(&record{GFLOPS: 50, GBS: 15}); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(out.String(), `"of_read":0.75`) {
-		t.Errorf("15 of 20 GB/s: %s", &out)
+	if !strings.Contains(out.String(), `"of_fma":0.5,"of_read":0.75`) {
+		t.Errorf("50 of 100 GFLOP/s and 15 of 20 GB/s: %s", &out)
 	}
 }
 

@@ -21,6 +21,9 @@ type gen struct {
 	suffix string // of the functions' names
 	lanes  int    // 32-bit elements of a vector
 	vecs   []vec  // the vector registers
+
+	labels int      // that have a number
+	later  []func() // what is written behind the end of the function, as it seldom runs
 }
 
 func newGen(suffix string, lanes int) *gen {
@@ -63,6 +66,10 @@ func (g *gen) function(name, signature string, doc ...string) {
 func (g *gen) end() {
 	g.VZEROUPPER()
 	g.RET()
+	for _, write := range g.later {
+		write()
+	}
+	g.later = nil
 }
 
 // load reads the parameter name into a register.

@@ -20,7 +20,8 @@ import (
 func main() {
 	log.SetFlags(0)
 	log.SetPrefix("asmgen: ")
-	dir := flag.String("o", ".", "the `folder` to write to")
+	dir := flag.String("o", ".", "the `folder` of package cpu")
+	peakDir := flag.String("peak", ".", "the `folder` of package peak")
 	flag.Parse()
 
 	narrow, wide, bf16 := newGen("AVX2", 8), newGen("AVX512", 16), newGen("AVX512BF16", 16)
@@ -33,7 +34,6 @@ func main() {
 	wideBlocks.blocks()
 	narrowStages, wideStages := newGen("AVX2", 8), newGen("AVX512", 16)
 	for _, g := range []*gen{narrowStages, wideStages} {
-		g.expTable()
 		g.stages()
 	}
 	for name, g := range map[string]*gen{
@@ -49,6 +49,17 @@ func main() {
 	arm.common()
 	if err := arm.save(filepath.Join(*dir, "neon_arm64")); err != nil {
 		log.Fatal(err)
+	}
+	for name, g := range map[string]interface {
+		fma()
+		save(path string) error
+	}{
+		"fma_avx2_amd64": newGen("AVX2", 8), "fma_avx512_amd64": newGen("AVX512", 16), "fma_neon_arm64": newNEON(),
+	} {
+		g.fma()
+		if err := g.save(filepath.Join(*peakDir, name)); err != nil {
+			log.Fatal(err)
+		}
 	}
 }
 
@@ -79,7 +90,7 @@ func save(c *build.Context, compile pass.Interface, path string) error {
 	if err := compile.Execute(out); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	cfg := printer.Config{Name: "internal/asmgen", Pkg: "cpu"}
+	cfg := printer.Config{Name: "internal/asmgen", Pkg: filepath.Base(filepath.Dir(path))}
 	if err := write(path+".s", printer.NewGoAsm(cfg), out); err != nil {
 		return err
 	}

@@ -235,7 +235,7 @@ func (g *gen) mix(e element) {
 	})
 }
 
-// Constants of the exponential, each a line of 64 bytes in a table.
+// Constants of the exponential.
 const (
 	expLog2e = iota
 	expLn2
@@ -247,22 +247,12 @@ const (
 )
 
 func (g *gen) expTable() {
-	g.StaticGlobal("exponential")
-	g.DataAttributes(8 | 16) // RODATA | NOPTR
-	f := math.Float32bits
-	table := []uint32{f(math.Log2E), f(0x1.62e4p-1), f(math.Ln2 - 0x1.62e4p-1), 127, f(-87), f(1)}
+	f := func(x float32) uint64 { return uint64(math.Float32bits(x)) }
+	list := []uint64{f(math.Log2E), f(0x1.62e4p-1), f(math.Ln2 - 0x1.62e4p-1), 127, f(-87), f(1)}
 	for n := 7; n >= 2; n-- {
-		table = append(table, f(float32(1/math.Gamma(float64(n+1)))))
+		list = append(list, f(float32(1/math.Gamma(float64(n+1)))))
 	}
-	for i, x := range table {
-		for j := range 16 {
-			g.AddDatum(64*i+4*j, operand.U32(x))
-		}
-	}
-}
-
-func expConstant(i int) mem {
-	return mem{Symbol: operand.Symbol{Name: "exponential", Static: true}, Base: reg.StaticBase, Disp: 64 * i}
+	g.define(exponential, list...)
 }
 
 // exp computes e^x for x up to 0 within 2⁻²² of itself: 0 below −87, NaN for NaN. x is changed, k is for its use.
@@ -270,29 +260,29 @@ func expConstant(i int) mem {
 // With x = k·ln 2 + r it is the Taylor polynomial of e^r of degree 7 times 2^k.
 func (g *gen) exp(x, k, mask, to vec) {
 	const notLess, nearest = 5, 8
-	g.VMOVUPS(expConstant(expLeast), to)
+	g.VMOVUPS(exponential.line(expLeast), to)
 	if g.wide() {
 		g.VCMPPS(operand.U8(notLess), to, x, reg.K1)
 	} else {
 		g.VCMPPS(operand.U8(notLess), to, x, mask)
 	}
 	g.VMAXPS(x, to, x) // the second if one is NaN, which is x
-	g.VMULPS(expConstant(expLog2e), x, k)
+	g.VMULPS(exponential.line(expLog2e), x, k)
 	if g.wide() {
 		g.VRNDSCALEPS(operand.U8(nearest), k, k)
 	} else {
 		g.VROUNDPS(operand.U8(nearest), k, k)
 	}
-	g.VFNMADD231PS(expConstant(expLn2), k, x)
-	g.VFNMADD231PS(expConstant(expLn2Rest), k, x)
-	g.VMOVUPS(expConstant(expPowers), to)
+	g.VFNMADD231PS(exponential.line(expLn2), k, x)
+	g.VFNMADD231PS(exponential.line(expLn2Rest), k, x)
+	g.VMOVUPS(exponential.line(expPowers), to)
 	for i := 1; i < 6; i++ {
-		g.VFMADD213PS(expConstant(expPowers+i), x, to)
+		g.VFMADD213PS(exponential.line(expPowers+i), x, to)
 	}
-	g.VFMADD213PS(expConstant(expOne), x, to)
-	g.VFMADD213PS(expConstant(expOne), x, to)
+	g.VFMADD213PS(exponential.line(expOne), x, to)
+	g.VFMADD213PS(exponential.line(expOne), x, to)
 	g.VCVTPS2DQ(k, k)
-	g.VPADDD(expConstant(expBias), k, k)
+	g.VPADDD(exponential.line(expBias), k, k)
 	g.VPSLLD(operand.U8(23), k, k)
 	g.VMULPS(k, to, to)
 	if g.wide() {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
@@ -34,12 +35,21 @@ func (g *gen) toFloats(low, high vec) {
 }
 
 // squares writes the sum of squares of a row.
+//
+// The square of a bfloat16 is exact in float32, except near the ends of its range. So for those, which take half as many instructions,
+// squares run in float32, a few at a time, and if what comes out is not well within the range all is done again in float64.
 func (g *gen) squares(e element) {
-	name := "squares" + e.name
+	name, within := "squares"+e.name, "2⁻⁵⁰"
+	if e.narrow() {
+		within = "2⁻²¹"
+	}
 	g.function(name, fmt.Sprintf("func(x %s, n int) float64", e.goType),
-		fmt.Sprintf("%s%s is Σ x[j]² for j below n, %s, in float64.", name, g.suffix, g.multiple()))
+		fmt.Sprintf("%s%s is Σ x[j]² for j below n, %s, within %s of itself.", name, g.suffix, g.multiple(), within))
 	x, n := reg.RAX, reg.RBX
 	sums := g.vecs[4:8]
+	if e.narrow() {
+		g.narrowSquares(x, n, sums)
+	}
 	for _, sum := range sums {
 		g.zero(sum)
 	}
@@ -52,6 +62,68 @@ func (g *gen) squares(e element) {
 		}
 		g.ADDQ(operand.I32(g.stepOf()*e.size), x)
 	})
+	g.sumDoubles(sums)
+	g.Store(reg.X0, g.ReturnIndex(0))
+	g.end()
+}
+
+// narrowSquares leaves the kernel with the sum if it can be computed in float32.
+func (g *gen) narrowSquares(x, n reg.GPPhysical, sums []vec) {
+	const group = 8 // additions to a sum in float32
+	count := reg.RCX
+	short, upper, v := g.vecs[2:4], g.vecs[8], g.vecs[:2]
+	for _, sum := range sums {
+		g.zero(sum)
+	}
+	g.upperMask(upper)
+	g.load("x", x)
+	g.load("n", n)
+	g.Label("groups")
+	g.zero(short[0])
+	g.zero(short[1])
+	g.MOVQ(operand.I32(group), count)
+	g.Label("group")
+	g.SUBQ(operand.I32(g.stepOf()), n)
+	g.JL(operand.LabelRef("group_done"))
+	g.loadSplit(element{size: 2}, upper, mem{Base: x}, v[0], v[1])
+	g.VFMADD231PS(v[0], v[0], short[0])
+	g.VFMADD231PS(v[1], v[1], short[1])
+	g.ADDQ(operand.I32(g.stepOf()*2), x)
+	g.DECQ(count)
+	g.JNE(operand.LabelRef("group"))
+	g.Label("group_done")
+	for i, s := range short {
+		g.VCVTPS2PD(g.half(s), v[0])
+		g.VADDPD(v[0], sums[2*i], sums[2*i])
+		if g.wide() {
+			g.VEXTRACTF64X4(operand.U8(1), s, v[0].AsY())
+		} else {
+			g.VEXTRACTF128(operand.U8(1), s, v[0].AsX())
+		}
+		g.VCVTPS2PD(g.half(v[0]), v[0])
+		g.VADDPD(v[0], sums[2*i+1], sums[2*i+1])
+	}
+	g.TESTQ(n, n)
+	g.JG(operand.LabelRef("groups"))
+	g.sumDoubles(sums)
+	for i, limit := range []uint64{math.Float64bits(0x1p-90), math.Float64bits(0x1p127)} {
+		g.MOVQ(operand.U64(limit), count)
+		g.VMOVQ(count, reg.X1)
+		g.VUCOMISD(reg.X1, reg.X0)
+		if i == 0 {
+			g.JCS(operand.LabelRef("again")) // below, or NaN
+		} else {
+			g.JCC(operand.LabelRef("again"))
+		}
+	}
+	g.Store(reg.X0, g.ReturnIndex(0))
+	g.VZEROUPPER()
+	g.RET()
+	g.Label("again")
+}
+
+// sumDoubles adds up all elements of four vectors, into X0.
+func (g *gen) sumDoubles(sums []vec) {
 	g.VADDPD(sums[1], sums[0], sums[0])
 	g.VADDPD(sums[3], sums[2], sums[2])
 	g.VADDPD(sums[2], sums[0], g.vecs[0])
@@ -62,8 +134,6 @@ func (g *gen) squares(e element) {
 	g.VEXTRACTF128(operand.U8(1), reg.Y0, reg.X1)
 	g.VADDPD(reg.X1, reg.X0, reg.X0)
 	g.VHADDPD(reg.X0, reg.X0, reg.X0)
-	g.Store(reg.X0, g.ReturnIndex(0))
-	g.end()
 }
 
 // norm writes the scaling of a row.
@@ -76,31 +146,29 @@ func (g *gen) norm(e element) {
 		fmt.Sprintf("%s%s computes to[j] = x[j]·factor·w[j] for j below n, %s, in %s, rounded to float32 before the type of to.",
 			name, g.suffix, g.multiple(), in),
 		fmt.Sprintf("If past is not 0, to must be a multiple of %d, and is written past the caches; a fence must follow.", g.bytes()))
-	to, x, w, n := reg.RAX, reg.RBX, reg.RCX, reg.RDX
+	to, x, w, n, row := reg.RAX, reg.RBX, reg.RCX, reg.RDX, reg.RSI
 	factor, weight := g.vecs[4], g.vecs[5]
-	s := store{e: e, temp: g.vecs[6]}
+	s := store{e, g.vecs[6:9]}
 	g.load("to", to)
 	g.load("x", x)
 	g.load("w", w)
 	g.load("n", n)
-	address, err := g.Param("factor").Resolve()
-	if err != nil {
-		panic(err)
-	}
-	g.VBROADCASTSD(address.Addr, factor)
+	g.load("past", past)
+	g.LEAQ(mem{Base: x, Index: n, Scale: uint8(e.size)}, row)
+	g.broadcastDouble("factor", factor)
 	if e.narrow() {
-		s.r = g.newRounding(g.vecs[7], g.vecs[8], g.vecs[9], g.vecs[10], g.vecs[11])
 		g.VMOVUPS(factor, weight)
 		g.toFloats(factor, weight)
 	}
 	g.loop("loop", n, g.stepOf(), func() {
+		g.nextRow(e, row)
 		if e.narrow() {
 			for j, v := range g.vecs[:2] {
 				g.loadFloats(e, mem{Base: x, Disp: j * g.lanes * e.size}, v)
 				g.VMULPS(factor, v, v)
 				g.VMULPS(mem{Base: w, Disp: j * g.bytes()}, v, v)
 			}
-			g.pastOrNot("loop", s, func(s store) { g.pair(s, g.vecs[0], g.vecs[1], mem{Base: to}) })
+			g.put(g.pair(s, g.vecs[0], g.vecs[1], false, mem{Base: to}))
 		} else {
 			for j, v := range g.vecs[:4] {
 				g.loadDoubles(e, mem{Base: x, Disp: j * g.lanes / 2 * e.size}, v)
@@ -110,7 +178,7 @@ func (g *gen) norm(e element) {
 			}
 			g.toFloats(g.vecs[0], g.vecs[1])
 			g.toFloats(g.vecs[2], g.vecs[3])
-			g.pastOrNot("loop", s, func(s store) { g.pair(s, g.vecs[0], g.vecs[2], mem{Base: to}) })
+			g.put(g.pair(s, g.vecs[0], g.vecs[2], false, mem{Base: to}))
 		}
 		g.ADDQ(operand.I32(g.stepOf()*e.size), x)
 		g.ADDQ(operand.I32(g.stepOf()*e.size), to)
@@ -119,53 +187,20 @@ func (g *gen) norm(e element) {
 	g.end()
 }
 
-// turn writes the rotation of a head.
-func (g *gen) turn(e element) {
-	name := "turn" + e.name
-	g.function(name, fmt.Sprintf("func(to, x %s, cos, sin *float64, d, n int)", e.goType),
-		fmt.Sprintf("%s%s computes to[i] = x[i]·cos[i] − x[d+i]·sin[i] and to[d+i] = x[d+i]·cos[i] + x[i]·sin[i] for i below n, %s,",
-			name, g.suffix, g.multiple()),
-		"each step rounded to float64, the result to float32 and then to the type of to.")
-	to, x, cos, sin, n, d := reg.RAX, reg.RBX, reg.RCX, reg.RDX, reg.RSI, reg.RDI
-	a, b, c, t := g.vecs[0], g.vecs[1], g.vecs[2], g.vecs[3]
-	low, high := g.vecs[4:6], g.vecs[6:8]
-	next := g.vecs[8]
-	s := store{e: e, temp: g.vecs[9]}
-	if e.narrow() {
-		s.r = g.newRounding(g.vecs[10], g.vecs[11], g.vecs[12], g.vecs[13], g.vecs[14])
+// nextRow prefetches what lies behind a row while that is computed a step at a time, after a pass over it that was faster than the
+// memory: then both are busy.
+func (g *gen) nextRow(e element, next reg.GPPhysical) {
+	for line := 0; line < g.stepOf()*e.size; line += 64 {
+		g.PREFETCHT0(mem{Base: next, Disp: line})
 	}
-	g.load("to", to)
-	g.load("x", x)
-	g.load("cos", cos)
-	g.load("sin", sin)
-	g.load("d", d)
-	g.load("n", n)
-	g.loop("loop", n, g.stepOf(), func() {
-		for j := range 4 {
-			at, angle := j*g.lanes/2*e.size, j*g.lanes/2*8
-			lo, hi := low[j/2], high[j/2]
-			if j%2 == 1 {
-				lo, hi = next, c
-			}
-			g.loadDoubles(e, mem{Base: x, Disp: at}, a)
-			g.loadDoubles(e, mem{Base: x, Index: d, Scale: uint8(e.size), Disp: at}, b)
-			g.VMULPD(mem{Base: cos, Disp: angle}, a, lo)
-			g.VMULPD(mem{Base: sin, Disp: angle}, b, t)
-			g.VSUBPD(t, lo, lo)
-			g.VMULPD(mem{Base: cos, Disp: angle}, b, hi)
-			g.VMULPD(mem{Base: sin, Disp: angle}, a, t)
-			g.VADDPD(t, hi, hi)
-			if j%2 == 1 {
-				g.toFloats(low[j/2], lo)
-				g.toFloats(high[j/2], hi)
-			}
-		}
-		g.pair(s, low[0], low[1], mem{Base: to})
-		g.pair(s, high[0], high[1], mem{Base: to, Index: d, Scale: uint8(e.size)})
-		g.ADDQ(operand.I32(g.stepOf()*e.size), x)
-		g.ADDQ(operand.I32(g.stepOf()*e.size), to)
-		g.ADDQ(operand.I32(g.stepOf()*8), cos)
-		g.ADDQ(operand.I32(g.stepOf()*8), sin)
-	})
-	g.end()
+	g.ADDQ(operand.I32(g.stepOf()*e.size), next)
+}
+
+// broadcastDouble fills a vector with the parameter name.
+func (g *gen) broadcastDouble(name string, to vec) {
+	address, err := g.Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	g.VBROADCASTSD(address.Addr, to)
 }

@@ -4289,7 +4289,7 @@ TEXT ·narrowAVX2(SB), NOSPLIT, $0-24
 loop:
 	VMOVUPS   (BX), Y0
 	VPSRLD    $0x10, Y0, Y5
-	VPAND     Y5, Y1, Y4
+	VPAND     Y1, Y5, Y4
 	VPADDD    Y2, Y4, Y4
 	VPADDD    Y0, Y4, Y4
 	VPSRLD    $0x10, Y4, Y4

@@ -12,7 +12,8 @@
 // it: it comes first and none that needs more of the CPU is used. Without it cpu/avx512bf16 comes first only where its
 // instruction is fast, which it is not on CPUs with AMX.
 //
-// Once warm, a stage allocates nothing. Permute, Unpermute, Add and RMSNorm write outputs that no cache holds past the caches.
+// Once warm, a stage allocates nothing. Permute, Unpermute, Add, RMSNorm and Rotary write outputs that no cache holds past the caches.
+// Loops are shared by the caller and up to GOMAXPROCS−1 goroutines, which stay awake for 40 µs after a loop and then sleep.
 //
 // All stages are deterministic: the same operands give the same bits, whatever GOMAXPROCS is. Sums run in float32, in float64 for
 // float64 operands; two variants may differ by the order of their sums. A row of a product with a packed weight has the same bits

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // job is a loop over [0,n) whose iterations the pool shares out.
@@ -12,10 +13,16 @@ type job struct {
 	body func(i int)
 	n    int64
 	next atomic.Int64
-	left sync.WaitGroup // helpers that have not returned yet
+
+	// state is the number of the loop, times aLoop, plus the goroutines that are in it. The number changes when the loop ends: from
+	// then on nobody comes in.
+	state atomic.Uint64
+	done  chan struct{} // the last helper's word to a caller that waits
 
 	panicked atomic.Pointer[any] // what the first iteration that panicked did so with
 }
+
+const aLoop = 1 << 32
 
 func (j *job) work() {
 	defer func() {
@@ -34,23 +41,109 @@ func (j *job) work() {
 	}
 }
 
-// jobs keeps jobs for later loops, so that these need no memory of their own.
-var jobs = sync.Pool{New: func() any { return new(job) }}
+// leave counts a goroutine out and tells whether it was the last.
+func (j *job) leave() bool { return j.state.Add(^uint64(0))%aLoop == 0 }
 
-// pool is the process's one set of worker goroutines. Workers are started when a loop could use more than there are, up to
-// GOMAXPROCS−1 (the caller of a loop is the last one), and then live as long as the process, asleep between loops.
-var pool struct {
-	started atomic.Int64
-	jobs    chan *job
+// end waits until no helper is in the loop: a while awake, as most are in their last iteration, then asleep.
+func (j *job) end() {
+	j.state.Add(aLoop)
+	awake(func() bool { return j.state.Load()%aLoop == 1 })
+	if !j.leave() {
+		<-j.done
+	}
 }
 
-func init() { pool.jobs = make(chan *job) }
+// offer asks a worker to help with a loop, by its number, so that an offer that comes late does no harm.
+type offer struct {
+	job  *job
+	loop uint64
+}
 
-func worker() {
-	for j := range pool.jobs {
-		j.work()
-		j.left.Done()
+// take helps, unless the loop has ended, and tells whether the caller slept and has been woken.
+func (o offer) take() (woken bool) {
+	for s := o.job.state.Load(); s/aLoop == o.loop; s = o.job.state.Load() {
+		if !o.job.state.CompareAndSwap(s, s+1) {
+			continue
+		}
+		o.job.work()
+		if o.job.leave() {
+			o.job.done <- struct{}{}
+			return true
+		}
+		return false
 	}
+	return false
+}
+
+// jobs keeps jobs for later loops, so that these need no memory of their own.
+var jobs = sync.Pool{New: func() any { return &job{done: make(chan struct{}, 1)} }}
+
+// pool is the process's one set of worker goroutines. Workers are started when a loop could use more than there are, up to
+// GOMAXPROCS−1 (the caller of a loop is the last one), and then live as long as the process. Between loops they sleep, but stay awake
+// for wakeTime first: waking one takes longer than many a loop, and loops often follow each other.
+var pool struct {
+	started atomic.Int64
+	awake   atomic.Int64 // workers awake without a loop that no caller has claimed yet
+	claimed chan offer   // for those that one has claimed
+	asleep  chan offer   // for those that sleep
+}
+
+// wakeTime is how long a worker without a loop, or a caller whose helpers are not done, stays awake.
+const wakeTime = 40 * time.Microsecond
+
+func init() { pool.claimed, pool.asleep = make(chan offer, 64), make(chan offer) }
+
+// awake waits for wakeTime at most for something to happen, and tells whether it did.
+func awake(happened func() bool) bool {
+	for start := time.Now(); ; {
+		for range 16 {
+			if happened() {
+				return true
+			}
+			pause()
+		}
+		if time.Since(start) > wakeTime {
+			return false
+		}
+	}
+}
+
+// worker helps with one loop after the other. If it has woken a caller, that waits for the worker's processor: then the worker sleeps
+// at once, which gives it away, and can be woken by the caller's next loop.
+func worker() {
+	for {
+		for o := nextOffer(); o.take(); o = <-pool.asleep {
+		}
+	}
+}
+
+// nextOffer waits for an offer.
+func nextOffer() (o offer) {
+	pool.awake.Add(1)
+	if awake(func() bool {
+		select {
+		case o = <-pool.claimed:
+			return true
+		default:
+			return false
+		}
+	}) {
+		return o
+	}
+	if claim() { // so that no caller does; all who are awake are the same
+		return <-pool.asleep
+	}
+	return <-pool.claimed
+}
+
+// claim takes one of the workers that are awake, if there is any.
+func claim() bool {
+	for n := pool.awake.Load(); n > 0; n = pool.awake.Load() {
+		if pool.awake.CompareAndSwap(n, n-1) {
+			return true
+		}
+	}
+	return false
 }
 
 // parallel calls body(0) … body(n−1), each once, and returns when all are done. Iterations are handed out one by one in
@@ -71,21 +164,25 @@ func parallel(n int, body func(i int)) {
 		}
 	}
 	j := jobs.Get().(*job)
-	defer jobs.Put(j)
 	j.body, j.n = body, int64(n)
 	j.next.Store(0)
-	j.left.Add(workers)
+	o := offer{j, j.state.Add(1) / aLoop}
 	for range workers {
+		if claim() {
+			pool.claimed <- o
+			continue
+		}
 		select {
-		case pool.jobs <- j:
+		case pool.asleep <- o:
 		default: // no worker is idle
-			j.left.Done()
 		}
 	}
 	j.work()
-	j.left.Wait()
+	j.end()
+	r := j.panicked.Swap(nil)
 	j.body = nil
-	if r := j.panicked.Swap(nil); r != nil {
+	jobs.Put(j)
+	if r != nil {
 		panic(*r)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 func TestParallelVisitsEachIndexOnce(t *testing.T) {
@@ -32,6 +33,63 @@ func TestParallelNestedAndConcurrent(t *testing.T) {
 	wg.Wait()
 	if got, want := sum.Load(), int64(16*64*63/2); got != want {
 		t.Fatalf("sum over all loops = %d, want %d", got, want)
+	}
+}
+
+// TestParallelWithinAndOutsideOfWakeTime has loops that find workers awake, about to sleep and asleep, from one and from several
+// goroutines, with more and with fewer processors.
+func TestParallelWithinAndOutsideOfWakeTime(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for _, procs := range []int{2, 3, 16} {
+		runtime.GOMAXPROCS(procs)
+		for _, callers := range []int{1, 5} {
+			var wg sync.WaitGroup
+			for range callers {
+				wg.Go(func() {
+					for i := range 200 {
+						if wait := time.Duration(i%8) * wakeTime / 4; wait > 0 {
+							time.Sleep(wait)
+						}
+						n := 1 + i%9
+						var sum atomic.Int64
+						parallel(n, func(i int) {
+							runtime.Gosched() // lets others come in late
+							sum.Add(int64(i) + 1)
+						})
+						if got, want := sum.Load(), int64(n*(n+1)/2); got != want {
+							t.Errorf("%d processors: a loop of %d sums to %d, want %d", procs, n, got, want)
+						}
+					}
+				})
+			}
+			wg.Wait()
+		}
+	}
+}
+
+// TestWorkersHelpAndSleep: of two iterations that wait for each other one is a worker's, and without loops all workers sleep.
+func TestWorkersHelpAndSleep(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(4))
+	for range 50 {
+		var there atomic.Int64
+		deadline := time.Now().Add(10 * time.Second)
+		for there.Load() < 2 && time.Now().Before(deadline) { // a loop may find no worker idle
+			there.Store(0)
+			parallel(2, func(int) {
+				there.Add(1)
+				for start := time.Now(); there.Load() < 2 && time.Since(start) < time.Millisecond; {
+					runtime.Gosched()
+				}
+			})
+		}
+		if there.Load() < 2 {
+			t.Fatal("no worker helped")
+		}
+	}
+	for deadline := time.Now().Add(10 * time.Second); pool.awake.Load() != 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d workers stay awake without a loop", pool.awake.Load())
+		}
 	}
 }
 

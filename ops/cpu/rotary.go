@@ -3,6 +3,7 @@ package cpu
 import (
 	"fmt"
 	"math"
+	"sync"
 
 	"gorgonia.org/tensor"
 
@@ -26,9 +27,8 @@ func (Go) Rotary(out, x, positions backend.Value, headDim int, base float64) err
 	if l.s.width == 0 { // of which every headDim is a divisor
 		return nil
 	}
-	frequencies := getScratch[float64](headDim / 2)
-	defer putScratch(frequencies)
-	l.s.turn.set(*frequencies, base, x.Dtype() != tensor.Float64)
+	l.s.turning = turningOf(headDim/2, base, x.Dtype() != tensor.Float64)
+	defer turnings.Put(l.s.turning)
 	l.run(len(l.s.positions), 1<<12/max(l.s.width, 1))
 	return nil
 }
@@ -37,7 +37,7 @@ type rotation struct {
 	out, x       floats[float64]
 	positions    []int32
 	width, halfD int
-	turn         turning
+	*turning
 }
 
 func (r *rotation) operands(out, x, positions backend.Value, headDim int, base float64) error {
@@ -69,7 +69,7 @@ func (r *rotation) span(from, to int) {
 	cos, sin := (*scratch)[:d], (*scratch)[d:2*d]
 	buf, turned := (*scratch)[2*d:4*d], (*scratch)[4*d:]
 	for t := from; t < to; t++ {
-		r.turn.at(r.positions[t], cos, sin)
+		r.at(r.positions[t], 0, cos, sin)
 		for at := t * r.width; at < (t+1)*r.width; at += 2 * d {
 			head := r.x.read(at, at+2*d, buf)
 			for i, a := range head[:d] {
@@ -84,23 +84,37 @@ func (r *rotation) span(from, to int) {
 
 // turning is the angles of a position: position · frequency[i].
 type turning struct {
-	frequency []float64
+	base      float64
 	narrow    bool // each step is rounded to float32
+	frequency []float64
 }
 
-// set computes the frequencies into the memory given.
-func (r *turning) set(frequency []float64, base float64, narrow bool) {
-	r.frequency, r.narrow = frequency, narrow
+// turnings keeps frequencies for a later call, which mostly has the same base.
+var turnings = sync.Pool{New: func() any { return new(turning) }}
+
+// turningOf is one of the pool.
+func turningOf(halfD int, base float64, narrow bool) *turning {
+	r := turnings.Get().(*turning)
+	if len(r.frequency) == halfD && r.base == base && r.narrow == narrow {
+		return r
+	}
+	*r = turning{base, narrow, grown(r.frequency, halfD)}
 	for i := range r.frequency {
-		exponent := r.round(float64(i) / float64(len(frequency)))
+		exponent := r.round(float64(i) / float64(halfD))
 		r.frequency[i] = r.round(1 / r.round(math.Pow(base, exponent)))
 	}
+	return r
 }
 
-func (r *turning) at(position int32, cos, sin []float64) {
+// at computes the cosines and sines of a position, from number n on.
+func (r *turning) at(position int32, n int, cos, sin []float64) {
 	p := r.round(float64(position))
-	for i, f := range r.frequency {
-		s, c := math.Sincos(r.round(p * f))
+	for i := n; i < len(r.frequency); i++ {
+		angle, sincos := r.round(p*r.frequency[i]), math.Sincos
+		if r.narrow && math.Abs(angle) <= mostAngle {
+			sincos = narrowSincos
+		}
+		s, c := sincos(angle)
 		cos[i], sin[i] = r.round(c), r.round(s)
 	}
 }

@@ -7,7 +7,8 @@ import (
 )
 
 // RMSNorm implements backend.RMSNorm for x and out of float32 or of bfloat16 and w of either. As in plain Go it is computed in
-// float64, but the sum of squares runs in another order, and bfloat16 numbers are scaled in float32.
+// float64, but the sum of squares runs in another order; bfloat16 numbers are scaled in float32, and their squares summed in it, eight at
+// a time, unless that leaves its range.
 func (s simd) RMSNorm(out, x, w backend.Value, eps float64) error {
 	v := s.k.vectors
 	if v != nil && eps >= 0 && (normRows(s.k, &v.f32, out, x, w, eps) || normRows(s.k, &v.bf16, out, x, w, eps)) {

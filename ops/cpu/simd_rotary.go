@@ -24,10 +24,9 @@ func turnRows[E row](v *vectors, k *rowKernels[E], out, x, positions backend.Val
 	if !okX || !okOut {
 		return false
 	}
-	frequencies := getScratch[float64](r.halfD)
-	defer putScratch(frequencies)
-	r.turn.set(*frequencies, base, true)
-	r.v, r.k = v, k
+	r.turning = turningOf(r.halfD, base, true)
+	defer turnings.Put(r.turning)
+	r.v, r.k, r.past = v, k, pastCaches(r.outBits, r.halfD)
 	l.run(len(r.positions), 1<<14/r.width)
 	return true
 }
@@ -37,6 +36,19 @@ type vectorRotation[E row] struct {
 	v              *vectors
 	k              *rowKernels[E]
 	outBits, xBits []E
+	past           int
+}
+
+// angles computes the cosines and sines of a position.
+func (r *vectorRotation[E]) angles(position int32, cos, sin []float64) {
+	n := 0
+	if r.base >= 1 { // no frequency is above 1, and no angle above mostAngle
+		n = len(cos) / r.v.lanes * r.v.lanes
+	}
+	if n > 0 {
+		r.v.angles(&cos[0], &sin[0], &r.frequency[0], r.round(float64(position)), n)
+	}
+	r.at(position, n, cos, sin)
 }
 
 func (r *vectorRotation[E]) span(from, to int) {
@@ -46,11 +58,11 @@ func (r *vectorRotation[E]) span(from, to int) {
 	defer putScratch(scratch)
 	cos, sin := (*scratch)[:d], (*scratch)[d:]
 	for t := from; t < to; t++ {
-		r.turn.at(r.positions[t], cos, sin)
+		r.angles(r.positions[t], cos, sin)
 		for at := t * r.width; at < (t+1)*r.width; at += 2 * d {
 			x, out := r.xBits[at:at+2*d], r.outBits[at:at+2*d]
 			if n > 0 {
-				r.k.turn(&out[0], &x[0], &cos[0], &sin[0], d, n)
+				r.k.turn(&out[0], &x[0], &cos[0], &sin[0], d, n, r.past)
 			}
 			for i := n; i < d; i++ {
 				a, b := float64(float(x[i])), float64(float(x[d+i]))
@@ -58,5 +70,8 @@ func (r *vectorRotation[E]) span(from, to int) {
 				out[d+i] = rounded[E](float32(b*cos[i] + a*sin[i]))
 			}
 		}
+	}
+	if r.past != 0 {
+		r.v.fence()
 	}
 }

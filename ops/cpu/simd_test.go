@@ -167,6 +167,24 @@ func TestVectorProductsAllocateNothing(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			one := filled(dt, 96, 64)
+			packed, err := v.PackWeight(one)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, w := range []backend.Value{one, packed} {
+				for _, rows := range []int{1, 24} {
+					x, out := filled(dt, rows, 64), filled(dt, rows, 96)
+					n := testing.AllocsPerRun(50, func() {
+						if err := v.Linear(out, x, w); err != nil {
+							t.Fatal(err)
+						}
+					})
+					if n != 0 {
+						t.Errorf("%s, %v, Linear of %d rows with %T: %v allocations a run", v.name, dt, rows, w, n)
+					}
+				}
+			}
 			for _, w := range []backend.Value{w, inBlocks(t, w, 40), p} {
 				n := testing.AllocsPerRun(50, func() {
 					if err := v.GroupedMatMul(out, x, w, plan); err != nil {

@@ -25,7 +25,7 @@ func weightedF32AVX2(to *float32, from *float32, at *int, weights *float32, term
 //go:noescape
 func addF32AVX2(to *float32, a *float32, b *float32, n int, past int)
 
-// squaresF32AVX2 is Σ x[j]² for j below n, a multiple of 16, in float64.
+// squaresF32AVX2 is Σ x[j]² for j below n, a multiple of 16, within 2⁻⁵⁰ of itself.
 //
 //go:noescape
 func squaresF32AVX2(x *float32, n int) float64
@@ -37,10 +37,11 @@ func squaresF32AVX2(x *float32, n int) float64
 func normF32AVX2(to *float32, x *float32, w *float32, factor float64, n int, past int)
 
 // turnF32AVX2 computes to[i] = x[i]·cos[i] − x[d+i]·sin[i] and to[d+i] = x[d+i]·cos[i] + x[i]·sin[i] for i below n, a multiple of 16,
-// each step rounded to float64, the result to float32 and then to the type of to.
+// rounded to float64, then to float32 and then to the type of to. cos and sin are float32 numbers, so that products are exact.
+// If past is not 0, to and to + d must be multiples of 32, and are written past the caches; a fence must follow.
 //
 //go:noescape
-func turnF32AVX2(to *float32, x *float32, cos *float64, sin *float64, d int, n int)
+func turnF32AVX2(to *float32, x *float32, cos *float64, sin *float64, d int, n int, past int)
 
 // largestF32AVX2 raises most[i] to the greatest magnitude of the finite numbers of block i of x, of block elements, a multiple of 16.
 //
@@ -78,7 +79,7 @@ func weightedBF16AVX2(to *uint16, from *uint16, at *int, weights *float32, terms
 //go:noescape
 func addBF16AVX2(to *uint16, a *uint16, b *uint16, n int, past int)
 
-// squaresBF16AVX2 is Σ x[j]² for j below n, a multiple of 16, in float64.
+// squaresBF16AVX2 is Σ x[j]² for j below n, a multiple of 16, within 2⁻²¹ of itself.
 //
 //go:noescape
 func squaresBF16AVX2(x *uint16, n int) float64
@@ -90,10 +91,11 @@ func squaresBF16AVX2(x *uint16, n int) float64
 func normBF16AVX2(to *uint16, x *uint16, w *float32, factor float64, n int, past int)
 
 // turnBF16AVX2 computes to[i] = x[i]·cos[i] − x[d+i]·sin[i] and to[d+i] = x[d+i]·cos[i] + x[i]·sin[i] for i below n, a multiple of 16,
-// each step rounded to float64, the result to float32 and then to the type of to.
+// rounded to float64, then to float32 and then to the type of to. cos and sin are float32 numbers, so that products are exact.
+// If past is not 0, to and to + d must be multiples of 32, and are written past the caches; a fence must follow.
 //
 //go:noescape
-func turnBF16AVX2(to *uint16, x *uint16, cos *float64, sin *float64, d int, n int)
+func turnBF16AVX2(to *uint16, x *uint16, cos *float64, sin *float64, d int, n int, past int)
 
 // largestBF16AVX2 raises most[i] to the greatest magnitude of the finite numbers of block i of x, of block elements, a multiple of 16.
 //
@@ -123,3 +125,9 @@ func mixBF16AVX2(out *float32, ldo int, weights *float32, ldw int, values *uint1
 //
 //go:noescape
 func softmaxAVX2(scores *float32, n int, scale float32, total *float32) float32
+
+// anglesAVX2 computes the cosine and the sine of position·frequency[i] for i below n, a multiple of 4, as narrowSincos does, where no
+// product is beyond mostAngle. Products, cosines and sines are rounded to float32.
+//
+//go:noescape
+func anglesAVX2(cos *float64, sin *float64, frequency *float64, position float64, n int)

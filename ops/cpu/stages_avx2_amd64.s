@@ -2,6 +2,88 @@
 
 #include "textflag.h"
 
+DATA roundings<>+0(SB)/4, $0x00000001
+DATA roundings<>+4(SB)/4, $0x00000001
+DATA roundings<>+8(SB)/4, $0x00000001
+DATA roundings<>+12(SB)/4, $0x00000001
+DATA roundings<>+16(SB)/4, $0x00000001
+DATA roundings<>+20(SB)/4, $0x00000001
+DATA roundings<>+24(SB)/4, $0x00000001
+DATA roundings<>+28(SB)/4, $0x00000001
+DATA roundings<>+32(SB)/4, $0x00000001
+DATA roundings<>+36(SB)/4, $0x00000001
+DATA roundings<>+40(SB)/4, $0x00000001
+DATA roundings<>+44(SB)/4, $0x00000001
+DATA roundings<>+48(SB)/4, $0x00000001
+DATA roundings<>+52(SB)/4, $0x00000001
+DATA roundings<>+56(SB)/4, $0x00000001
+DATA roundings<>+60(SB)/4, $0x00000001
+DATA roundings<>+64(SB)/4, $0x00007fff
+DATA roundings<>+68(SB)/4, $0x00007fff
+DATA roundings<>+72(SB)/4, $0x00007fff
+DATA roundings<>+76(SB)/4, $0x00007fff
+DATA roundings<>+80(SB)/4, $0x00007fff
+DATA roundings<>+84(SB)/4, $0x00007fff
+DATA roundings<>+88(SB)/4, $0x00007fff
+DATA roundings<>+92(SB)/4, $0x00007fff
+DATA roundings<>+96(SB)/4, $0x00007fff
+DATA roundings<>+100(SB)/4, $0x00007fff
+DATA roundings<>+104(SB)/4, $0x00007fff
+DATA roundings<>+108(SB)/4, $0x00007fff
+DATA roundings<>+112(SB)/4, $0x00007fff
+DATA roundings<>+116(SB)/4, $0x00007fff
+DATA roundings<>+120(SB)/4, $0x00007fff
+DATA roundings<>+124(SB)/4, $0x00007fff
+DATA roundings<>+128(SB)/4, $0x00000040
+DATA roundings<>+132(SB)/4, $0x00000040
+DATA roundings<>+136(SB)/4, $0x00000040
+DATA roundings<>+140(SB)/4, $0x00000040
+DATA roundings<>+144(SB)/4, $0x00000040
+DATA roundings<>+148(SB)/4, $0x00000040
+DATA roundings<>+152(SB)/4, $0x00000040
+DATA roundings<>+156(SB)/4, $0x00000040
+DATA roundings<>+160(SB)/4, $0x00000040
+DATA roundings<>+164(SB)/4, $0x00000040
+DATA roundings<>+168(SB)/4, $0x00000040
+DATA roundings<>+172(SB)/4, $0x00000040
+DATA roundings<>+176(SB)/4, $0x00000040
+DATA roundings<>+180(SB)/4, $0x00000040
+DATA roundings<>+184(SB)/4, $0x00000040
+DATA roundings<>+188(SB)/4, $0x00000040
+DATA roundings<>+192(SB)/4, $0x00010001
+DATA roundings<>+196(SB)/4, $0x00010001
+DATA roundings<>+200(SB)/4, $0x00010001
+DATA roundings<>+204(SB)/4, $0x00010001
+DATA roundings<>+208(SB)/4, $0x00010001
+DATA roundings<>+212(SB)/4, $0x00010001
+DATA roundings<>+216(SB)/4, $0x00010001
+DATA roundings<>+220(SB)/4, $0x00010001
+DATA roundings<>+224(SB)/4, $0x00010001
+DATA roundings<>+228(SB)/4, $0x00010001
+DATA roundings<>+232(SB)/4, $0x00010001
+DATA roundings<>+236(SB)/4, $0x00010001
+DATA roundings<>+240(SB)/4, $0x00010001
+DATA roundings<>+244(SB)/4, $0x00010001
+DATA roundings<>+248(SB)/4, $0x00010001
+DATA roundings<>+252(SB)/4, $0x00010001
+DATA roundings<>+256(SB)/4, $0x7ffe7ffe
+DATA roundings<>+260(SB)/4, $0x7ffe7ffe
+DATA roundings<>+264(SB)/4, $0x7ffe7ffe
+DATA roundings<>+268(SB)/4, $0x7ffe7ffe
+DATA roundings<>+272(SB)/4, $0x7ffe7ffe
+DATA roundings<>+276(SB)/4, $0x7ffe7ffe
+DATA roundings<>+280(SB)/4, $0x7ffe7ffe
+DATA roundings<>+284(SB)/4, $0x7ffe7ffe
+DATA roundings<>+288(SB)/4, $0x7ffe7ffe
+DATA roundings<>+292(SB)/4, $0x7ffe7ffe
+DATA roundings<>+296(SB)/4, $0x7ffe7ffe
+DATA roundings<>+300(SB)/4, $0x7ffe7ffe
+DATA roundings<>+304(SB)/4, $0x7ffe7ffe
+DATA roundings<>+308(SB)/4, $0x7ffe7ffe
+DATA roundings<>+312(SB)/4, $0x7ffe7ffe
+DATA roundings<>+316(SB)/4, $0x7ffe7ffe
+GLOBL roundings<>(SB), RODATA|NOPTR, $320
+
 DATA exponential<>+0(SB)/4, $0x3fb8aa3b
 DATA exponential<>+4(SB)/4, $0x3fb8aa3b
 DATA exponential<>+8(SB)/4, $0x3fb8aa3b
@@ -196,6 +278,306 @@ DATA exponential<>+760(SB)/4, $0x3f000000
 DATA exponential<>+764(SB)/4, $0x3f000000
 GLOBL exponential<>(SB), RODATA|NOPTR, $768
 
+DATA quarters<>+0(SB)/8, $0x3fe45f306dc9c883
+DATA quarters<>+8(SB)/8, $0x3fe45f306dc9c883
+DATA quarters<>+16(SB)/8, $0x3fe45f306dc9c883
+DATA quarters<>+24(SB)/8, $0x3fe45f306dc9c883
+DATA quarters<>+32(SB)/8, $0x3fe45f306dc9c883
+DATA quarters<>+40(SB)/8, $0x3fe45f306dc9c883
+DATA quarters<>+48(SB)/8, $0x3fe45f306dc9c883
+DATA quarters<>+56(SB)/8, $0x3fe45f306dc9c883
+DATA quarters<>+64(SB)/8, $0x4338000000000000
+DATA quarters<>+72(SB)/8, $0x4338000000000000
+DATA quarters<>+80(SB)/8, $0x4338000000000000
+DATA quarters<>+88(SB)/8, $0x4338000000000000
+DATA quarters<>+96(SB)/8, $0x4338000000000000
+DATA quarters<>+104(SB)/8, $0x4338000000000000
+DATA quarters<>+112(SB)/8, $0x4338000000000000
+DATA quarters<>+120(SB)/8, $0x4338000000000000
+DATA quarters<>+128(SB)/8, $0x3ff921fb00000000
+DATA quarters<>+136(SB)/8, $0x3ff921fb00000000
+DATA quarters<>+144(SB)/8, $0x3ff921fb00000000
+DATA quarters<>+152(SB)/8, $0x3ff921fb00000000
+DATA quarters<>+160(SB)/8, $0x3ff921fb00000000
+DATA quarters<>+168(SB)/8, $0x3ff921fb00000000
+DATA quarters<>+176(SB)/8, $0x3ff921fb00000000
+DATA quarters<>+184(SB)/8, $0x3ff921fb00000000
+DATA quarters<>+192(SB)/8, $0x3e95110b00000000
+DATA quarters<>+200(SB)/8, $0x3e95110b00000000
+DATA quarters<>+208(SB)/8, $0x3e95110b00000000
+DATA quarters<>+216(SB)/8, $0x3e95110b00000000
+DATA quarters<>+224(SB)/8, $0x3e95110b00000000
+DATA quarters<>+232(SB)/8, $0x3e95110b00000000
+DATA quarters<>+240(SB)/8, $0x3e95110b00000000
+DATA quarters<>+248(SB)/8, $0x3e95110b00000000
+DATA quarters<>+256(SB)/8, $0x3d318469898cc517
+DATA quarters<>+264(SB)/8, $0x3d318469898cc517
+DATA quarters<>+272(SB)/8, $0x3d318469898cc517
+DATA quarters<>+280(SB)/8, $0x3d318469898cc517
+DATA quarters<>+288(SB)/8, $0x3d318469898cc517
+DATA quarters<>+296(SB)/8, $0x3d318469898cc517
+DATA quarters<>+304(SB)/8, $0x3d318469898cc517
+DATA quarters<>+312(SB)/8, $0x3d318469898cc517
+DATA quarters<>+320(SB)/8, $0x3fe0000000000000
+DATA quarters<>+328(SB)/8, $0x3fe0000000000000
+DATA quarters<>+336(SB)/8, $0x3fe0000000000000
+DATA quarters<>+344(SB)/8, $0x3fe0000000000000
+DATA quarters<>+352(SB)/8, $0x3fe0000000000000
+DATA quarters<>+360(SB)/8, $0x3fe0000000000000
+DATA quarters<>+368(SB)/8, $0x3fe0000000000000
+DATA quarters<>+376(SB)/8, $0x3fe0000000000000
+DATA quarters<>+384(SB)/8, $0x3ff0000000000000
+DATA quarters<>+392(SB)/8, $0x3ff0000000000000
+DATA quarters<>+400(SB)/8, $0x3ff0000000000000
+DATA quarters<>+408(SB)/8, $0x3ff0000000000000
+DATA quarters<>+416(SB)/8, $0x3ff0000000000000
+DATA quarters<>+424(SB)/8, $0x3ff0000000000000
+DATA quarters<>+432(SB)/8, $0x3ff0000000000000
+DATA quarters<>+440(SB)/8, $0x3ff0000000000000
+DATA quarters<>+448(SB)/8, $0x8000000000000000
+DATA quarters<>+456(SB)/8, $0x8000000000000000
+DATA quarters<>+464(SB)/8, $0x8000000000000000
+DATA quarters<>+472(SB)/8, $0x8000000000000000
+DATA quarters<>+480(SB)/8, $0x8000000000000000
+DATA quarters<>+488(SB)/8, $0x8000000000000000
+DATA quarters<>+496(SB)/8, $0x8000000000000000
+DATA quarters<>+504(SB)/8, $0x8000000000000000
+DATA quarters<>+512(SB)/8, $0xbd6ae7f3e733b81f
+DATA quarters<>+520(SB)/8, $0xbd6ae7f3e733b81f
+DATA quarters<>+528(SB)/8, $0xbd6ae7f3e733b81f
+DATA quarters<>+536(SB)/8, $0xbd6ae7f3e733b81f
+DATA quarters<>+544(SB)/8, $0xbd6ae7f3e733b81f
+DATA quarters<>+552(SB)/8, $0xbd6ae7f3e733b81f
+DATA quarters<>+560(SB)/8, $0xbd6ae7f3e733b81f
+DATA quarters<>+568(SB)/8, $0xbd6ae7f3e733b81f
+DATA quarters<>+576(SB)/8, $0x3de6124613a86d09
+DATA quarters<>+584(SB)/8, $0x3de6124613a86d09
+DATA quarters<>+592(SB)/8, $0x3de6124613a86d09
+DATA quarters<>+600(SB)/8, $0x3de6124613a86d09
+DATA quarters<>+608(SB)/8, $0x3de6124613a86d09
+DATA quarters<>+616(SB)/8, $0x3de6124613a86d09
+DATA quarters<>+624(SB)/8, $0x3de6124613a86d09
+DATA quarters<>+632(SB)/8, $0x3de6124613a86d09
+DATA quarters<>+640(SB)/8, $0xbe5ae64567f544e4
+DATA quarters<>+648(SB)/8, $0xbe5ae64567f544e4
+DATA quarters<>+656(SB)/8, $0xbe5ae64567f544e4
+DATA quarters<>+664(SB)/8, $0xbe5ae64567f544e4
+DATA quarters<>+672(SB)/8, $0xbe5ae64567f544e4
+DATA quarters<>+680(SB)/8, $0xbe5ae64567f544e4
+DATA quarters<>+688(SB)/8, $0xbe5ae64567f544e4
+DATA quarters<>+696(SB)/8, $0xbe5ae64567f544e4
+DATA quarters<>+704(SB)/8, $0x3ec71de3a556c734
+DATA quarters<>+712(SB)/8, $0x3ec71de3a556c734
+DATA quarters<>+720(SB)/8, $0x3ec71de3a556c734
+DATA quarters<>+728(SB)/8, $0x3ec71de3a556c734
+DATA quarters<>+736(SB)/8, $0x3ec71de3a556c734
+DATA quarters<>+744(SB)/8, $0x3ec71de3a556c734
+DATA quarters<>+752(SB)/8, $0x3ec71de3a556c734
+DATA quarters<>+760(SB)/8, $0x3ec71de3a556c734
+DATA quarters<>+768(SB)/8, $0xbf2a01a01a01a01a
+DATA quarters<>+776(SB)/8, $0xbf2a01a01a01a01a
+DATA quarters<>+784(SB)/8, $0xbf2a01a01a01a01a
+DATA quarters<>+792(SB)/8, $0xbf2a01a01a01a01a
+DATA quarters<>+800(SB)/8, $0xbf2a01a01a01a01a
+DATA quarters<>+808(SB)/8, $0xbf2a01a01a01a01a
+DATA quarters<>+816(SB)/8, $0xbf2a01a01a01a01a
+DATA quarters<>+824(SB)/8, $0xbf2a01a01a01a01a
+DATA quarters<>+832(SB)/8, $0x3f81111111111111
+DATA quarters<>+840(SB)/8, $0x3f81111111111111
+DATA quarters<>+848(SB)/8, $0x3f81111111111111
+DATA quarters<>+856(SB)/8, $0x3f81111111111111
+DATA quarters<>+864(SB)/8, $0x3f81111111111111
+DATA quarters<>+872(SB)/8, $0x3f81111111111111
+DATA quarters<>+880(SB)/8, $0x3f81111111111111
+DATA quarters<>+888(SB)/8, $0x3f81111111111111
+DATA quarters<>+896(SB)/8, $0xbfc5555555555555
+DATA quarters<>+904(SB)/8, $0xbfc5555555555555
+DATA quarters<>+912(SB)/8, $0xbfc5555555555555
+DATA quarters<>+920(SB)/8, $0xbfc5555555555555
+DATA quarters<>+928(SB)/8, $0xbfc5555555555555
+DATA quarters<>+936(SB)/8, $0xbfc5555555555555
+DATA quarters<>+944(SB)/8, $0xbfc5555555555555
+DATA quarters<>+952(SB)/8, $0xbfc5555555555555
+DATA quarters<>+960(SB)/8, $0x3d2ae7f3e733b81f
+DATA quarters<>+968(SB)/8, $0x3d2ae7f3e733b81f
+DATA quarters<>+976(SB)/8, $0x3d2ae7f3e733b81f
+DATA quarters<>+984(SB)/8, $0x3d2ae7f3e733b81f
+DATA quarters<>+992(SB)/8, $0x3d2ae7f3e733b81f
+DATA quarters<>+1000(SB)/8, $0x3d2ae7f3e733b81f
+DATA quarters<>+1008(SB)/8, $0x3d2ae7f3e733b81f
+DATA quarters<>+1016(SB)/8, $0x3d2ae7f3e733b81f
+DATA quarters<>+1024(SB)/8, $0xbda93974a8c07c9d
+DATA quarters<>+1032(SB)/8, $0xbda93974a8c07c9d
+DATA quarters<>+1040(SB)/8, $0xbda93974a8c07c9d
+DATA quarters<>+1048(SB)/8, $0xbda93974a8c07c9d
+DATA quarters<>+1056(SB)/8, $0xbda93974a8c07c9d
+DATA quarters<>+1064(SB)/8, $0xbda93974a8c07c9d
+DATA quarters<>+1072(SB)/8, $0xbda93974a8c07c9d
+DATA quarters<>+1080(SB)/8, $0xbda93974a8c07c9d
+DATA quarters<>+1088(SB)/8, $0x3e21eed8eff8d898
+DATA quarters<>+1096(SB)/8, $0x3e21eed8eff8d898
+DATA quarters<>+1104(SB)/8, $0x3e21eed8eff8d898
+DATA quarters<>+1112(SB)/8, $0x3e21eed8eff8d898
+DATA quarters<>+1120(SB)/8, $0x3e21eed8eff8d898
+DATA quarters<>+1128(SB)/8, $0x3e21eed8eff8d898
+DATA quarters<>+1136(SB)/8, $0x3e21eed8eff8d898
+DATA quarters<>+1144(SB)/8, $0x3e21eed8eff8d898
+DATA quarters<>+1152(SB)/8, $0xbe927e4fb7789f5c
+DATA quarters<>+1160(SB)/8, $0xbe927e4fb7789f5c
+DATA quarters<>+1168(SB)/8, $0xbe927e4fb7789f5c
+DATA quarters<>+1176(SB)/8, $0xbe927e4fb7789f5c
+DATA quarters<>+1184(SB)/8, $0xbe927e4fb7789f5c
+DATA quarters<>+1192(SB)/8, $0xbe927e4fb7789f5c
+DATA quarters<>+1200(SB)/8, $0xbe927e4fb7789f5c
+DATA quarters<>+1208(SB)/8, $0xbe927e4fb7789f5c
+DATA quarters<>+1216(SB)/8, $0x3efa01a01a01a01a
+DATA quarters<>+1224(SB)/8, $0x3efa01a01a01a01a
+DATA quarters<>+1232(SB)/8, $0x3efa01a01a01a01a
+DATA quarters<>+1240(SB)/8, $0x3efa01a01a01a01a
+DATA quarters<>+1248(SB)/8, $0x3efa01a01a01a01a
+DATA quarters<>+1256(SB)/8, $0x3efa01a01a01a01a
+DATA quarters<>+1264(SB)/8, $0x3efa01a01a01a01a
+DATA quarters<>+1272(SB)/8, $0x3efa01a01a01a01a
+DATA quarters<>+1280(SB)/8, $0xbf56c16c16c16c17
+DATA quarters<>+1288(SB)/8, $0xbf56c16c16c16c17
+DATA quarters<>+1296(SB)/8, $0xbf56c16c16c16c17
+DATA quarters<>+1304(SB)/8, $0xbf56c16c16c16c17
+DATA quarters<>+1312(SB)/8, $0xbf56c16c16c16c17
+DATA quarters<>+1320(SB)/8, $0xbf56c16c16c16c17
+DATA quarters<>+1328(SB)/8, $0xbf56c16c16c16c17
+DATA quarters<>+1336(SB)/8, $0xbf56c16c16c16c17
+DATA quarters<>+1344(SB)/8, $0x3fa5555555555555
+DATA quarters<>+1352(SB)/8, $0x3fa5555555555555
+DATA quarters<>+1360(SB)/8, $0x3fa5555555555555
+DATA quarters<>+1368(SB)/8, $0x3fa5555555555555
+DATA quarters<>+1376(SB)/8, $0x3fa5555555555555
+DATA quarters<>+1384(SB)/8, $0x3fa5555555555555
+DATA quarters<>+1392(SB)/8, $0x3fa5555555555555
+DATA quarters<>+1400(SB)/8, $0x3fa5555555555555
+GLOBL quarters<>(SB), RODATA|NOPTR, $1408
+
+DATA codes<>+0(SB)/4, $0x7fffffff
+DATA codes<>+4(SB)/4, $0x7fffffff
+DATA codes<>+8(SB)/4, $0x7fffffff
+DATA codes<>+12(SB)/4, $0x7fffffff
+DATA codes<>+16(SB)/4, $0x7fffffff
+DATA codes<>+20(SB)/4, $0x7fffffff
+DATA codes<>+24(SB)/4, $0x7fffffff
+DATA codes<>+28(SB)/4, $0x7fffffff
+DATA codes<>+32(SB)/4, $0x7fffffff
+DATA codes<>+36(SB)/4, $0x7fffffff
+DATA codes<>+40(SB)/4, $0x7fffffff
+DATA codes<>+44(SB)/4, $0x7fffffff
+DATA codes<>+48(SB)/4, $0x7fffffff
+DATA codes<>+52(SB)/4, $0x7fffffff
+DATA codes<>+56(SB)/4, $0x7fffffff
+DATA codes<>+60(SB)/4, $0x7fffffff
+DATA codes<>+64(SB)/4, $0x7f800000
+DATA codes<>+68(SB)/4, $0x7f800000
+DATA codes<>+72(SB)/4, $0x7f800000
+DATA codes<>+76(SB)/4, $0x7f800000
+DATA codes<>+80(SB)/4, $0x7f800000
+DATA codes<>+84(SB)/4, $0x7f800000
+DATA codes<>+88(SB)/4, $0x7f800000
+DATA codes<>+92(SB)/4, $0x7f800000
+DATA codes<>+96(SB)/4, $0x7f800000
+DATA codes<>+100(SB)/4, $0x7f800000
+DATA codes<>+104(SB)/4, $0x7f800000
+DATA codes<>+108(SB)/4, $0x7f800000
+DATA codes<>+112(SB)/4, $0x7f800000
+DATA codes<>+116(SB)/4, $0x7f800000
+DATA codes<>+120(SB)/4, $0x7f800000
+DATA codes<>+124(SB)/4, $0x7f800000
+DATA codes<>+128(SB)/4, $0x43e00000
+DATA codes<>+132(SB)/4, $0x43e00000
+DATA codes<>+136(SB)/4, $0x43e00000
+DATA codes<>+140(SB)/4, $0x43e00000
+DATA codes<>+144(SB)/4, $0x43e00000
+DATA codes<>+148(SB)/4, $0x43e00000
+DATA codes<>+152(SB)/4, $0x43e00000
+DATA codes<>+156(SB)/4, $0x43e00000
+DATA codes<>+160(SB)/4, $0x43e00000
+DATA codes<>+164(SB)/4, $0x43e00000
+DATA codes<>+168(SB)/4, $0x43e00000
+DATA codes<>+172(SB)/4, $0x43e00000
+DATA codes<>+176(SB)/4, $0x43e00000
+DATA codes<>+180(SB)/4, $0x43e00000
+DATA codes<>+184(SB)/4, $0x43e00000
+DATA codes<>+188(SB)/4, $0x43e00000
+DATA codes<>+192(SB)/4, $0x3c800000
+DATA codes<>+196(SB)/4, $0x3c800000
+DATA codes<>+200(SB)/4, $0x3c800000
+DATA codes<>+204(SB)/4, $0x3c800000
+DATA codes<>+208(SB)/4, $0x3c800000
+DATA codes<>+212(SB)/4, $0x3c800000
+DATA codes<>+216(SB)/4, $0x3c800000
+DATA codes<>+220(SB)/4, $0x3c800000
+DATA codes<>+224(SB)/4, $0x3c800000
+DATA codes<>+228(SB)/4, $0x3c800000
+DATA codes<>+232(SB)/4, $0x3c800000
+DATA codes<>+236(SB)/4, $0x3c800000
+DATA codes<>+240(SB)/4, $0x3c800000
+DATA codes<>+244(SB)/4, $0x3c800000
+DATA codes<>+248(SB)/4, $0x3c800000
+DATA codes<>+252(SB)/4, $0x3c800000
+DATA codes<>+256(SB)/4, $0x0a000000
+DATA codes<>+260(SB)/4, $0x0a000000
+DATA codes<>+264(SB)/4, $0x0a000000
+DATA codes<>+268(SB)/4, $0x0a000000
+DATA codes<>+272(SB)/4, $0x0a000000
+DATA codes<>+276(SB)/4, $0x0a000000
+DATA codes<>+280(SB)/4, $0x0a000000
+DATA codes<>+284(SB)/4, $0x0a000000
+DATA codes<>+288(SB)/4, $0x0a000000
+DATA codes<>+292(SB)/4, $0x0a000000
+DATA codes<>+296(SB)/4, $0x0a000000
+DATA codes<>+300(SB)/4, $0x0a000000
+DATA codes<>+304(SB)/4, $0x0a000000
+DATA codes<>+308(SB)/4, $0x0a000000
+DATA codes<>+312(SB)/4, $0x0a000000
+DATA codes<>+316(SB)/4, $0x0a000000
+DATA codes<>+320(SB)/4, $0x03c803c8
+DATA codes<>+324(SB)/4, $0x03c803c8
+DATA codes<>+328(SB)/4, $0x03c803c8
+DATA codes<>+332(SB)/4, $0x03c803c8
+DATA codes<>+336(SB)/4, $0x03c803c8
+DATA codes<>+340(SB)/4, $0x03c803c8
+DATA codes<>+344(SB)/4, $0x03c803c8
+DATA codes<>+348(SB)/4, $0x03c803c8
+DATA codes<>+352(SB)/4, $0x03c803c8
+DATA codes<>+356(SB)/4, $0x03c803c8
+DATA codes<>+360(SB)/4, $0x03c803c8
+DATA codes<>+364(SB)/4, $0x03c803c8
+DATA codes<>+368(SB)/4, $0x03c803c8
+DATA codes<>+372(SB)/4, $0x03c803c8
+DATA codes<>+376(SB)/4, $0x03c803c8
+DATA codes<>+380(SB)/4, $0x03c803c8
+DATA codes<>+384(SB)/4, $0x00000080
+DATA codes<>+388(SB)/4, $0x00000080
+DATA codes<>+392(SB)/4, $0x00000080
+DATA codes<>+396(SB)/4, $0x00000080
+DATA codes<>+400(SB)/4, $0x00000080
+DATA codes<>+404(SB)/4, $0x00000080
+DATA codes<>+408(SB)/4, $0x00000080
+DATA codes<>+412(SB)/4, $0x00000080
+DATA codes<>+416(SB)/4, $0x00000080
+DATA codes<>+420(SB)/4, $0x00000080
+DATA codes<>+424(SB)/4, $0x00000080
+DATA codes<>+428(SB)/4, $0x00000080
+DATA codes<>+432(SB)/4, $0x00000080
+DATA codes<>+436(SB)/4, $0x00000080
+DATA codes<>+440(SB)/4, $0x00000080
+DATA codes<>+444(SB)/4, $0x00000080
+DATA codes<>+448(SB)/4, $0x00000000
+DATA codes<>+452(SB)/4, $0x00000004
+DATA codes<>+456(SB)/4, $0x00000001
+DATA codes<>+460(SB)/4, $0x00000005
+DATA codes<>+464(SB)/4, $0x00000002
+DATA codes<>+468(SB)/4, $0x00000006
+DATA codes<>+472(SB)/4, $0x00000003
+DATA codes<>+476(SB)/4, $0x00000007
+GLOBL codes<>(SB), RODATA|NOPTR, $480
+
 // func streamAVX2(to *byte, from *byte, n int)
 // Requires: AVX
 TEXT ·streamAVX2(SB), NOSPLIT, $0-24
@@ -259,68 +641,93 @@ TEXT ·weightedF32AVX2(SB), NOSPLIT, $0-56
 	MOVQ to+0(FP), AX
 	MOVQ from+8(FP), BX
 	MOVQ n+40(FP), CX
-	SUBQ $+32, CX
-	JL   columns4_done
+	MOVQ past+48(FP), R9
+	SUBQ $+64, CX
+	JL   columns8_done
 
-columns4:
+columns8:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
 	MOVQ   at+16(FP), DX
 	MOVQ   weights+24(FP), SI
 	MOVQ   terms+32(FP), DI
 	SUBQ   $+1, DI
-	JL     columns4_terms_done
+	JL     columns8_terms_done
 
-columns4_terms:
+columns8_terms:
 	MOVQ         (DX), R8
-	ADDQ         BX, R8
-	VBROADCASTSS (SI), Y6
-	PREFETCHT0   1024(R8)
-	PREFETCHT0   1088(R8)
-	VMOVUPS      (R8), Y4
-	VMOVUPS      32(R8), Y5
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y0, Y0
-	VMULPS       Y6, Y5, Y5
-	VADDPS       Y5, Y1, Y1
-	VMOVUPS      64(R8), Y4
-	VMOVUPS      96(R8), Y5
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y2, Y2
-	VMULPS       Y6, Y5, Y5
-	VADDPS       Y5, Y3, Y3
+	VBROADCASTSS (SI), Y10
+	PREFETCHT0   1024(R8)(BX*1)
+	PREFETCHT0   1088(R8)(BX*1)
+	PREFETCHT0   1152(R8)(BX*1)
+	PREFETCHT0   1216(R8)(BX*1)
+	VMOVUPS      (R8)(BX*1), Y8
+	VMOVUPS      32(R8)(BX*1), Y9
+	VMULPS       Y10, Y8, Y8
+	VADDPS       Y8, Y0, Y0
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y1, Y1
+	VMOVUPS      64(R8)(BX*1), Y8
+	VMOVUPS      96(R8)(BX*1), Y9
+	VMULPS       Y10, Y8, Y8
+	VADDPS       Y8, Y2, Y2
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y3, Y3
+	VMOVUPS      128(R8)(BX*1), Y8
+	VMOVUPS      160(R8)(BX*1), Y9
+	VMULPS       Y10, Y8, Y8
+	VADDPS       Y8, Y4, Y4
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y5, Y5
+	VMOVUPS      192(R8)(BX*1), Y8
+	VMOVUPS      224(R8)(BX*1), Y9
+	VMULPS       Y10, Y8, Y8
+	VADDPS       Y8, Y6, Y6
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y7, Y7
 	ADDQ         $+8, DX
 	ADDQ         $+4, SI
 	SUBQ         $+1, DI
-	JGE          columns4_terms
+	JGE          columns8_terms
 
-columns4_terms_done:
+columns8_terms_done:
 	ADDQ     $+1, DI
-	MOVQ     past+48(FP), R9
 	TESTQ    R9, R9
-	JE       columns4_cached
+	JE       put1_cached
 	VMOVNTPS Y0, (AX)
 	VMOVNTPS Y1, 32(AX)
 	VMOVNTPS Y2, 64(AX)
 	VMOVNTPS Y3, 96(AX)
-	JMP      columns4_stored
+	VMOVNTPS Y4, 128(AX)
+	VMOVNTPS Y5, 160(AX)
+	VMOVNTPS Y6, 192(AX)
+	VMOVNTPS Y7, 224(AX)
+	JMP      put1_done
 
-columns4_cached:
+put1_cached:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 	VMOVUPS Y2, 64(AX)
 	VMOVUPS Y3, 96(AX)
+	VMOVUPS Y4, 128(AX)
+	VMOVUPS Y5, 160(AX)
+	VMOVUPS Y6, 192(AX)
+	VMOVUPS Y7, 224(AX)
 
-columns4_stored:
-	ADDQ $+128, BX
-	ADDQ $+128, AX
-	SUBQ $+32, CX
-	JGE  columns4
+put1_done:
+	ADDQ $+256, BX
+	ADDQ $+256, AX
+	SUBQ $+64, CX
+	JGE  columns8
 
-columns4_done:
-	ADDQ $+32, CX
+columns8_done:
+	ADDQ $+64, CX
 	SUBQ $+16, CX
 	JL   columns2_done
 
@@ -335,15 +742,14 @@ columns2:
 
 columns2_terms:
 	MOVQ         (DX), R8
-	ADDQ         BX, R8
-	VBROADCASTSS (SI), Y6
-	PREFETCHT0   1024(R8)
-	VMOVUPS      (R8), Y4
-	VMOVUPS      32(R8), Y5
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y0, Y0
-	VMULPS       Y6, Y5, Y5
-	VADDPS       Y5, Y1, Y1
+	VBROADCASTSS (SI), Y10
+	PREFETCHT0   1024(R8)(BX*1)
+	VMOVUPS      (R8)(BX*1), Y8
+	VMOVUPS      32(R8)(BX*1), Y9
+	VMULPS       Y10, Y8, Y8
+	VADDPS       Y8, Y0, Y0
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y1, Y1
 	ADDQ         $+8, DX
 	ADDQ         $+4, SI
 	SUBQ         $+1, DI
@@ -351,18 +757,17 @@ columns2_terms:
 
 columns2_terms_done:
 	ADDQ     $+1, DI
-	MOVQ     past+48(FP), R9
 	TESTQ    R9, R9
-	JE       columns2_cached
+	JE       put2_cached
 	VMOVNTPS Y0, (AX)
 	VMOVNTPS Y1, 32(AX)
-	JMP      columns2_stored
+	JMP      put2_done
 
-columns2_cached:
+put2_cached:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 
-columns2_stored:
+put2_done:
 	ADDQ $+64, BX
 	ADDQ $+64, AX
 	SUBQ $+16, CX
@@ -376,6 +781,7 @@ columns2_done:
 // func addF32AVX2(to *float32, a *float32, b *float32, n int, past int)
 // Requires: AVX
 TEXT ·addF32AVX2(SB), NOSPLIT, $0-40
+	MOVQ past+32(FP), R9
 	MOVQ to+0(FP), AX
 	MOVQ a+8(FP), BX
 	MOVQ b+16(FP), CX
@@ -390,18 +796,17 @@ loop:
 	VMOVUPS  32(CX), Y3
 	VADDPS   Y2, Y0, Y0
 	VADDPS   Y3, Y1, Y1
-	MOVQ     past+32(FP), R9
 	TESTQ    R9, R9
-	JE       loop_cached
+	JE       put3_cached
 	VMOVNTPS Y0, (AX)
 	VMOVNTPS Y1, 32(AX)
-	JMP      loop_stored
+	JMP      put3_done
 
-loop_cached:
+put3_cached:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y1, 32(AX)
 
-loop_stored:
+put3_done:
 	ADDQ $+64, AX
 	ADDQ $+64, BX
 	ADDQ $+64, CX
@@ -451,17 +856,21 @@ loop_done:
 	RET
 
 // func normF32AVX2(to *float32, x *float32, w *float32, factor float64, n int, past int)
-// Requires: AVX
+// Requires: AVX, MMX+
 TEXT ·normF32AVX2(SB), NOSPLIT, $0-48
 	MOVQ         to+0(FP), AX
 	MOVQ         x+8(FP), BX
 	MOVQ         w+16(FP), CX
 	MOVQ         n+32(FP), DX
+	MOVQ         past+40(FP), R9
+	LEAQ         (BX)(DX*4), SI
 	VBROADCASTSD factor+24(FP), Y4
 	SUBQ         $+16, DX
 	JL           loop_done
 
 loop:
+	PREFETCHT0  (SI)
+	ADDQ        $+64, SI
 	VCVTPS2PD   (BX), Y0
 	VMULPD      Y4, Y0, Y0
 	VCVTPS2PD   (CX), Y5
@@ -484,18 +893,17 @@ loop:
 	VCVTPD2PSY  Y2, X2
 	VCVTPD2PSY  Y3, X3
 	VINSERTF128 $0x01, X3, Y2, Y2
-	MOVQ        past+40(FP), R9
 	TESTQ       R9, R9
-	JE          loop_cached
+	JE          put4_cached
 	VMOVNTPS    Y0, (AX)
 	VMOVNTPS    Y2, 32(AX)
-	JMP         loop_stored
+	JMP         put4_done
 
-loop_cached:
+put4_cached:
 	VMOVUPS Y0, (AX)
 	VMOVUPS Y2, 32(AX)
 
-loop_stored:
+put4_done:
 	ADDQ $+64, BX
 	ADDQ $+64, AX
 	ADDQ $+64, CX
@@ -507,73 +915,85 @@ loop_done:
 	VZEROUPPER
 	RET
 
-// func turnF32AVX2(to *float32, x *float32, cos *float64, sin *float64, d int, n int)
-// Requires: AVX
-TEXT ·turnF32AVX2(SB), NOSPLIT, $0-48
+// func turnF32AVX2(to *float32, x *float32, cos *float64, sin *float64, d int, n int, past int)
+// Requires: AVX, FMA3
+TEXT ·turnF32AVX2(SB), NOSPLIT, $0-56
 	MOVQ to+0(FP), AX
 	MOVQ x+8(FP), BX
 	MOVQ cos+16(FP), CX
 	MOVQ sin+24(FP), DX
 	MOVQ d+32(FP), DI
 	MOVQ n+40(FP), SI
+	MOVQ past+48(FP), R9
 	SUBQ $+16, SI
 	JL   loop_done
 
 loop:
-	VCVTPS2PD   (BX), Y0
-	VCVTPS2PD   (BX)(DI*4), Y1
-	VMULPD      (CX), Y0, Y4
-	VMULPD      (DX), Y1, Y3
-	VSUBPD      Y3, Y4, Y4
-	VMULPD      (CX), Y1, Y6
-	VMULPD      (DX), Y0, Y3
-	VADDPD      Y3, Y6, Y6
-	VCVTPS2PD   16(BX), Y0
-	VCVTPS2PD   16(BX)(DI*4), Y1
-	VMULPD      32(CX), Y0, Y8
-	VMULPD      32(DX), Y1, Y3
-	VSUBPD      Y3, Y8, Y8
-	VMULPD      32(CX), Y1, Y2
-	VMULPD      32(DX), Y0, Y3
-	VADDPD      Y3, Y2, Y2
-	VCVTPD2PSY  Y4, X4
-	VCVTPD2PSY  Y8, X8
-	VINSERTF128 $0x01, X8, Y4, Y4
-	VCVTPD2PSY  Y6, X6
-	VCVTPD2PSY  Y2, X2
-	VINSERTF128 $0x01, X2, Y6, Y6
-	VCVTPS2PD   32(BX), Y0
-	VCVTPS2PD   32(BX)(DI*4), Y1
-	VMULPD      64(CX), Y0, Y5
-	VMULPD      64(DX), Y1, Y3
-	VSUBPD      Y3, Y5, Y5
-	VMULPD      64(CX), Y1, Y7
-	VMULPD      64(DX), Y0, Y3
-	VADDPD      Y3, Y7, Y7
-	VCVTPS2PD   48(BX), Y0
-	VCVTPS2PD   48(BX)(DI*4), Y1
-	VMULPD      96(CX), Y0, Y8
-	VMULPD      96(DX), Y1, Y3
-	VSUBPD      Y3, Y8, Y8
-	VMULPD      96(CX), Y1, Y2
-	VMULPD      96(DX), Y0, Y3
-	VADDPD      Y3, Y2, Y2
-	VCVTPD2PSY  Y5, X5
-	VCVTPD2PSY  Y8, X8
-	VINSERTF128 $0x01, X8, Y5, Y5
-	VCVTPD2PSY  Y7, X7
-	VCVTPD2PSY  Y2, X2
-	VINSERTF128 $0x01, X2, Y7, Y7
-	VMOVUPS     Y4, (AX)
-	VMOVUPS     Y5, 32(AX)
-	VMOVUPS     Y6, (AX)(DI*4)
-	VMOVUPS     Y7, 32(AX)(DI*4)
-	ADDQ        $+64, BX
-	ADDQ        $+64, AX
-	ADDQ        $+128, CX
-	ADDQ        $+128, DX
-	SUBQ        $+16, SI
-	JGE         loop
+	VCVTPS2PD    (BX), Y0
+	VCVTPS2PD    (BX)(DI*4), Y1
+	VMOVUPD      (CX), Y2
+	VMOVUPD      (DX), Y3
+	VMULPD       Y2, Y0, Y4
+	VFNMADD231PD Y3, Y1, Y4
+	VMULPD       Y2, Y1, Y6
+	VFMADD231PD  Y3, Y0, Y6
+	VCVTPS2PD    16(BX), Y0
+	VCVTPS2PD    16(BX)(DI*4), Y1
+	VMOVUPD      32(CX), Y2
+	VMOVUPD      32(DX), Y3
+	VMULPD       Y2, Y0, Y8
+	VFNMADD231PD Y3, Y1, Y8
+	VMULPD       Y2, Y1, Y9
+	VFMADD231PD  Y3, Y0, Y9
+	VCVTPD2PSY   Y4, X4
+	VCVTPD2PSY   Y8, X8
+	VINSERTF128  $0x01, X8, Y4, Y4
+	VCVTPD2PSY   Y6, X6
+	VCVTPD2PSY   Y9, X9
+	VINSERTF128  $0x01, X9, Y6, Y6
+	VCVTPS2PD    32(BX), Y0
+	VCVTPS2PD    32(BX)(DI*4), Y1
+	VMOVUPD      64(CX), Y2
+	VMOVUPD      64(DX), Y3
+	VMULPD       Y2, Y0, Y5
+	VFNMADD231PD Y3, Y1, Y5
+	VMULPD       Y2, Y1, Y7
+	VFMADD231PD  Y3, Y0, Y7
+	VCVTPS2PD    48(BX), Y0
+	VCVTPS2PD    48(BX)(DI*4), Y1
+	VMOVUPD      96(CX), Y2
+	VMOVUPD      96(DX), Y3
+	VMULPD       Y2, Y0, Y8
+	VFNMADD231PD Y3, Y1, Y8
+	VMULPD       Y2, Y1, Y9
+	VFMADD231PD  Y3, Y0, Y9
+	VCVTPD2PSY   Y5, X5
+	VCVTPD2PSY   Y8, X8
+	VINSERTF128  $0x01, X8, Y5, Y5
+	VCVTPD2PSY   Y7, X7
+	VCVTPD2PSY   Y9, X9
+	VINSERTF128  $0x01, X9, Y7, Y7
+	TESTQ        R9, R9
+	JE           put5_cached
+	VMOVNTPS     Y4, (AX)
+	VMOVNTPS     Y5, 32(AX)
+	VMOVNTPS     Y6, (AX)(DI*4)
+	VMOVNTPS     Y7, 32(AX)(DI*4)
+	JMP          put5_done
+
+put5_cached:
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y5, 32(AX)
+	VMOVUPS Y6, (AX)(DI*4)
+	VMOVUPS Y7, 32(AX)(DI*4)
+
+put5_done:
+	ADDQ $+64, BX
+	ADDQ $+64, AX
+	ADDQ $+128, CX
+	ADDQ $+128, DX
+	SUBQ $+16, SI
+	JGE  loop
 
 loop_done:
 	ADDQ $+16, SI
@@ -596,10 +1016,10 @@ TEXT ·largestF32AVX2(SB), NOSPLIT, $0-32
 	JL           blocks_done
 
 blocks:
-	VMOVD (AX), X0
-	MOVQ  block+16(FP), CX
-	SUBQ  $+16, CX
-	JL    elements_done
+	VXORPS Y0, Y0, Y0
+	MOVQ   block+16(FP), CX
+	SUBQ   $+16, CX
+	JL     elements_done
 
 elements:
 	VMOVUPS  (BX), Y5
@@ -624,6 +1044,8 @@ elements_done:
 	VPMAXSD      X1, X0, X0
 	VPSHUFD      $0xb1, X0, X1
 	VPMAXSD      X1, X0, X0
+	VMOVD        (AX), X1
+	VPMAXSD      X1, X0, X0
 	VMOVD        X0, (AX)
 	ADDQ         $+4, AX
 	SUBQ         $+1, DX
@@ -635,79 +1057,159 @@ blocks_done:
 	RET
 
 // func codesF32AVX2(to *uint8, x *float32, scales *float32, block int, blocks int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·codesF32AVX2(SB), NOSPLIT, $0-40
-	MOVL         $0x7fffffff, R9
-	VMOVD        R9, X4
-	VPBROADCASTD X4, Y4
-	MOVL         $0x7f800000, R9
-	VMOVD        R9, X5
-	VPBROADCASTD X5, Y5
-	MOVL         $0x43e00000, R9
-	VMOVD        R9, X6
-	VPBROADCASTD X6, Y6
-	MOVL         $0x3bf80001, R9
-	VMOVD        R9, X7
-	VPBROADCASTD X7, Y7
-	MOVL         $0x00000001, R9
-	VMOVD        R9, X8
-	VPBROADCASTD X8, Y8
-	MOVL         $0x3c7fffff, R9
-	VMOVD        R9, X9
-	VPBROADCASTD X9, Y9
-	MOVL         $0x46800000, R9
-	VMOVD        R9, X10
-	VPBROADCASTD X10, Y10
-	MOVL         $0x0000007f, R9
-	VMOVD        R9, X11
-	VPBROADCASTD X11, Y11
-	MOVL         $0x00000080, R9
-	VMOVD        R9, X12
-	VPBROADCASTD X12, Y12
-	MOVQ         to+0(FP), AX
-	MOVQ         x+8(FP), BX
-	MOVQ         scales+16(FP), DX
-	MOVQ         blocks+32(FP), SI
-	SUBQ         $+1, SI
-	JL           blocks_done
+	MOVQ    to+0(FP), AX
+	MOVQ    x+8(FP), BX
+	MOVQ    scales+16(FP), DX
+	MOVQ    blocks+32(FP), SI
+	VMOVUPS codes<>+448(SB), Y9
+	MOVQ    block+24(FP), DI
+	IMULQ   SI, DI
+	LEAQ    (BX)(DI*4), DI
+	SUBQ    $+1, SI
+	JL      blocks_done
 
 blocks:
-	VBROADCASTSS (DX), Y13
+	VBROADCASTSS (DX), Y8
 	ADDQ         $+4, DX
 	MOVQ         block+24(FP), CX
-	SUBQ         $+8, CX
-	JL           elements_done
+	SUBQ         $+32, CX
+	JL           elements4_done
 
-elements:
-	VMOVUPS      (BX), Y0
-	VDIVPS       Y13, Y0, Y0
-	VPAND        Y0, Y4, Y1
-	VADDPS       Y10, Y1, Y2
-	VPSUBD       Y10, Y2, Y2
-	VPCMPGTD     Y5, Y1, Y14
-	VPCMPGTD     Y9, Y1, Y15
-	VPMINSD      Y6, Y1, Y1
-	VPSRLD       $0x14, Y1, Y3
-	VPAND        Y3, Y8, Y3
-	VPADDD       Y3, Y1, Y1
-	VPSUBD       Y7, Y1, Y1
-	VPSRLD       $0x14, Y1, Y1
-	VBLENDVPS    Y15, Y1, Y2, Y1
-	VBLENDVPS    Y14, Y11, Y1, Y1
-	VPSRLD       $0x18, Y0, Y0
-	VPAND        Y0, Y12, Y0
-	VPOR         Y0, Y1, Y1
-	VEXTRACTI128 $0x01, Y1, X3
-	VPACKUSDW    X3, X1, X1
-	VPACKUSWB    X1, X1, X1
-	VMOVQ        X1, (AX)
-	ADDQ         $+32, BX
-	ADDQ         $+8, AX
-	SUBQ         $+8, CX
-	JGE          elements
+elements4:
+	PREFETCHT0 (DI)
+	ADDQ       $+64, DI
+	PREFETCHT0 (DI)
+	ADDQ       $+64, DI
+	VMOVUPS    (BX), Y0
+	VDIVPS     Y8, Y0, Y0
+	VPAND      codes<>+0(SB), Y0, Y4
+	VPCMPGTD   codes<>+64(SB), Y4, Y7
+	VMINPS     codes<>+128(SB), Y4, Y4
+	VPAND      codes<>+64(SB), Y4, Y5
+	VPMAXSD    codes<>+192(SB), Y5, Y5
+	VPADDD     codes<>+256(SB), Y5, Y6
+	VADDPS     Y6, Y4, Y4
+	VPSUBD     Y6, Y4, Y4
+	VPSRLD     $0x14, Y5, Y5
+	VPADDD     Y5, Y4, Y4
+	VPSRLD     $0x18, Y0, Y0
+	VPAND      codes<>+384(SB), Y0, Y0
+	VPADDD     Y4, Y0, Y0
+	VPSUBD     Y7, Y0, Y0
+	VMOVUPS    32(BX), Y1
+	VDIVPS     Y8, Y1, Y1
+	VPAND      codes<>+0(SB), Y1, Y4
+	VPCMPGTD   codes<>+64(SB), Y4, Y7
+	VMINPS     codes<>+128(SB), Y4, Y4
+	VPAND      codes<>+64(SB), Y4, Y5
+	VPMAXSD    codes<>+192(SB), Y5, Y5
+	VPADDD     codes<>+256(SB), Y5, Y6
+	VADDPS     Y6, Y4, Y4
+	VPSUBD     Y6, Y4, Y4
+	VPSRLD     $0x14, Y5, Y5
+	VPADDD     Y5, Y4, Y4
+	VPSRLD     $0x18, Y1, Y1
+	VPAND      codes<>+384(SB), Y1, Y1
+	VPADDD     Y4, Y1, Y1
+	VPSUBD     Y7, Y1, Y1
+	VMOVUPS    64(BX), Y2
+	VDIVPS     Y8, Y2, Y2
+	VPAND      codes<>+0(SB), Y2, Y4
+	VPCMPGTD   codes<>+64(SB), Y4, Y7
+	VMINPS     codes<>+128(SB), Y4, Y4
+	VPAND      codes<>+64(SB), Y4, Y5
+	VPMAXSD    codes<>+192(SB), Y5, Y5
+	VPADDD     codes<>+256(SB), Y5, Y6
+	VADDPS     Y6, Y4, Y4
+	VPSUBD     Y6, Y4, Y4
+	VPSRLD     $0x14, Y5, Y5
+	VPADDD     Y5, Y4, Y4
+	VPSRLD     $0x18, Y2, Y2
+	VPAND      codes<>+384(SB), Y2, Y2
+	VPADDD     Y4, Y2, Y2
+	VPSUBD     Y7, Y2, Y2
+	VMOVUPS    96(BX), Y3
+	VDIVPS     Y8, Y3, Y3
+	VPAND      codes<>+0(SB), Y3, Y4
+	VPCMPGTD   codes<>+64(SB), Y4, Y7
+	VMINPS     codes<>+128(SB), Y4, Y4
+	VPAND      codes<>+64(SB), Y4, Y5
+	VPMAXSD    codes<>+192(SB), Y5, Y5
+	VPADDD     codes<>+256(SB), Y5, Y6
+	VADDPS     Y6, Y4, Y4
+	VPSUBD     Y6, Y4, Y4
+	VPSRLD     $0x14, Y5, Y5
+	VPADDD     Y5, Y4, Y4
+	VPSRLD     $0x18, Y3, Y3
+	VPAND      codes<>+384(SB), Y3, Y3
+	VPADDD     Y4, Y3, Y3
+	VPSUBD     Y7, Y3, Y3
+	VPACKUSDW  Y1, Y0, Y0
+	VPSUBW     codes<>+320(SB), Y0, Y0
+	VPACKUSDW  Y3, Y2, Y2
+	VPSUBW     codes<>+320(SB), Y2, Y2
+	VPACKUSWB  Y2, Y0, Y0
+	VPERMD     Y0, Y9, Y0
+	VMOVUPS    Y0, (AX)
+	ADDQ       $+128, BX
+	ADDQ       $+32, AX
+	SUBQ       $+32, CX
+	JGE        elements4
 
-elements_done:
-	ADDQ $+8, CX
+elements4_done:
+	ADDQ $+32, CX
+	SUBQ $+16, CX
+	JL   elements2_done
+
+elements2:
+	PREFETCHT0 (DI)
+	ADDQ       $+64, DI
+	VMOVUPS    (BX), Y0
+	VDIVPS     Y8, Y0, Y0
+	VPAND      codes<>+0(SB), Y0, Y4
+	VPCMPGTD   codes<>+64(SB), Y4, Y7
+	VMINPS     codes<>+128(SB), Y4, Y4
+	VPAND      codes<>+64(SB), Y4, Y5
+	VPMAXSD    codes<>+192(SB), Y5, Y5
+	VPADDD     codes<>+256(SB), Y5, Y6
+	VADDPS     Y6, Y4, Y4
+	VPSUBD     Y6, Y4, Y4
+	VPSRLD     $0x14, Y5, Y5
+	VPADDD     Y5, Y4, Y4
+	VPSRLD     $0x18, Y0, Y0
+	VPAND      codes<>+384(SB), Y0, Y0
+	VPADDD     Y4, Y0, Y0
+	VPSUBD     Y7, Y0, Y0
+	VMOVUPS    32(BX), Y1
+	VDIVPS     Y8, Y1, Y1
+	VPAND      codes<>+0(SB), Y1, Y4
+	VPCMPGTD   codes<>+64(SB), Y4, Y7
+	VMINPS     codes<>+128(SB), Y4, Y4
+	VPAND      codes<>+64(SB), Y4, Y5
+	VPMAXSD    codes<>+192(SB), Y5, Y5
+	VPADDD     codes<>+256(SB), Y5, Y6
+	VADDPS     Y6, Y4, Y4
+	VPSUBD     Y6, Y4, Y4
+	VPSRLD     $0x14, Y5, Y5
+	VPADDD     Y5, Y4, Y4
+	VPSRLD     $0x18, Y1, Y1
+	VPAND      codes<>+384(SB), Y1, Y1
+	VPADDD     Y4, Y1, Y1
+	VPSUBD     Y7, Y1, Y1
+	VPACKUSDW  Y1, Y0, Y0
+	VPSUBW     codes<>+320(SB), Y0, Y0
+	VPACKUSWB  Y0, Y0, Y0
+	VPERMD     Y0, Y9, Y0
+	VMOVUPS    X0, (AX)
+	ADDQ       $+64, BX
+	ADDQ       $+16, AX
+	SUBQ       $+16, CX
+	JGE        elements2
+
+elements2_done:
+	ADDQ $+16, CX
 	SUBQ $+1, SI
 	JGE  blocks
 
@@ -1156,143 +1658,148 @@ columns1_2_done:
 // func weightedBF16AVX2(to *uint16, from *uint16, at *int, weights *float32, terms int, n int, past int)
 // Requires: AVX, AVX2, MMX+
 TEXT ·weightedBF16AVX2(SB), NOSPLIT, $0-56
-	VPCMPEQD Y8, Y8, Y8
-	VPSRLD   $0x11, Y8, Y9
-	VPSRLD   $0x1f, Y8, Y8
-	VPSLLD   $0x06, Y8, Y10
-	VPCMPEQD Y13, Y13, Y13
-	VPSLLD   $0x10, Y13, Y13
-	VPSLLD   $0x10, Y10, Y14
+	VPCMPEQD Y11, Y11, Y11
+	VPSLLD   $0x10, Y11, Y11
 	MOVQ     to+0(FP), AX
 	MOVQ     from+8(FP), BX
 	MOVQ     n+40(FP), CX
-	SUBQ     $+32, CX
-	JL       columns4_done
+	MOVQ     past+48(FP), R9
+	SUBQ     $+64, CX
+	JL       columns8_done
 
-columns4:
+columns8:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	VXORPS Y2, Y2, Y2
 	VXORPS Y3, Y3, Y3
+	VXORPS Y4, Y4, Y4
+	VXORPS Y5, Y5, Y5
+	VXORPS Y6, Y6, Y6
+	VXORPS Y7, Y7, Y7
 	MOVQ   at+16(FP), DX
 	MOVQ   weights+24(FP), SI
 	MOVQ   terms+32(FP), DI
 	SUBQ   $+1, DI
-	JL     columns4_terms_done
+	JL     columns8_terms_done
 
-columns4_terms:
+columns8_terms:
 	MOVQ         (DX), R8
-	ADDQ         BX, R8
-	VBROADCASTSS (SI), Y6
-	PREFETCHT0   1024(R8)
-	VMOVUPS      (R8), Y4
-	VPAND        Y4, Y13, Y5
-	VPSLLD       $0x10, Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y0, Y0
-	VMULPS       Y6, Y5, Y5
-	VADDPS       Y5, Y1, Y1
-	VMOVUPS      32(R8), Y4
-	VPAND        Y4, Y13, Y5
-	VPSLLD       $0x10, Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y2, Y2
-	VMULPS       Y6, Y5, Y5
-	VADDPS       Y5, Y3, Y3
+	VBROADCASTSS (SI), Y10
+	PREFETCHT0   1024(R8)(BX*1)
+	PREFETCHT0   1088(R8)(BX*1)
+	VMOVUPS      (R8)(BX*1), Y8
+	VPAND        Y8, Y11, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VMULPS       Y10, Y8, Y8
+	VADDPS       Y8, Y0, Y0
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y1, Y1
+	VMOVUPS      32(R8)(BX*1), Y8
+	VPAND        Y8, Y11, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VMULPS       Y10, Y8, Y8
+	VADDPS       Y8, Y2, Y2
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y3, Y3
+	VMOVUPS      64(R8)(BX*1), Y8
+	VPAND        Y8, Y11, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VMULPS       Y10, Y8, Y8
+	VADDPS       Y8, Y4, Y4
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y5, Y5
+	VMOVUPS      96(R8)(BX*1), Y8
+	VPAND        Y8, Y11, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VMULPS       Y10, Y8, Y8
+	VADDPS       Y8, Y6, Y6
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y7, Y7
 	ADDQ         $+8, DX
 	ADDQ         $+4, SI
 	SUBQ         $+1, DI
-	JGE          columns4_terms
+	JGE          columns8_terms
 
-columns4_terms_done:
-	ADDQ      $+1, DI
-	MOVQ      past+48(FP), R9
-	TESTQ     R9, R9
-	JE        columns4_cached
-	VPSRLD    $0x10, Y0, Y11
-	VPAND     Y11, Y8, Y7
-	VPADDD    Y9, Y7, Y7
-	VPADDD    Y0, Y7, Y7
-	VPSRLD    $0x10, Y7, Y7
-	VPOR      Y10, Y11, Y11
-	VCMPPS    $0x03, Y0, Y0, Y12
-	VBLENDVPS Y12, Y11, Y7, Y7
-	VPSRLD    $0x10, Y1, Y0
-	VPAND     Y0, Y8, Y0
-	VPADDD    Y9, Y0, Y0
-	VPADDD    Y1, Y0, Y0
-	VPOR      Y14, Y1, Y11
-	VCMPPS    $0x03, Y1, Y1, Y12
-	VBLENDVPS Y12, Y11, Y0, Y0
-	VPAND     Y0, Y13, Y0
-	VPOR      Y7, Y0, Y0
-	VMOVNTDQ  Y0, (AX)
-	VPSRLD    $0x10, Y2, Y11
-	VPAND     Y11, Y8, Y7
-	VPADDD    Y9, Y7, Y7
-	VPADDD    Y2, Y7, Y7
-	VPSRLD    $0x10, Y7, Y7
-	VPOR      Y10, Y11, Y11
-	VCMPPS    $0x03, Y2, Y2, Y12
-	VBLENDVPS Y12, Y11, Y7, Y7
-	VPSRLD    $0x10, Y3, Y2
-	VPAND     Y2, Y8, Y2
-	VPADDD    Y9, Y2, Y2
-	VPADDD    Y3, Y2, Y2
-	VPOR      Y14, Y3, Y11
-	VCMPPS    $0x03, Y3, Y3, Y12
-	VBLENDVPS Y12, Y11, Y2, Y2
-	VPAND     Y2, Y13, Y2
-	VPOR      Y7, Y2, Y2
-	VMOVNTDQ  Y2, 32(AX)
-	JMP       columns4_stored
+columns8_terms_done:
+	ADDQ     $+1, DI
+	VCMPPS   $0x03, Y0, Y1, Y13
+	VTESTPS  Y13, Y13
+	JNE      nan6
+	VPSRLD   $0x10, Y0, Y12
+	VPBLENDW $0xaa, Y1, Y12, Y12
+	VPSLLD   $0x10, Y1, Y13
+	VPBLENDW $0xaa, Y13, Y0, Y0
+	VPAND    roundings<>+192(SB), Y12, Y13
+	VPADDW   roundings<>+256(SB), Y13, Y13
+	VPAVGW   Y0, Y13, Y13
+	VPSRLW   $0x0f, Y13, Y13
+	VPADDW   Y13, Y12, Y0
 
-columns4_cached:
-	VPSRLD    $0x10, Y0, Y11
-	VPAND     Y11, Y8, Y7
-	VPADDD    Y9, Y7, Y7
-	VPADDD    Y0, Y7, Y7
-	VPSRLD    $0x10, Y7, Y7
-	VPOR      Y10, Y11, Y11
-	VCMPPS    $0x03, Y0, Y0, Y12
-	VBLENDVPS Y12, Y11, Y7, Y7
-	VPSRLD    $0x10, Y1, Y0
-	VPAND     Y0, Y8, Y0
-	VPADDD    Y9, Y0, Y0
-	VPADDD    Y1, Y0, Y0
-	VPOR      Y14, Y1, Y11
-	VCMPPS    $0x03, Y1, Y1, Y12
-	VBLENDVPS Y12, Y11, Y0, Y0
-	VPAND     Y0, Y13, Y0
-	VPOR      Y7, Y0, Y0
-	VMOVUPS   Y0, (AX)
-	VPSRLD    $0x10, Y2, Y11
-	VPAND     Y11, Y8, Y7
-	VPADDD    Y9, Y7, Y7
-	VPADDD    Y2, Y7, Y7
-	VPSRLD    $0x10, Y7, Y7
-	VPOR      Y10, Y11, Y11
-	VCMPPS    $0x03, Y2, Y2, Y12
-	VBLENDVPS Y12, Y11, Y7, Y7
-	VPSRLD    $0x10, Y3, Y2
-	VPAND     Y2, Y8, Y2
-	VPADDD    Y9, Y2, Y2
-	VPADDD    Y3, Y2, Y2
-	VPOR      Y14, Y3, Y11
-	VCMPPS    $0x03, Y3, Y3, Y12
-	VBLENDVPS Y12, Y11, Y2, Y2
-	VPAND     Y2, Y13, Y2
-	VPOR      Y7, Y2, Y2
-	VMOVUPS   Y2, 32(AX)
+nan6_done:
+	VCMPPS   $0x03, Y2, Y3, Y13
+	VTESTPS  Y13, Y13
+	JNE      nan7
+	VPSRLD   $0x10, Y2, Y12
+	VPBLENDW $0xaa, Y3, Y12, Y12
+	VPSLLD   $0x10, Y3, Y13
+	VPBLENDW $0xaa, Y13, Y2, Y2
+	VPAND    roundings<>+192(SB), Y12, Y13
+	VPADDW   roundings<>+256(SB), Y13, Y13
+	VPAVGW   Y2, Y13, Y13
+	VPSRLW   $0x0f, Y13, Y13
+	VPADDW   Y13, Y12, Y2
 
-columns4_stored:
-	ADDQ $+64, BX
-	ADDQ $+64, AX
-	SUBQ $+32, CX
-	JGE  columns4
+nan7_done:
+	VCMPPS   $0x03, Y4, Y5, Y13
+	VTESTPS  Y13, Y13
+	JNE      nan8
+	VPSRLD   $0x10, Y4, Y12
+	VPBLENDW $0xaa, Y5, Y12, Y12
+	VPSLLD   $0x10, Y5, Y13
+	VPBLENDW $0xaa, Y13, Y4, Y4
+	VPAND    roundings<>+192(SB), Y12, Y13
+	VPADDW   roundings<>+256(SB), Y13, Y13
+	VPAVGW   Y4, Y13, Y13
+	VPSRLW   $0x0f, Y13, Y13
+	VPADDW   Y13, Y12, Y4
 
-columns4_done:
-	ADDQ $+32, CX
+nan8_done:
+	VCMPPS   $0x03, Y6, Y7, Y13
+	VTESTPS  Y13, Y13
+	JNE      nan9
+	VPSRLD   $0x10, Y6, Y12
+	VPBLENDW $0xaa, Y7, Y12, Y12
+	VPSLLD   $0x10, Y7, Y13
+	VPBLENDW $0xaa, Y13, Y6, Y6
+	VPAND    roundings<>+192(SB), Y12, Y13
+	VPADDW   roundings<>+256(SB), Y13, Y13
+	VPAVGW   Y6, Y13, Y13
+	VPSRLW   $0x0f, Y13, Y13
+	VPADDW   Y13, Y12, Y6
+
+nan9_done:
+	TESTQ    R9, R9
+	JE       put10_cached
+	VMOVNTPS Y0, (AX)
+	VMOVNTPS Y2, 32(AX)
+	VMOVNTPS Y4, 64(AX)
+	VMOVNTPS Y6, 96(AX)
+	JMP      put10_done
+
+put10_cached:
+	VMOVUPS Y0, (AX)
+	VMOVUPS Y2, 32(AX)
+	VMOVUPS Y4, 64(AX)
+	VMOVUPS Y6, 96(AX)
+
+put10_done:
+	ADDQ $+128, BX
+	ADDQ $+128, AX
+	SUBQ $+64, CX
+	JGE  columns8
+
+columns8_done:
+	ADDQ $+64, CX
 	SUBQ $+16, CX
 	JL   columns2_done
 
@@ -1307,67 +1814,45 @@ columns2:
 
 columns2_terms:
 	MOVQ         (DX), R8
-	ADDQ         BX, R8
-	VBROADCASTSS (SI), Y6
-	PREFETCHT0   1024(R8)
-	VMOVUPS      (R8), Y4
-	VPAND        Y4, Y13, Y5
-	VPSLLD       $0x10, Y4, Y4
-	VMULPS       Y6, Y4, Y4
-	VADDPS       Y4, Y0, Y0
-	VMULPS       Y6, Y5, Y5
-	VADDPS       Y5, Y1, Y1
+	VBROADCASTSS (SI), Y10
+	PREFETCHT0   1024(R8)(BX*1)
+	VMOVUPS      (R8)(BX*1), Y8
+	VPAND        Y8, Y11, Y9
+	VPSLLD       $0x10, Y8, Y8
+	VMULPS       Y10, Y8, Y8
+	VADDPS       Y8, Y0, Y0
+	VMULPS       Y10, Y9, Y9
+	VADDPS       Y9, Y1, Y1
 	ADDQ         $+8, DX
 	ADDQ         $+4, SI
 	SUBQ         $+1, DI
 	JGE          columns2_terms
 
 columns2_terms_done:
-	ADDQ      $+1, DI
-	MOVQ      past+48(FP), R9
-	TESTQ     R9, R9
-	JE        columns2_cached
-	VPSRLD    $0x10, Y0, Y11
-	VPAND     Y11, Y8, Y7
-	VPADDD    Y9, Y7, Y7
-	VPADDD    Y0, Y7, Y7
-	VPSRLD    $0x10, Y7, Y7
-	VPOR      Y10, Y11, Y11
-	VCMPPS    $0x03, Y0, Y0, Y12
-	VBLENDVPS Y12, Y11, Y7, Y7
-	VPSRLD    $0x10, Y1, Y0
-	VPAND     Y0, Y8, Y0
-	VPADDD    Y9, Y0, Y0
-	VPADDD    Y1, Y0, Y0
-	VPOR      Y14, Y1, Y11
-	VCMPPS    $0x03, Y1, Y1, Y12
-	VBLENDVPS Y12, Y11, Y0, Y0
-	VPAND     Y0, Y13, Y0
-	VPOR      Y7, Y0, Y0
-	VMOVNTDQ  Y0, (AX)
-	JMP       columns2_stored
+	ADDQ     $+1, DI
+	VCMPPS   $0x03, Y0, Y1, Y13
+	VTESTPS  Y13, Y13
+	JNE      nan11
+	VPSRLD   $0x10, Y0, Y12
+	VPBLENDW $0xaa, Y1, Y12, Y12
+	VPSLLD   $0x10, Y1, Y13
+	VPBLENDW $0xaa, Y13, Y0, Y0
+	VPAND    roundings<>+192(SB), Y12, Y13
+	VPADDW   roundings<>+256(SB), Y13, Y13
+	VPAVGW   Y0, Y13, Y13
+	VPSRLW   $0x0f, Y13, Y13
+	VPADDW   Y13, Y12, Y0
 
-columns2_cached:
-	VPSRLD    $0x10, Y0, Y11
-	VPAND     Y11, Y8, Y7
-	VPADDD    Y9, Y7, Y7
-	VPADDD    Y0, Y7, Y7
-	VPSRLD    $0x10, Y7, Y7
-	VPOR      Y10, Y11, Y11
-	VCMPPS    $0x03, Y0, Y0, Y12
-	VBLENDVPS Y12, Y11, Y7, Y7
-	VPSRLD    $0x10, Y1, Y0
-	VPAND     Y0, Y8, Y0
-	VPADDD    Y9, Y0, Y0
-	VPADDD    Y1, Y0, Y0
-	VPOR      Y14, Y1, Y11
-	VCMPPS    $0x03, Y1, Y1, Y12
-	VBLENDVPS Y12, Y11, Y0, Y0
-	VPAND     Y0, Y13, Y0
-	VPOR      Y7, Y0, Y0
-	VMOVUPS   Y0, (AX)
+nan11_done:
+	TESTQ    R9, R9
+	JE       put12_cached
+	VMOVNTPS Y0, (AX)
+	JMP      put12_done
 
-columns2_stored:
+put12_cached:
+	VMOVUPS Y0, (AX)
+
+put12_done:
 	ADDQ $+32, BX
 	ADDQ $+32, AX
 	SUBQ $+16, CX
@@ -1378,16 +1863,117 @@ columns2_done:
 	VZEROUPPER
 	RET
 
+nan6:
+	VPSRLD    $0x10, Y0, Y12
+	VPAND     roundings<>+0(SB), Y12, Y14
+	VPADDD    roundings<>+64(SB), Y14, Y14
+	VPADDD    Y0, Y14, Y14
+	VPSRLD    $0x10, Y14, Y14
+	VPOR      roundings<>+128(SB), Y12, Y12
+	VCMPPS    $0x03, Y0, Y0, Y13
+	VBLENDVPS Y13, Y12, Y14, Y14
+	VPSRLD    $0x10, Y1, Y12
+	VPAND     roundings<>+0(SB), Y12, Y0
+	VPADDD    roundings<>+64(SB), Y0, Y0
+	VPADDD    Y1, Y0, Y0
+	VPSRLD    $0x10, Y0, Y0
+	VPOR      roundings<>+128(SB), Y12, Y12
+	VCMPPS    $0x03, Y1, Y1, Y13
+	VBLENDVPS Y13, Y12, Y0, Y0
+	VPSLLD    $0x10, Y0, Y0
+	VPOR      Y14, Y0, Y0
+	JMP       nan6_done
+
+nan7:
+	VPSRLD    $0x10, Y2, Y12
+	VPAND     roundings<>+0(SB), Y12, Y14
+	VPADDD    roundings<>+64(SB), Y14, Y14
+	VPADDD    Y2, Y14, Y14
+	VPSRLD    $0x10, Y14, Y14
+	VPOR      roundings<>+128(SB), Y12, Y12
+	VCMPPS    $0x03, Y2, Y2, Y13
+	VBLENDVPS Y13, Y12, Y14, Y14
+	VPSRLD    $0x10, Y3, Y12
+	VPAND     roundings<>+0(SB), Y12, Y2
+	VPADDD    roundings<>+64(SB), Y2, Y2
+	VPADDD    Y3, Y2, Y2
+	VPSRLD    $0x10, Y2, Y2
+	VPOR      roundings<>+128(SB), Y12, Y12
+	VCMPPS    $0x03, Y3, Y3, Y13
+	VBLENDVPS Y13, Y12, Y2, Y2
+	VPSLLD    $0x10, Y2, Y2
+	VPOR      Y14, Y2, Y2
+	JMP       nan7_done
+
+nan8:
+	VPSRLD    $0x10, Y4, Y12
+	VPAND     roundings<>+0(SB), Y12, Y14
+	VPADDD    roundings<>+64(SB), Y14, Y14
+	VPADDD    Y4, Y14, Y14
+	VPSRLD    $0x10, Y14, Y14
+	VPOR      roundings<>+128(SB), Y12, Y12
+	VCMPPS    $0x03, Y4, Y4, Y13
+	VBLENDVPS Y13, Y12, Y14, Y14
+	VPSRLD    $0x10, Y5, Y12
+	VPAND     roundings<>+0(SB), Y12, Y4
+	VPADDD    roundings<>+64(SB), Y4, Y4
+	VPADDD    Y5, Y4, Y4
+	VPSRLD    $0x10, Y4, Y4
+	VPOR      roundings<>+128(SB), Y12, Y12
+	VCMPPS    $0x03, Y5, Y5, Y13
+	VBLENDVPS Y13, Y12, Y4, Y4
+	VPSLLD    $0x10, Y4, Y4
+	VPOR      Y14, Y4, Y4
+	JMP       nan8_done
+
+nan9:
+	VPSRLD    $0x10, Y6, Y12
+	VPAND     roundings<>+0(SB), Y12, Y14
+	VPADDD    roundings<>+64(SB), Y14, Y14
+	VPADDD    Y6, Y14, Y14
+	VPSRLD    $0x10, Y14, Y14
+	VPOR      roundings<>+128(SB), Y12, Y12
+	VCMPPS    $0x03, Y6, Y6, Y13
+	VBLENDVPS Y13, Y12, Y14, Y14
+	VPSRLD    $0x10, Y7, Y12
+	VPAND     roundings<>+0(SB), Y12, Y6
+	VPADDD    roundings<>+64(SB), Y6, Y6
+	VPADDD    Y7, Y6, Y6
+	VPSRLD    $0x10, Y6, Y6
+	VPOR      roundings<>+128(SB), Y12, Y12
+	VCMPPS    $0x03, Y7, Y7, Y13
+	VBLENDVPS Y13, Y12, Y6, Y6
+	VPSLLD    $0x10, Y6, Y6
+	VPOR      Y14, Y6, Y6
+	JMP       nan9_done
+
+nan11:
+	VPSRLD    $0x10, Y0, Y12
+	VPAND     roundings<>+0(SB), Y12, Y14
+	VPADDD    roundings<>+64(SB), Y14, Y14
+	VPADDD    Y0, Y14, Y14
+	VPSRLD    $0x10, Y14, Y14
+	VPOR      roundings<>+128(SB), Y12, Y12
+	VCMPPS    $0x03, Y0, Y0, Y13
+	VBLENDVPS Y13, Y12, Y14, Y14
+	VPSRLD    $0x10, Y1, Y12
+	VPAND     roundings<>+0(SB), Y12, Y0
+	VPADDD    roundings<>+64(SB), Y0, Y0
+	VPADDD    Y1, Y0, Y0
+	VPSRLD    $0x10, Y0, Y0
+	VPOR      roundings<>+128(SB), Y12, Y12
+	VCMPPS    $0x03, Y1, Y1, Y13
+	VBLENDVPS Y13, Y12, Y0, Y0
+	VPSLLD    $0x10, Y0, Y0
+	VPOR      Y14, Y0, Y0
+	JMP       nan11_done
+
 // func addBF16AVX2(to *uint16, a *uint16, b *uint16, n int, past int)
 // Requires: AVX, AVX2
 TEXT ·addBF16AVX2(SB), NOSPLIT, $0-40
-	VPCMPEQD Y5, Y5, Y5
-	VPSRLD   $0x11, Y5, Y6
-	VPSRLD   $0x1f, Y5, Y5
-	VPSLLD   $0x06, Y5, Y7
-	VPCMPEQD Y10, Y10, Y10
-	VPSLLD   $0x10, Y10, Y10
-	VPSLLD   $0x10, Y7, Y11
+	VPCMPEQD Y4, Y4, Y4
+	VPSLLD   $0x10, Y4, Y4
+	MOVQ     past+32(FP), R9
 	MOVQ     to+0(FP), AX
 	MOVQ     a+8(FP), BX
 	MOVQ     b+16(FP), CX
@@ -1396,58 +1982,37 @@ TEXT ·addBF16AVX2(SB), NOSPLIT, $0-40
 	JL       loop_done
 
 loop:
-	VMOVUPS   (BX), Y0
-	VPAND     Y0, Y10, Y1
-	VPSLLD    $0x10, Y0, Y0
-	VMOVUPS   (CX), Y2
-	VPAND     Y2, Y10, Y3
-	VPSLLD    $0x10, Y2, Y2
-	VADDPS    Y2, Y0, Y0
-	VADDPS    Y3, Y1, Y1
-	MOVQ      past+32(FP), R9
-	TESTQ     R9, R9
-	JE        loop_cached
-	VPSRLD    $0x10, Y0, Y8
-	VPAND     Y8, Y5, Y4
-	VPADDD    Y6, Y4, Y4
-	VPADDD    Y0, Y4, Y4
-	VPSRLD    $0x10, Y4, Y4
-	VPOR      Y7, Y8, Y8
-	VCMPPS    $0x03, Y0, Y0, Y9
-	VBLENDVPS Y9, Y8, Y4, Y4
-	VPSRLD    $0x10, Y1, Y0
-	VPAND     Y0, Y5, Y0
-	VPADDD    Y6, Y0, Y0
-	VPADDD    Y1, Y0, Y0
-	VPOR      Y11, Y1, Y8
-	VCMPPS    $0x03, Y1, Y1, Y9
-	VBLENDVPS Y9, Y8, Y0, Y0
-	VPAND     Y0, Y10, Y0
-	VPOR      Y4, Y0, Y0
-	VMOVNTDQ  Y0, (AX)
-	JMP       loop_stored
+	VMOVUPS  (BX), Y0
+	VPAND    Y0, Y4, Y1
+	VPSLLD   $0x10, Y0, Y0
+	VMOVUPS  (CX), Y2
+	VPAND    Y2, Y4, Y3
+	VPSLLD   $0x10, Y2, Y2
+	VADDPS   Y2, Y0, Y0
+	VADDPS   Y3, Y1, Y1
+	VCMPPS   $0x03, Y0, Y1, Y6
+	VTESTPS  Y6, Y6
+	JNE      nan13
+	VPSRLD   $0x10, Y0, Y5
+	VPBLENDW $0xaa, Y1, Y5, Y5
+	VPSLLD   $0x10, Y1, Y6
+	VPBLENDW $0xaa, Y6, Y0, Y0
+	VPAND    roundings<>+192(SB), Y5, Y6
+	VPADDW   roundings<>+256(SB), Y6, Y6
+	VPAVGW   Y0, Y6, Y6
+	VPSRLW   $0x0f, Y6, Y6
+	VPADDW   Y6, Y5, Y0
 
-loop_cached:
-	VPSRLD    $0x10, Y0, Y8
-	VPAND     Y8, Y5, Y4
-	VPADDD    Y6, Y4, Y4
-	VPADDD    Y0, Y4, Y4
-	VPSRLD    $0x10, Y4, Y4
-	VPOR      Y7, Y8, Y8
-	VCMPPS    $0x03, Y0, Y0, Y9
-	VBLENDVPS Y9, Y8, Y4, Y4
-	VPSRLD    $0x10, Y1, Y0
-	VPAND     Y0, Y5, Y0
-	VPADDD    Y6, Y0, Y0
-	VPADDD    Y1, Y0, Y0
-	VPOR      Y11, Y1, Y8
-	VCMPPS    $0x03, Y1, Y1, Y9
-	VBLENDVPS Y9, Y8, Y0, Y0
-	VPAND     Y0, Y10, Y0
-	VPOR      Y4, Y0, Y0
-	VMOVUPS   Y0, (AX)
+nan13_done:
+	TESTQ    R9, R9
+	JE       put14_cached
+	VMOVNTPS Y0, (AX)
+	JMP      put14_done
 
-loop_stored:
+put14_cached:
+	VMOVUPS Y0, (AX)
+
+put14_done:
 	ADDQ $+32, AX
 	ADDQ $+32, BX
 	ADDQ $+32, CX
@@ -1459,9 +2024,88 @@ loop_done:
 	VZEROUPPER
 	RET
 
+nan13:
+	VPSRLD    $0x10, Y0, Y5
+	VPAND     roundings<>+0(SB), Y5, Y7
+	VPADDD    roundings<>+64(SB), Y7, Y7
+	VPADDD    Y0, Y7, Y7
+	VPSRLD    $0x10, Y7, Y7
+	VPOR      roundings<>+128(SB), Y5, Y5
+	VCMPPS    $0x03, Y0, Y0, Y6
+	VBLENDVPS Y6, Y5, Y7, Y7
+	VPSRLD    $0x10, Y1, Y5
+	VPAND     roundings<>+0(SB), Y5, Y0
+	VPADDD    roundings<>+64(SB), Y0, Y0
+	VPADDD    Y1, Y0, Y0
+	VPSRLD    $0x10, Y0, Y0
+	VPOR      roundings<>+128(SB), Y5, Y5
+	VCMPPS    $0x03, Y1, Y1, Y6
+	VBLENDVPS Y6, Y5, Y0, Y0
+	VPSLLD    $0x10, Y0, Y0
+	VPOR      Y7, Y0, Y0
+	JMP       nan13_done
+
 // func squaresBF16AVX2(x *uint16, n int) float64
-// Requires: AVX, FMA3, SSE2
+// Requires: AVX, AVX2, FMA3, SSE2
 TEXT ·squaresBF16AVX2(SB), NOSPLIT, $0-24
+	VXORPS   Y4, Y4, Y4
+	VXORPS   Y5, Y5, Y5
+	VXORPS   Y6, Y6, Y6
+	VXORPS   Y7, Y7, Y7
+	VPCMPEQD Y8, Y8, Y8
+	VPSLLD   $0x10, Y8, Y8
+	MOVQ     x+0(FP), AX
+	MOVQ     n+8(FP), BX
+
+groups:
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+	MOVQ   $+8, CX
+
+group:
+	SUBQ        $+16, BX
+	JL          group_done
+	VMOVUPS     (AX), Y0
+	VPAND       Y0, Y8, Y1
+	VPSLLD      $0x10, Y0, Y0
+	VFMADD231PS Y0, Y0, Y2
+	VFMADD231PS Y1, Y1, Y3
+	ADDQ        $+32, AX
+	DECQ        CX
+	JNE         group
+
+group_done:
+	VCVTPS2PD    X2, Y0
+	VADDPD       Y0, Y4, Y4
+	VEXTRACTF128 $0x01, Y2, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       Y0, Y5, Y5
+	VCVTPS2PD    X3, Y0
+	VADDPD       Y0, Y6, Y6
+	VEXTRACTF128 $0x01, Y3, X0
+	VCVTPS2PD    X0, Y0
+	VADDPD       Y0, Y7, Y7
+	TESTQ        BX, BX
+	JG           groups
+	VADDPD       Y5, Y4, Y4
+	VADDPD       Y7, Y6, Y6
+	VADDPD       Y6, Y4, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPD       X1, X0, X0
+	VHADDPD      X0, X0, X0
+	MOVQ         $0x3a50000000000000, CX
+	VMOVQ        CX, X1
+	VUCOMISD     X1, X0
+	JCS          again
+	MOVQ         $0x47e0000000000000, CX
+	VMOVQ        CX, X1
+	VUCOMISD     X1, X0
+	JCC          again
+	MOVSD        X0, ret+16(FP)
+	VZEROUPPER
+	RET
+
+again:
 	VXORPS Y4, Y4, Y4
 	VXORPS Y5, Y5, Y5
 	VXORPS Y6, Y6, Y6
@@ -1505,17 +2149,15 @@ loop_done:
 	RET
 
 // func normBF16AVX2(to *uint16, x *uint16, w *float32, factor float64, n int, past int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·normBF16AVX2(SB), NOSPLIT, $0-48
 	MOVQ         to+0(FP), AX
 	MOVQ         x+8(FP), BX
 	MOVQ         w+16(FP), CX
 	MOVQ         n+32(FP), DX
+	MOVQ         past+40(FP), R9
+	LEAQ         (BX)(DX*2), SI
 	VBROADCASTSD factor+24(FP), Y4
-	VPCMPEQD     Y7, Y7, Y7
-	VPSRLD       $0x11, Y7, Y8
-	VPSRLD       $0x1f, Y7, Y7
-	VPSLLD       $0x06, Y7, Y9
 	VMOVUPS      Y4, Y5
 	VCVTPD2PSY   Y4, X4
 	VCVTPD2PSY   Y5, X5
@@ -1524,60 +2166,43 @@ TEXT ·normBF16AVX2(SB), NOSPLIT, $0-48
 	JL           loop_done
 
 loop:
-	VPMOVZXWD (BX), Y0
-	VPSLLD    $0x10, Y0, Y0
-	VMULPS    Y4, Y0, Y0
-	VMULPS    (CX), Y0, Y0
-	VPMOVZXWD 16(BX), Y1
-	VPSLLD    $0x10, Y1, Y1
-	VMULPS    Y4, Y1, Y1
-	VMULPS    32(CX), Y1, Y1
-	MOVQ      past+40(FP), R9
-	TESTQ     R9, R9
-	JE        loop_cached
-	VPSRLD    $0x10, Y0, Y10
-	VPAND     Y10, Y7, Y6
-	VPADDD    Y8, Y6, Y6
-	VPADDD    Y0, Y6, Y6
-	VPSRLD    $0x10, Y6, Y6
-	VPOR      Y9, Y10, Y10
-	VCMPPS    $0x03, Y0, Y0, Y11
-	VBLENDVPS Y11, Y10, Y6, Y6
-	VPSRLD    $0x10, Y1, Y10
-	VPAND     Y10, Y7, Y0
-	VPADDD    Y8, Y0, Y0
-	VPADDD    Y1, Y0, Y0
-	VPSRLD    $0x10, Y0, Y0
-	VPOR      Y9, Y10, Y10
-	VCMPPS    $0x03, Y1, Y1, Y11
-	VBLENDVPS Y11, Y10, Y0, Y0
-	VPACKUSDW Y0, Y6, Y0
-	VPERMQ    $0xd8, Y0, Y0
-	VMOVNTDQ  Y0, (AX)
-	JMP       loop_stored
+	PREFETCHT0 (SI)
+	ADDQ       $+32, SI
+	VPMOVZXWD  (BX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VMULPS     Y4, Y0, Y0
+	VMULPS     (CX), Y0, Y0
+	VPMOVZXWD  16(BX), Y1
+	VPSLLD     $0x10, Y1, Y1
+	VMULPS     Y4, Y1, Y1
+	VMULPS     32(CX), Y1, Y1
+	VPSRLD     $0x10, Y0, Y6
+	VPAND      roundings<>+0(SB), Y6, Y8
+	VPADDD     roundings<>+64(SB), Y8, Y8
+	VPADDD     Y0, Y8, Y8
+	VPSRLD     $0x10, Y8, Y8
+	VPOR       roundings<>+128(SB), Y6, Y6
+	VCMPPS     $0x03, Y0, Y0, Y7
+	VBLENDVPS  Y7, Y6, Y8, Y8
+	VPSRLD     $0x10, Y1, Y6
+	VPAND      roundings<>+0(SB), Y6, Y0
+	VPADDD     roundings<>+64(SB), Y0, Y0
+	VPADDD     Y1, Y0, Y0
+	VPSRLD     $0x10, Y0, Y0
+	VPOR       roundings<>+128(SB), Y6, Y6
+	VCMPPS     $0x03, Y1, Y1, Y7
+	VBLENDVPS  Y7, Y6, Y0, Y0
+	VPACKUSDW  Y0, Y8, Y0
+	VPERMQ     $0xd8, Y0, Y0
+	TESTQ      R9, R9
+	JE         put15_cached
+	VMOVNTPS   Y0, (AX)
+	JMP        put15_done
 
-loop_cached:
-	VPSRLD    $0x10, Y0, Y10
-	VPAND     Y10, Y7, Y6
-	VPADDD    Y8, Y6, Y6
-	VPADDD    Y0, Y6, Y6
-	VPSRLD    $0x10, Y6, Y6
-	VPOR      Y9, Y10, Y10
-	VCMPPS    $0x03, Y0, Y0, Y11
-	VBLENDVPS Y11, Y10, Y6, Y6
-	VPSRLD    $0x10, Y1, Y10
-	VPAND     Y10, Y7, Y0
-	VPADDD    Y8, Y0, Y0
-	VPADDD    Y1, Y0, Y0
-	VPSRLD    $0x10, Y0, Y0
-	VPOR      Y9, Y10, Y10
-	VCMPPS    $0x03, Y1, Y1, Y11
-	VBLENDVPS Y11, Y10, Y0, Y0
-	VPACKUSDW Y0, Y6, Y0
-	VPERMQ    $0xd8, Y0, Y0
-	VMOVUPS   Y0, (AX)
+put15_cached:
+	VMOVUPS Y0, (AX)
 
-loop_stored:
+put15_done:
 	ADDQ $+32, BX
 	ADDQ $+32, AX
 	ADDQ $+64, CX
@@ -1589,127 +2214,133 @@ loop_done:
 	VZEROUPPER
 	RET
 
-// func turnBF16AVX2(to *uint16, x *uint16, cos *float64, sin *float64, d int, n int)
-// Requires: AVX, AVX2
-TEXT ·turnBF16AVX2(SB), NOSPLIT, $0-48
-	VPCMPEQD Y10, Y10, Y10
-	VPSRLD   $0x11, Y10, Y11
-	VPSRLD   $0x1f, Y10, Y10
-	VPSLLD   $0x06, Y10, Y12
-	MOVQ     to+0(FP), AX
-	MOVQ     x+8(FP), BX
-	MOVQ     cos+16(FP), CX
-	MOVQ     sin+24(FP), DX
-	MOVQ     d+32(FP), DI
-	MOVQ     n+40(FP), SI
-	SUBQ     $+16, SI
-	JL       loop_done
+// func turnBF16AVX2(to *uint16, x *uint16, cos *float64, sin *float64, d int, n int, past int)
+// Requires: AVX, AVX2, FMA3
+TEXT ·turnBF16AVX2(SB), NOSPLIT, $0-56
+	MOVQ to+0(FP), AX
+	MOVQ x+8(FP), BX
+	MOVQ cos+16(FP), CX
+	MOVQ sin+24(FP), DX
+	MOVQ d+32(FP), DI
+	MOVQ n+40(FP), SI
+	MOVQ past+48(FP), R9
+	SUBQ $+16, SI
+	JL   loop_done
 
 loop:
-	VPMOVZXWD   (BX), X0
-	VPSLLD      $0x10, X0, X0
-	VCVTPS2PD   X0, Y0
-	VPMOVZXWD   (BX)(DI*2), X1
-	VPSLLD      $0x10, X1, X1
-	VCVTPS2PD   X1, Y1
-	VMULPD      (CX), Y0, Y4
-	VMULPD      (DX), Y1, Y3
-	VSUBPD      Y3, Y4, Y4
-	VMULPD      (CX), Y1, Y6
-	VMULPD      (DX), Y0, Y3
-	VADDPD      Y3, Y6, Y6
-	VPMOVZXWD   8(BX), X0
-	VPSLLD      $0x10, X0, X0
-	VCVTPS2PD   X0, Y0
-	VPMOVZXWD   8(BX)(DI*2), X1
-	VPSLLD      $0x10, X1, X1
-	VCVTPS2PD   X1, Y1
-	VMULPD      32(CX), Y0, Y8
-	VMULPD      32(DX), Y1, Y3
-	VSUBPD      Y3, Y8, Y8
-	VMULPD      32(CX), Y1, Y2
-	VMULPD      32(DX), Y0, Y3
-	VADDPD      Y3, Y2, Y2
-	VCVTPD2PSY  Y4, X4
-	VCVTPD2PSY  Y8, X8
-	VINSERTF128 $0x01, X8, Y4, Y4
-	VCVTPD2PSY  Y6, X6
-	VCVTPD2PSY  Y2, X2
-	VINSERTF128 $0x01, X2, Y6, Y6
-	VPMOVZXWD   16(BX), X0
-	VPSLLD      $0x10, X0, X0
-	VCVTPS2PD   X0, Y0
-	VPMOVZXWD   16(BX)(DI*2), X1
-	VPSLLD      $0x10, X1, X1
-	VCVTPS2PD   X1, Y1
-	VMULPD      64(CX), Y0, Y5
-	VMULPD      64(DX), Y1, Y3
-	VSUBPD      Y3, Y5, Y5
-	VMULPD      64(CX), Y1, Y7
-	VMULPD      64(DX), Y0, Y3
-	VADDPD      Y3, Y7, Y7
-	VPMOVZXWD   24(BX), X0
-	VPSLLD      $0x10, X0, X0
-	VCVTPS2PD   X0, Y0
-	VPMOVZXWD   24(BX)(DI*2), X1
-	VPSLLD      $0x10, X1, X1
-	VCVTPS2PD   X1, Y1
-	VMULPD      96(CX), Y0, Y8
-	VMULPD      96(DX), Y1, Y3
-	VSUBPD      Y3, Y8, Y8
-	VMULPD      96(CX), Y1, Y2
-	VMULPD      96(DX), Y0, Y3
-	VADDPD      Y3, Y2, Y2
-	VCVTPD2PSY  Y5, X5
-	VCVTPD2PSY  Y8, X8
-	VINSERTF128 $0x01, X8, Y5, Y5
-	VCVTPD2PSY  Y7, X7
-	VCVTPD2PSY  Y2, X2
-	VINSERTF128 $0x01, X2, Y7, Y7
-	VPSRLD      $0x10, Y4, Y13
-	VPAND       Y13, Y10, Y9
-	VPADDD      Y11, Y9, Y9
-	VPADDD      Y4, Y9, Y9
-	VPSRLD      $0x10, Y9, Y9
-	VPOR        Y12, Y13, Y13
-	VCMPPS      $0x03, Y4, Y4, Y14
-	VBLENDVPS   Y14, Y13, Y9, Y9
-	VPSRLD      $0x10, Y5, Y13
-	VPAND       Y13, Y10, Y4
-	VPADDD      Y11, Y4, Y4
-	VPADDD      Y5, Y4, Y4
-	VPSRLD      $0x10, Y4, Y4
-	VPOR        Y12, Y13, Y13
-	VCMPPS      $0x03, Y5, Y5, Y14
-	VBLENDVPS   Y14, Y13, Y4, Y4
-	VPACKUSDW   Y4, Y9, Y4
-	VPERMQ      $0xd8, Y4, Y4
-	VMOVUPS     Y4, (AX)
-	VPSRLD      $0x10, Y6, Y13
-	VPAND       Y13, Y10, Y9
-	VPADDD      Y11, Y9, Y9
-	VPADDD      Y6, Y9, Y9
-	VPSRLD      $0x10, Y9, Y9
-	VPOR        Y12, Y13, Y13
-	VCMPPS      $0x03, Y6, Y6, Y14
-	VBLENDVPS   Y14, Y13, Y9, Y9
-	VPSRLD      $0x10, Y7, Y13
-	VPAND       Y13, Y10, Y6
-	VPADDD      Y11, Y6, Y6
-	VPADDD      Y7, Y6, Y6
-	VPSRLD      $0x10, Y6, Y6
-	VPOR        Y12, Y13, Y13
-	VCMPPS      $0x03, Y7, Y7, Y14
-	VBLENDVPS   Y14, Y13, Y6, Y6
-	VPACKUSDW   Y6, Y9, Y6
-	VPERMQ      $0xd8, Y6, Y6
-	VMOVUPS     Y6, (AX)(DI*2)
-	ADDQ        $+32, BX
-	ADDQ        $+32, AX
-	ADDQ        $+128, CX
-	ADDQ        $+128, DX
-	SUBQ        $+16, SI
-	JGE         loop
+	VPMOVZXWD    (BX), X0
+	VPSLLD       $0x10, X0, X0
+	VCVTPS2PD    X0, Y0
+	VPMOVZXWD    (BX)(DI*2), X1
+	VPSLLD       $0x10, X1, X1
+	VCVTPS2PD    X1, Y1
+	VMOVUPD      (CX), Y2
+	VMOVUPD      (DX), Y3
+	VMULPD       Y2, Y0, Y4
+	VFNMADD231PD Y3, Y1, Y4
+	VMULPD       Y2, Y1, Y6
+	VFMADD231PD  Y3, Y0, Y6
+	VPMOVZXWD    8(BX), X0
+	VPSLLD       $0x10, X0, X0
+	VCVTPS2PD    X0, Y0
+	VPMOVZXWD    8(BX)(DI*2), X1
+	VPSLLD       $0x10, X1, X1
+	VCVTPS2PD    X1, Y1
+	VMOVUPD      32(CX), Y2
+	VMOVUPD      32(DX), Y3
+	VMULPD       Y2, Y0, Y8
+	VFNMADD231PD Y3, Y1, Y8
+	VMULPD       Y2, Y1, Y9
+	VFMADD231PD  Y3, Y0, Y9
+	VCVTPD2PSY   Y4, X4
+	VCVTPD2PSY   Y8, X8
+	VINSERTF128  $0x01, X8, Y4, Y4
+	VCVTPD2PSY   Y6, X6
+	VCVTPD2PSY   Y9, X9
+	VINSERTF128  $0x01, X9, Y6, Y6
+	VPMOVZXWD    16(BX), X0
+	VPSLLD       $0x10, X0, X0
+	VCVTPS2PD    X0, Y0
+	VPMOVZXWD    16(BX)(DI*2), X1
+	VPSLLD       $0x10, X1, X1
+	VCVTPS2PD    X1, Y1
+	VMOVUPD      64(CX), Y2
+	VMOVUPD      64(DX), Y3
+	VMULPD       Y2, Y0, Y5
+	VFNMADD231PD Y3, Y1, Y5
+	VMULPD       Y2, Y1, Y7
+	VFMADD231PD  Y3, Y0, Y7
+	VPMOVZXWD    24(BX), X0
+	VPSLLD       $0x10, X0, X0
+	VCVTPS2PD    X0, Y0
+	VPMOVZXWD    24(BX)(DI*2), X1
+	VPSLLD       $0x10, X1, X1
+	VCVTPS2PD    X1, Y1
+	VMOVUPD      96(CX), Y2
+	VMOVUPD      96(DX), Y3
+	VMULPD       Y2, Y0, Y8
+	VFNMADD231PD Y3, Y1, Y8
+	VMULPD       Y2, Y1, Y9
+	VFMADD231PD  Y3, Y0, Y9
+	VCVTPD2PSY   Y5, X5
+	VCVTPD2PSY   Y8, X8
+	VINSERTF128  $0x01, X8, Y5, Y5
+	VCVTPD2PSY   Y7, X7
+	VCVTPD2PSY   Y9, X9
+	VINSERTF128  $0x01, X9, Y7, Y7
+	VPSRLD       $0x10, Y4, Y10
+	VPAND        roundings<>+0(SB), Y10, Y12
+	VPADDD       roundings<>+64(SB), Y12, Y12
+	VPADDD       Y4, Y12, Y12
+	VPSRLD       $0x10, Y12, Y12
+	VPOR         roundings<>+128(SB), Y10, Y10
+	VCMPPS       $0x03, Y4, Y4, Y11
+	VBLENDVPS    Y11, Y10, Y12, Y12
+	VPSRLD       $0x10, Y5, Y10
+	VPAND        roundings<>+0(SB), Y10, Y4
+	VPADDD       roundings<>+64(SB), Y4, Y4
+	VPADDD       Y5, Y4, Y4
+	VPSRLD       $0x10, Y4, Y4
+	VPOR         roundings<>+128(SB), Y10, Y10
+	VCMPPS       $0x03, Y5, Y5, Y11
+	VBLENDVPS    Y11, Y10, Y4, Y4
+	VPACKUSDW    Y4, Y12, Y4
+	VPERMQ       $0xd8, Y4, Y4
+	VPSRLD       $0x10, Y6, Y10
+	VPAND        roundings<>+0(SB), Y10, Y12
+	VPADDD       roundings<>+64(SB), Y12, Y12
+	VPADDD       Y6, Y12, Y12
+	VPSRLD       $0x10, Y12, Y12
+	VPOR         roundings<>+128(SB), Y10, Y10
+	VCMPPS       $0x03, Y6, Y6, Y11
+	VBLENDVPS    Y11, Y10, Y12, Y12
+	VPSRLD       $0x10, Y7, Y10
+	VPAND        roundings<>+0(SB), Y10, Y6
+	VPADDD       roundings<>+64(SB), Y6, Y6
+	VPADDD       Y7, Y6, Y6
+	VPSRLD       $0x10, Y6, Y6
+	VPOR         roundings<>+128(SB), Y10, Y10
+	VCMPPS       $0x03, Y7, Y7, Y11
+	VBLENDVPS    Y11, Y10, Y6, Y6
+	VPACKUSDW    Y6, Y12, Y6
+	VPERMQ       $0xd8, Y6, Y6
+	TESTQ        R9, R9
+	JE           put16_cached
+	VMOVNTPS     Y4, (AX)
+	VMOVNTPS     Y6, (AX)(DI*2)
+	JMP          put16_done
+
+put16_cached:
+	VMOVUPS Y4, (AX)
+	VMOVUPS Y6, (AX)(DI*2)
+
+put16_done:
+	ADDQ $+32, BX
+	ADDQ $+32, AX
+	ADDQ $+128, CX
+	ADDQ $+128, DX
+	SUBQ $+16, SI
+	JGE  loop
 
 loop_done:
 	ADDQ $+16, SI
@@ -1719,10 +2350,10 @@ loop_done:
 // func largestBF16AVX2(most *float32, x *uint16, block int, blocks int)
 // Requires: AVX, AVX2
 TEXT ·largestBF16AVX2(SB), NOSPLIT, $0-32
-	MOVL         $0x7fffffff, R9
+	MOVL         $0x7fff7fff, R9
 	VMOVD        R9, X2
 	VPBROADCASTD X2, Y2
-	MOVL         $0x7f7fffff, R9
+	MOVL         $0x7f7f7f7f, R9
 	VMOVD        R9, X3
 	VPBROADCASTD X3, Y3
 	MOVQ         most+0(FP), AX
@@ -1732,35 +2363,33 @@ TEXT ·largestBF16AVX2(SB), NOSPLIT, $0-32
 	JL           blocks_done
 
 blocks:
-	VMOVD (AX), X0
-	MOVQ  block+16(FP), CX
-	SUBQ  $+16, CX
-	JL    elements_done
+	VXORPS Y0, Y0, Y0
+	MOVQ   block+16(FP), CX
+	SUBQ   $+16, CX
+	JL     elements_done
 
 elements:
-	VPMOVZXWD (BX), Y5
-	VPSLLD    $0x10, Y5, Y5
-	VPAND     Y5, Y2, Y5
-	VPCMPGTD  Y3, Y5, Y4
-	VPANDN    Y5, Y4, Y5
-	VPMAXSD   Y5, Y0, Y0
-	VPMOVZXWD 16(BX), Y6
-	VPSLLD    $0x10, Y6, Y6
-	VPAND     Y6, Y2, Y6
-	VPCMPGTD  Y3, Y6, Y4
-	VPANDN    Y6, Y4, Y6
-	VPMAXSD   Y6, Y0, Y0
-	ADDQ      $+32, BX
-	SUBQ      $+16, CX
-	JGE       elements
+	VPAND    (BX), Y2, Y5
+	VPCMPGTW Y3, Y5, Y4
+	VPANDN   Y5, Y4, Y5
+	VPMAXSW  Y5, Y0, Y0
+	ADDQ     $+32, BX
+	SUBQ     $+16, CX
+	JGE      elements
 
 elements_done:
 	ADDQ         $+16, CX
+	VPSLLD       $0x10, Y0, Y1
+	VPMAXSD      Y1, Y0, Y0
 	VEXTRACTI128 $0x01, Y0, X1
 	VPMAXSD      X1, X0, X0
 	VPSHUFD      $0x4e, X0, X1
 	VPMAXSD      X1, X0, X0
 	VPSHUFD      $0xb1, X0, X1
+	VPMAXSD      X1, X0, X0
+	VPSRLD       $0x10, X0, X0
+	VPSLLD       $0x10, X0, X0
+	VMOVD        (AX), X1
 	VPMAXSD      X1, X0, X0
 	VMOVD        X0, (AX)
 	ADDQ         $+4, AX
@@ -1773,80 +2402,165 @@ blocks_done:
 	RET
 
 // func codesBF16AVX2(to *uint8, x *uint16, scales *float32, block int, blocks int)
-// Requires: AVX, AVX2
+// Requires: AVX, AVX2, MMX+
 TEXT ·codesBF16AVX2(SB), NOSPLIT, $0-40
-	MOVL         $0x7fffffff, R9
-	VMOVD        R9, X4
-	VPBROADCASTD X4, Y4
-	MOVL         $0x7f800000, R9
-	VMOVD        R9, X5
-	VPBROADCASTD X5, Y5
-	MOVL         $0x43e00000, R9
-	VMOVD        R9, X6
-	VPBROADCASTD X6, Y6
-	MOVL         $0x3bf80001, R9
-	VMOVD        R9, X7
-	VPBROADCASTD X7, Y7
-	MOVL         $0x00000001, R9
-	VMOVD        R9, X8
-	VPBROADCASTD X8, Y8
-	MOVL         $0x3c7fffff, R9
-	VMOVD        R9, X9
-	VPBROADCASTD X9, Y9
-	MOVL         $0x46800000, R9
-	VMOVD        R9, X10
-	VPBROADCASTD X10, Y10
-	MOVL         $0x0000007f, R9
-	VMOVD        R9, X11
-	VPBROADCASTD X11, Y11
-	MOVL         $0x00000080, R9
-	VMOVD        R9, X12
-	VPBROADCASTD X12, Y12
-	MOVQ         to+0(FP), AX
-	MOVQ         x+8(FP), BX
-	MOVQ         scales+16(FP), DX
-	MOVQ         blocks+32(FP), SI
-	SUBQ         $+1, SI
-	JL           blocks_done
+	MOVQ    to+0(FP), AX
+	MOVQ    x+8(FP), BX
+	MOVQ    scales+16(FP), DX
+	MOVQ    blocks+32(FP), SI
+	VMOVUPS codes<>+448(SB), Y9
+	MOVQ    block+24(FP), DI
+	IMULQ   SI, DI
+	LEAQ    (BX)(DI*2), DI
+	SUBQ    $+1, SI
+	JL      blocks_done
 
 blocks:
-	VBROADCASTSS (DX), Y13
+	VBROADCASTSS (DX), Y8
 	ADDQ         $+4, DX
 	MOVQ         block+24(FP), CX
-	SUBQ         $+8, CX
-	JL           elements_done
+	SUBQ         $+32, CX
+	JL           elements4_done
 
-elements:
-	VPMOVZXWD    (BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VDIVPS       Y13, Y0, Y0
-	VPAND        Y0, Y4, Y1
-	VADDPS       Y10, Y1, Y2
-	VPSUBD       Y10, Y2, Y2
-	VPCMPGTD     Y5, Y1, Y14
-	VPCMPGTD     Y9, Y1, Y15
-	VPMINSD      Y6, Y1, Y1
-	VPSRLD       $0x14, Y1, Y3
-	VPAND        Y3, Y8, Y3
-	VPADDD       Y3, Y1, Y1
-	VPSUBD       Y7, Y1, Y1
-	VPSRLD       $0x14, Y1, Y1
-	VBLENDVPS    Y15, Y1, Y2, Y1
-	VBLENDVPS    Y14, Y11, Y1, Y1
-	VPSRLD       $0x18, Y0, Y0
-	VPAND        Y0, Y12, Y0
-	VPOR         Y0, Y1, Y1
-	VEXTRACTI128 $0x01, Y1, X3
-	VPACKUSDW    X3, X1, X1
-	VPACKUSWB    X1, X1, X1
-	VMOVQ        X1, (AX)
-	ADDQ         $+16, BX
-	ADDQ         $+8, AX
-	SUBQ         $+8, CX
-	JGE          elements
+elements4:
+	PREFETCHT0 (DI)
+	ADDQ       $+32, DI
+	PREFETCHT0 (DI)
+	ADDQ       $+32, DI
+	VPMOVZXWD  (BX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VDIVPS     Y8, Y0, Y0
+	VPAND      codes<>+0(SB), Y0, Y4
+	VPCMPGTD   codes<>+64(SB), Y4, Y7
+	VMINPS     codes<>+128(SB), Y4, Y4
+	VPAND      codes<>+64(SB), Y4, Y5
+	VPMAXSD    codes<>+192(SB), Y5, Y5
+	VPADDD     codes<>+256(SB), Y5, Y6
+	VADDPS     Y6, Y4, Y4
+	VPSUBD     Y6, Y4, Y4
+	VPSRLD     $0x14, Y5, Y5
+	VPADDD     Y5, Y4, Y4
+	VPSRLD     $0x18, Y0, Y0
+	VPAND      codes<>+384(SB), Y0, Y0
+	VPADDD     Y4, Y0, Y0
+	VPSUBD     Y7, Y0, Y0
+	VPMOVZXWD  16(BX), Y1
+	VPSLLD     $0x10, Y1, Y1
+	VDIVPS     Y8, Y1, Y1
+	VPAND      codes<>+0(SB), Y1, Y4
+	VPCMPGTD   codes<>+64(SB), Y4, Y7
+	VMINPS     codes<>+128(SB), Y4, Y4
+	VPAND      codes<>+64(SB), Y4, Y5
+	VPMAXSD    codes<>+192(SB), Y5, Y5
+	VPADDD     codes<>+256(SB), Y5, Y6
+	VADDPS     Y6, Y4, Y4
+	VPSUBD     Y6, Y4, Y4
+	VPSRLD     $0x14, Y5, Y5
+	VPADDD     Y5, Y4, Y4
+	VPSRLD     $0x18, Y1, Y1
+	VPAND      codes<>+384(SB), Y1, Y1
+	VPADDD     Y4, Y1, Y1
+	VPSUBD     Y7, Y1, Y1
+	VPMOVZXWD  32(BX), Y2
+	VPSLLD     $0x10, Y2, Y2
+	VDIVPS     Y8, Y2, Y2
+	VPAND      codes<>+0(SB), Y2, Y4
+	VPCMPGTD   codes<>+64(SB), Y4, Y7
+	VMINPS     codes<>+128(SB), Y4, Y4
+	VPAND      codes<>+64(SB), Y4, Y5
+	VPMAXSD    codes<>+192(SB), Y5, Y5
+	VPADDD     codes<>+256(SB), Y5, Y6
+	VADDPS     Y6, Y4, Y4
+	VPSUBD     Y6, Y4, Y4
+	VPSRLD     $0x14, Y5, Y5
+	VPADDD     Y5, Y4, Y4
+	VPSRLD     $0x18, Y2, Y2
+	VPAND      codes<>+384(SB), Y2, Y2
+	VPADDD     Y4, Y2, Y2
+	VPSUBD     Y7, Y2, Y2
+	VPMOVZXWD  48(BX), Y3
+	VPSLLD     $0x10, Y3, Y3
+	VDIVPS     Y8, Y3, Y3
+	VPAND      codes<>+0(SB), Y3, Y4
+	VPCMPGTD   codes<>+64(SB), Y4, Y7
+	VMINPS     codes<>+128(SB), Y4, Y4
+	VPAND      codes<>+64(SB), Y4, Y5
+	VPMAXSD    codes<>+192(SB), Y5, Y5
+	VPADDD     codes<>+256(SB), Y5, Y6
+	VADDPS     Y6, Y4, Y4
+	VPSUBD     Y6, Y4, Y4
+	VPSRLD     $0x14, Y5, Y5
+	VPADDD     Y5, Y4, Y4
+	VPSRLD     $0x18, Y3, Y3
+	VPAND      codes<>+384(SB), Y3, Y3
+	VPADDD     Y4, Y3, Y3
+	VPSUBD     Y7, Y3, Y3
+	VPACKUSDW  Y1, Y0, Y0
+	VPSUBW     codes<>+320(SB), Y0, Y0
+	VPACKUSDW  Y3, Y2, Y2
+	VPSUBW     codes<>+320(SB), Y2, Y2
+	VPACKUSWB  Y2, Y0, Y0
+	VPERMD     Y0, Y9, Y0
+	VMOVUPS    Y0, (AX)
+	ADDQ       $+64, BX
+	ADDQ       $+32, AX
+	SUBQ       $+32, CX
+	JGE        elements4
 
-elements_done:
-	ADDQ $+8, CX
+elements4_done:
+	ADDQ $+32, CX
+	SUBQ $+16, CX
+	JL   elements2_done
+
+elements2:
+	PREFETCHT0 (DI)
+	ADDQ       $+32, DI
+	VPMOVZXWD  (BX), Y0
+	VPSLLD     $0x10, Y0, Y0
+	VDIVPS     Y8, Y0, Y0
+	VPAND      codes<>+0(SB), Y0, Y4
+	VPCMPGTD   codes<>+64(SB), Y4, Y7
+	VMINPS     codes<>+128(SB), Y4, Y4
+	VPAND      codes<>+64(SB), Y4, Y5
+	VPMAXSD    codes<>+192(SB), Y5, Y5
+	VPADDD     codes<>+256(SB), Y5, Y6
+	VADDPS     Y6, Y4, Y4
+	VPSUBD     Y6, Y4, Y4
+	VPSRLD     $0x14, Y5, Y5
+	VPADDD     Y5, Y4, Y4
+	VPSRLD     $0x18, Y0, Y0
+	VPAND      codes<>+384(SB), Y0, Y0
+	VPADDD     Y4, Y0, Y0
+	VPSUBD     Y7, Y0, Y0
+	VPMOVZXWD  16(BX), Y1
+	VPSLLD     $0x10, Y1, Y1
+	VDIVPS     Y8, Y1, Y1
+	VPAND      codes<>+0(SB), Y1, Y4
+	VPCMPGTD   codes<>+64(SB), Y4, Y7
+	VMINPS     codes<>+128(SB), Y4, Y4
+	VPAND      codes<>+64(SB), Y4, Y5
+	VPMAXSD    codes<>+192(SB), Y5, Y5
+	VPADDD     codes<>+256(SB), Y5, Y6
+	VADDPS     Y6, Y4, Y4
+	VPSUBD     Y6, Y4, Y4
+	VPSRLD     $0x14, Y5, Y5
+	VPADDD     Y5, Y4, Y4
+	VPSRLD     $0x18, Y1, Y1
+	VPAND      codes<>+384(SB), Y1, Y1
+	VPADDD     Y4, Y1, Y1
+	VPSUBD     Y7, Y1, Y1
+	VPACKUSDW  Y1, Y0, Y0
+	VPSUBW     codes<>+320(SB), Y0, Y0
+	VPACKUSWB  Y0, Y0, Y0
+	VPERMD     Y0, Y9, Y0
+	VMOVUPS    X0, (AX)
+	ADDQ       $+32, BX
+	ADDQ       $+16, AX
+	SUBQ       $+16, CX
+	JGE        elements2
+
+elements2_done:
+	ADDQ $+16, CX
 	SUBQ $+1, SI
 	JGE  blocks
 
@@ -2482,5 +3196,90 @@ weights_done:
 	VADDPS       X0, X5, X5
 	MOVQ         total+24(FP), AX
 	VMOVSS       X5, (AX)
+	VZEROUPPER
+	RET
+
+// func anglesAVX2(cos *float64, sin *float64, frequency *float64, position float64, n int)
+// Requires: AVX, AVX2
+TEXT ·anglesAVX2(SB), NOSPLIT, $0-40
+	MOVQ         cos+0(FP), AX
+	MOVQ         sin+8(FP), BX
+	MOVQ         frequency+16(FP), CX
+	VBROADCASTSD position+24(FP), Y0
+	MOVQ         n+32(FP), DX
+	SUBQ         $+4, DX
+	JL           loop_done
+
+loop:
+	VMULPD     (CX), Y0, Y1
+	VCVTPD2PSY Y1, X1
+	VCVTPS2PD  X1, Y1
+	VMULPD     quarters<>+0(SB), Y1, Y2
+	VADDPD     quarters<>+64(SB), Y2, Y2
+	VSUBPD     quarters<>+64(SB), Y2, Y3
+	VMULPD     quarters<>+128(SB), Y3, Y7
+	VSUBPD     Y7, Y1, Y1
+	VMULPD     quarters<>+192(SB), Y3, Y7
+	VSUBPD     Y7, Y1, Y1
+	VMULPD     quarters<>+256(SB), Y3, Y7
+	VSUBPD     Y7, Y1, Y1
+	VMULPD     Y1, Y1, Y4
+	VMOVUPD    quarters<>+512(SB), Y5
+	VMOVUPD    quarters<>+960(SB), Y6
+	VMULPD     Y4, Y5, Y5
+	VMULPD     Y4, Y6, Y6
+	VADDPD     quarters<>+576(SB), Y5, Y5
+	VADDPD     quarters<>+1024(SB), Y6, Y6
+	VMULPD     Y4, Y5, Y5
+	VMULPD     Y4, Y6, Y6
+	VADDPD     quarters<>+640(SB), Y5, Y5
+	VADDPD     quarters<>+1088(SB), Y6, Y6
+	VMULPD     Y4, Y5, Y5
+	VMULPD     Y4, Y6, Y6
+	VADDPD     quarters<>+704(SB), Y5, Y5
+	VADDPD     quarters<>+1152(SB), Y6, Y6
+	VMULPD     Y4, Y5, Y5
+	VMULPD     Y4, Y6, Y6
+	VADDPD     quarters<>+768(SB), Y5, Y5
+	VADDPD     quarters<>+1216(SB), Y6, Y6
+	VMULPD     Y4, Y5, Y5
+	VMULPD     Y4, Y6, Y6
+	VADDPD     quarters<>+832(SB), Y5, Y5
+	VADDPD     quarters<>+1280(SB), Y6, Y6
+	VMULPD     Y4, Y5, Y5
+	VMULPD     Y4, Y6, Y6
+	VADDPD     quarters<>+896(SB), Y5, Y5
+	VADDPD     quarters<>+1344(SB), Y6, Y6
+	VMULPD     Y4, Y1, Y7
+	VMULPD     Y7, Y5, Y5
+	VADDPD     Y1, Y5, Y5
+	VMULPD     quarters<>+320(SB), Y4, Y7
+	VMOVUPD    quarters<>+384(SB), Y3
+	VSUBPD     Y7, Y3, Y7
+	VMULPD     Y4, Y4, Y4
+	VMULPD     Y4, Y6, Y6
+	VADDPD     Y7, Y6, Y6
+	VCVTPD2PSY Y5, X5
+	VCVTPS2PD  X5, Y5
+	VCVTPD2PSY Y6, X6
+	VCVTPS2PD  X6, Y6
+	VPSLLQ     $0x3f, Y2, Y8
+	VPSLLQ     $0x3e, Y2, Y2
+	VPAND      quarters<>+448(SB), Y2, Y2
+	VBLENDVPD  Y8, Y6, Y5, Y7
+	VBLENDVPD  Y8, Y5, Y6, Y6
+	VPXOR      Y2, Y7, Y7
+	VPXOR      Y2, Y8, Y8
+	VPXOR      Y8, Y6, Y6
+	VMOVUPD    Y7, (BX)
+	VMOVUPD    Y6, (AX)
+	ADDQ       $+32, AX
+	ADDQ       $+32, BX
+	ADDQ       $+32, CX
+	SUBQ       $+4, DX
+	JGE        loop
+
+loop_done:
+	ADDQ $+4, DX
 	VZEROUPPER
 	RET

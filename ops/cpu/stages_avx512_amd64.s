@@ -2,6 +2,88 @@
 
 #include "textflag.h"
 
+DATA roundings<>+0(SB)/4, $0x00000001
+DATA roundings<>+4(SB)/4, $0x00000001
+DATA roundings<>+8(SB)/4, $0x00000001
+DATA roundings<>+12(SB)/4, $0x00000001
+DATA roundings<>+16(SB)/4, $0x00000001
+DATA roundings<>+20(SB)/4, $0x00000001
+DATA roundings<>+24(SB)/4, $0x00000001
+DATA roundings<>+28(SB)/4, $0x00000001
+DATA roundings<>+32(SB)/4, $0x00000001
+DATA roundings<>+36(SB)/4, $0x00000001
+DATA roundings<>+40(SB)/4, $0x00000001
+DATA roundings<>+44(SB)/4, $0x00000001
+DATA roundings<>+48(SB)/4, $0x00000001
+DATA roundings<>+52(SB)/4, $0x00000001
+DATA roundings<>+56(SB)/4, $0x00000001
+DATA roundings<>+60(SB)/4, $0x00000001
+DATA roundings<>+64(SB)/4, $0x00007fff
+DATA roundings<>+68(SB)/4, $0x00007fff
+DATA roundings<>+72(SB)/4, $0x00007fff
+DATA roundings<>+76(SB)/4, $0x00007fff
+DATA roundings<>+80(SB)/4, $0x00007fff
+DATA roundings<>+84(SB)/4, $0x00007fff
+DATA roundings<>+88(SB)/4, $0x00007fff
+DATA roundings<>+92(SB)/4, $0x00007fff
+DATA roundings<>+96(SB)/4, $0x00007fff
+DATA roundings<>+100(SB)/4, $0x00007fff
+DATA roundings<>+104(SB)/4, $0x00007fff
+DATA roundings<>+108(SB)/4, $0x00007fff
+DATA roundings<>+112(SB)/4, $0x00007fff
+DATA roundings<>+116(SB)/4, $0x00007fff
+DATA roundings<>+120(SB)/4, $0x00007fff
+DATA roundings<>+124(SB)/4, $0x00007fff
+DATA roundings<>+128(SB)/4, $0x00000040
+DATA roundings<>+132(SB)/4, $0x00000040
+DATA roundings<>+136(SB)/4, $0x00000040
+DATA roundings<>+140(SB)/4, $0x00000040
+DATA roundings<>+144(SB)/4, $0x00000040
+DATA roundings<>+148(SB)/4, $0x00000040
+DATA roundings<>+152(SB)/4, $0x00000040
+DATA roundings<>+156(SB)/4, $0x00000040
+DATA roundings<>+160(SB)/4, $0x00000040
+DATA roundings<>+164(SB)/4, $0x00000040
+DATA roundings<>+168(SB)/4, $0x00000040
+DATA roundings<>+172(SB)/4, $0x00000040
+DATA roundings<>+176(SB)/4, $0x00000040
+DATA roundings<>+180(SB)/4, $0x00000040
+DATA roundings<>+184(SB)/4, $0x00000040
+DATA roundings<>+188(SB)/4, $0x00000040
+DATA roundings<>+192(SB)/4, $0x00010001
+DATA roundings<>+196(SB)/4, $0x00010001
+DATA roundings<>+200(SB)/4, $0x00010001
+DATA roundings<>+204(SB)/4, $0x00010001
+DATA roundings<>+208(SB)/4, $0x00010001
+DATA roundings<>+212(SB)/4, $0x00010001
+DATA roundings<>+216(SB)/4, $0x00010001
+DATA roundings<>+220(SB)/4, $0x00010001
+DATA roundings<>+224(SB)/4, $0x00010001
+DATA roundings<>+228(SB)/4, $0x00010001
+DATA roundings<>+232(SB)/4, $0x00010001
+DATA roundings<>+236(SB)/4, $0x00010001
+DATA roundings<>+240(SB)/4, $0x00010001
+DATA roundings<>+244(SB)/4, $0x00010001
+DATA roundings<>+248(SB)/4, $0x00010001
+DATA roundings<>+252(SB)/4, $0x00010001
+DATA roundings<>+256(SB)/4, $0x7ffe7ffe
+DATA roundings<>+260(SB)/4, $0x7ffe7ffe
+DATA roundings<>+264(SB)/4, $0x7ffe7ffe
+DATA roundings<>+268(SB)/4, $0x7ffe7ffe
+DATA roundings<>+272(SB)/4, $0x7ffe7ffe
+DATA roundings<>+276(SB)/4, $0x7ffe7ffe
+DATA roundings<>+280(SB)/4, $0x7ffe7ffe
+DATA roundings<>+284(SB)/4, $0x7ffe7ffe
+DATA roundings<>+288(SB)/4, $0x7ffe7ffe
+DATA roundings<>+292(SB)/4, $0x7ffe7ffe
+DATA roundings<>+296(SB)/4, $0x7ffe7ffe
+DATA roundings<>+300(SB)/4, $0x7ffe7ffe
+DATA roundings<>+304(SB)/4, $0x7ffe7ffe
+DATA roundings<>+308(SB)/4, $0x7ffe7ffe
+DATA roundings<>+312(SB)/4, $0x7ffe7ffe
+DATA roundings<>+316(SB)/4, $0x7ffe7ffe
+GLOBL roundings<>(SB), RODATA|NOPTR, $320
+
 DATA exponential<>+0(SB)/4, $0x3fb8aa3b
 DATA exponential<>+4(SB)/4, $0x3fb8aa3b
 DATA exponential<>+8(SB)/4, $0x3fb8aa3b
@@ -196,6 +278,306 @@ DATA exponential<>+760(SB)/4, $0x3f000000
 DATA exponential<>+764(SB)/4, $0x3f000000
 GLOBL exponential<>(SB), RODATA|NOPTR, $768
 
+DATA quarters<>+0(SB)/8, $0x3fe45f306dc9c883
+DATA quarters<>+8(SB)/8, $0x3fe45f306dc9c883
+DATA quarters<>+16(SB)/8, $0x3fe45f306dc9c883
+DATA quarters<>+24(SB)/8, $0x3fe45f306dc9c883
+DATA quarters<>+32(SB)/8, $0x3fe45f306dc9c883
+DATA quarters<>+40(SB)/8, $0x3fe45f306dc9c883
+DATA quarters<>+48(SB)/8, $0x3fe45f306dc9c883
+DATA quarters<>+56(SB)/8, $0x3fe45f306dc9c883
+DATA quarters<>+64(SB)/8, $0x4338000000000000
+DATA quarters<>+72(SB)/8, $0x4338000000000000
+DATA quarters<>+80(SB)/8, $0x4338000000000000
+DATA quarters<>+88(SB)/8, $0x4338000000000000
+DATA quarters<>+96(SB)/8, $0x4338000000000000
+DATA quarters<>+104(SB)/8, $0x4338000000000000
+DATA quarters<>+112(SB)/8, $0x4338000000000000
+DATA quarters<>+120(SB)/8, $0x4338000000000000
+DATA quarters<>+128(SB)/8, $0x3ff921fb00000000
+DATA quarters<>+136(SB)/8, $0x3ff921fb00000000
+DATA quarters<>+144(SB)/8, $0x3ff921fb00000000
+DATA quarters<>+152(SB)/8, $0x3ff921fb00000000
+DATA quarters<>+160(SB)/8, $0x3ff921fb00000000
+DATA quarters<>+168(SB)/8, $0x3ff921fb00000000
+DATA quarters<>+176(SB)/8, $0x3ff921fb00000000
+DATA quarters<>+184(SB)/8, $0x3ff921fb00000000
+DATA quarters<>+192(SB)/8, $0x3e95110b00000000
+DATA quarters<>+200(SB)/8, $0x3e95110b00000000
+DATA quarters<>+208(SB)/8, $0x3e95110b00000000
+DATA quarters<>+216(SB)/8, $0x3e95110b00000000
+DATA quarters<>+224(SB)/8, $0x3e95110b00000000
+DATA quarters<>+232(SB)/8, $0x3e95110b00000000
+DATA quarters<>+240(SB)/8, $0x3e95110b00000000
+DATA quarters<>+248(SB)/8, $0x3e95110b00000000
+DATA quarters<>+256(SB)/8, $0x3d318469898cc517
+DATA quarters<>+264(SB)/8, $0x3d318469898cc517
+DATA quarters<>+272(SB)/8, $0x3d318469898cc517
+DATA quarters<>+280(SB)/8, $0x3d318469898cc517
+DATA quarters<>+288(SB)/8, $0x3d318469898cc517
+DATA quarters<>+296(SB)/8, $0x3d318469898cc517
+DATA quarters<>+304(SB)/8, $0x3d318469898cc517
+DATA quarters<>+312(SB)/8, $0x3d318469898cc517
+DATA quarters<>+320(SB)/8, $0x3fe0000000000000
+DATA quarters<>+328(SB)/8, $0x3fe0000000000000
+DATA quarters<>+336(SB)/8, $0x3fe0000000000000
+DATA quarters<>+344(SB)/8, $0x3fe0000000000000
+DATA quarters<>+352(SB)/8, $0x3fe0000000000000
+DATA quarters<>+360(SB)/8, $0x3fe0000000000000
+DATA quarters<>+368(SB)/8, $0x3fe0000000000000
+DATA quarters<>+376(SB)/8, $0x3fe0000000000000
+DATA quarters<>+384(SB)/8, $0x3ff0000000000000
+DATA quarters<>+392(SB)/8, $0x3ff0000000000000
+DATA quarters<>+400(SB)/8, $0x3ff0000000000000
+DATA quarters<>+408(SB)/8, $0x3ff0000000000000
+DATA quarters<>+416(SB)/8, $0x3ff0000000000000
+DATA quarters<>+424(SB)/8, $0x3ff0000000000000
+DATA quarters<>+432(SB)/8, $0x3ff0000000000000
+DATA quarters<>+440(SB)/8, $0x3ff0000000000000
+DATA quarters<>+448(SB)/8, $0x8000000000000000
+DATA quarters<>+456(SB)/8, $0x8000000000000000
+DATA quarters<>+464(SB)/8, $0x8000000000000000
+DATA quarters<>+472(SB)/8, $0x8000000000000000
+DATA quarters<>+480(SB)/8, $0x8000000000000000
+DATA quarters<>+488(SB)/8, $0x8000000000000000
+DATA quarters<>+496(SB)/8, $0x8000000000000000
+DATA quarters<>+504(SB)/8, $0x8000000000000000
+DATA quarters<>+512(SB)/8, $0xbd6ae7f3e733b81f
+DATA quarters<>+520(SB)/8, $0xbd6ae7f3e733b81f
+DATA quarters<>+528(SB)/8, $0xbd6ae7f3e733b81f
+DATA quarters<>+536(SB)/8, $0xbd6ae7f3e733b81f
+DATA quarters<>+544(SB)/8, $0xbd6ae7f3e733b81f
+DATA quarters<>+552(SB)/8, $0xbd6ae7f3e733b81f
+DATA quarters<>+560(SB)/8, $0xbd6ae7f3e733b81f
+DATA quarters<>+568(SB)/8, $0xbd6ae7f3e733b81f
+DATA quarters<>+576(SB)/8, $0x3de6124613a86d09
+DATA quarters<>+584(SB)/8, $0x3de6124613a86d09
+DATA quarters<>+592(SB)/8, $0x3de6124613a86d09
+DATA quarters<>+600(SB)/8, $0x3de6124613a86d09
+DATA quarters<>+608(SB)/8, $0x3de6124613a86d09
+DATA quarters<>+616(SB)/8, $0x3de6124613a86d09
+DATA quarters<>+624(SB)/8, $0x3de6124613a86d09
+DATA quarters<>+632(SB)/8, $0x3de6124613a86d09
+DATA quarters<>+640(SB)/8, $0xbe5ae64567f544e4
+DATA quarters<>+648(SB)/8, $0xbe5ae64567f544e4
+DATA quarters<>+656(SB)/8, $0xbe5ae64567f544e4
+DATA quarters<>+664(SB)/8, $0xbe5ae64567f544e4
+DATA quarters<>+672(SB)/8, $0xbe5ae64567f544e4
+DATA quarters<>+680(SB)/8, $0xbe5ae64567f544e4
+DATA quarters<>+688(SB)/8, $0xbe5ae64567f544e4
+DATA quarters<>+696(SB)/8, $0xbe5ae64567f544e4
+DATA quarters<>+704(SB)/8, $0x3ec71de3a556c734
+DATA quarters<>+712(SB)/8, $0x3ec71de3a556c734
+DATA quarters<>+720(SB)/8, $0x3ec71de3a556c734
+DATA quarters<>+728(SB)/8, $0x3ec71de3a556c734
+DATA quarters<>+736(SB)/8, $0x3ec71de3a556c734
+DATA quarters<>+744(SB)/8, $0x3ec71de3a556c734
+DATA quarters<>+752(SB)/8, $0x3ec71de3a556c734
+DATA quarters<>+760(SB)/8, $0x3ec71de3a556c734
+DATA quarters<>+768(SB)/8, $0xbf2a01a01a01a01a
+DATA quarters<>+776(SB)/8, $0xbf2a01a01a01a01a
+DATA quarters<>+784(SB)/8, $0xbf2a01a01a01a01a
+DATA quarters<>+792(SB)/8, $0xbf2a01a01a01a01a
+DATA quarters<>+800(SB)/8, $0xbf2a01a01a01a01a
+DATA quarters<>+808(SB)/8, $0xbf2a01a01a01a01a
+DATA quarters<>+816(SB)/8, $0xbf2a01a01a01a01a
+DATA quarters<>+824(SB)/8, $0xbf2a01a01a01a01a
+DATA quarters<>+832(SB)/8, $0x3f81111111111111
+DATA quarters<>+840(SB)/8, $0x3f81111111111111
+DATA quarters<>+848(SB)/8, $0x3f81111111111111
+DATA quarters<>+856(SB)/8, $0x3f81111111111111
+DATA quarters<>+864(SB)/8, $0x3f81111111111111
+DATA quarters<>+872(SB)/8, $0x3f81111111111111
+DATA quarters<>+880(SB)/8, $0x3f81111111111111
+DATA quarters<>+888(SB)/8, $0x3f81111111111111
+DATA quarters<>+896(SB)/8, $0xbfc5555555555555
+DATA quarters<>+904(SB)/8, $0xbfc5555555555555
+DATA quarters<>+912(SB)/8, $0xbfc5555555555555
+DATA quarters<>+920(SB)/8, $0xbfc5555555555555
+DATA quarters<>+928(SB)/8, $0xbfc5555555555555
+DATA quarters<>+936(SB)/8, $0xbfc5555555555555
+DATA quarters<>+944(SB)/8, $0xbfc5555555555555
+DATA quarters<>+952(SB)/8, $0xbfc5555555555555
+DATA quarters<>+960(SB)/8, $0x3d2ae7f3e733b81f
+DATA quarters<>+968(SB)/8, $0x3d2ae7f3e733b81f
+DATA quarters<>+976(SB)/8, $0x3d2ae7f3e733b81f
+DATA quarters<>+984(SB)/8, $0x3d2ae7f3e733b81f
+DATA quarters<>+992(SB)/8, $0x3d2ae7f3e733b81f
+DATA quarters<>+1000(SB)/8, $0x3d2ae7f3e733b81f
+DATA quarters<>+1008(SB)/8, $0x3d2ae7f3e733b81f
+DATA quarters<>+1016(SB)/8, $0x3d2ae7f3e733b81f
+DATA quarters<>+1024(SB)/8, $0xbda93974a8c07c9d
+DATA quarters<>+1032(SB)/8, $0xbda93974a8c07c9d
+DATA quarters<>+1040(SB)/8, $0xbda93974a8c07c9d
+DATA quarters<>+1048(SB)/8, $0xbda93974a8c07c9d
+DATA quarters<>+1056(SB)/8, $0xbda93974a8c07c9d
+DATA quarters<>+1064(SB)/8, $0xbda93974a8c07c9d
+DATA quarters<>+1072(SB)/8, $0xbda93974a8c07c9d
+DATA quarters<>+1080(SB)/8, $0xbda93974a8c07c9d
+DATA quarters<>+1088(SB)/8, $0x3e21eed8eff8d898
+DATA quarters<>+1096(SB)/8, $0x3e21eed8eff8d898
+DATA quarters<>+1104(SB)/8, $0x3e21eed8eff8d898
+DATA quarters<>+1112(SB)/8, $0x3e21eed8eff8d898
+DATA quarters<>+1120(SB)/8, $0x3e21eed8eff8d898
+DATA quarters<>+1128(SB)/8, $0x3e21eed8eff8d898
+DATA quarters<>+1136(SB)/8, $0x3e21eed8eff8d898
+DATA quarters<>+1144(SB)/8, $0x3e21eed8eff8d898
+DATA quarters<>+1152(SB)/8, $0xbe927e4fb7789f5c
+DATA quarters<>+1160(SB)/8, $0xbe927e4fb7789f5c
+DATA quarters<>+1168(SB)/8, $0xbe927e4fb7789f5c
+DATA quarters<>+1176(SB)/8, $0xbe927e4fb7789f5c
+DATA quarters<>+1184(SB)/8, $0xbe927e4fb7789f5c
+DATA quarters<>+1192(SB)/8, $0xbe927e4fb7789f5c
+DATA quarters<>+1200(SB)/8, $0xbe927e4fb7789f5c
+DATA quarters<>+1208(SB)/8, $0xbe927e4fb7789f5c
+DATA quarters<>+1216(SB)/8, $0x3efa01a01a01a01a
+DATA quarters<>+1224(SB)/8, $0x3efa01a01a01a01a
+DATA quarters<>+1232(SB)/8, $0x3efa01a01a01a01a
+DATA quarters<>+1240(SB)/8, $0x3efa01a01a01a01a
+DATA quarters<>+1248(SB)/8, $0x3efa01a01a01a01a
+DATA quarters<>+1256(SB)/8, $0x3efa01a01a01a01a
+DATA quarters<>+1264(SB)/8, $0x3efa01a01a01a01a
+DATA quarters<>+1272(SB)/8, $0x3efa01a01a01a01a
+DATA quarters<>+1280(SB)/8, $0xbf56c16c16c16c17
+DATA quarters<>+1288(SB)/8, $0xbf56c16c16c16c17
+DATA quarters<>+1296(SB)/8, $0xbf56c16c16c16c17
+DATA quarters<>+1304(SB)/8, $0xbf56c16c16c16c17
+DATA quarters<>+1312(SB)/8, $0xbf56c16c16c16c17
+DATA quarters<>+1320(SB)/8, $0xbf56c16c16c16c17
+DATA quarters<>+1328(SB)/8, $0xbf56c16c16c16c17
+DATA quarters<>+1336(SB)/8, $0xbf56c16c16c16c17
+DATA quarters<>+1344(SB)/8, $0x3fa5555555555555
+DATA quarters<>+1352(SB)/8, $0x3fa5555555555555
+DATA quarters<>+1360(SB)/8, $0x3fa5555555555555
+DATA quarters<>+1368(SB)/8, $0x3fa5555555555555
+DATA quarters<>+1376(SB)/8, $0x3fa5555555555555
+DATA quarters<>+1384(SB)/8, $0x3fa5555555555555
+DATA quarters<>+1392(SB)/8, $0x3fa5555555555555
+DATA quarters<>+1400(SB)/8, $0x3fa5555555555555
+GLOBL quarters<>(SB), RODATA|NOPTR, $1408
+
+DATA codes<>+0(SB)/4, $0x7fffffff
+DATA codes<>+4(SB)/4, $0x7fffffff
+DATA codes<>+8(SB)/4, $0x7fffffff
+DATA codes<>+12(SB)/4, $0x7fffffff
+DATA codes<>+16(SB)/4, $0x7fffffff
+DATA codes<>+20(SB)/4, $0x7fffffff
+DATA codes<>+24(SB)/4, $0x7fffffff
+DATA codes<>+28(SB)/4, $0x7fffffff
+DATA codes<>+32(SB)/4, $0x7fffffff
+DATA codes<>+36(SB)/4, $0x7fffffff
+DATA codes<>+40(SB)/4, $0x7fffffff
+DATA codes<>+44(SB)/4, $0x7fffffff
+DATA codes<>+48(SB)/4, $0x7fffffff
+DATA codes<>+52(SB)/4, $0x7fffffff
+DATA codes<>+56(SB)/4, $0x7fffffff
+DATA codes<>+60(SB)/4, $0x7fffffff
+DATA codes<>+64(SB)/4, $0x7f800000
+DATA codes<>+68(SB)/4, $0x7f800000
+DATA codes<>+72(SB)/4, $0x7f800000
+DATA codes<>+76(SB)/4, $0x7f800000
+DATA codes<>+80(SB)/4, $0x7f800000
+DATA codes<>+84(SB)/4, $0x7f800000
+DATA codes<>+88(SB)/4, $0x7f800000
+DATA codes<>+92(SB)/4, $0x7f800000
+DATA codes<>+96(SB)/4, $0x7f800000
+DATA codes<>+100(SB)/4, $0x7f800000
+DATA codes<>+104(SB)/4, $0x7f800000
+DATA codes<>+108(SB)/4, $0x7f800000
+DATA codes<>+112(SB)/4, $0x7f800000
+DATA codes<>+116(SB)/4, $0x7f800000
+DATA codes<>+120(SB)/4, $0x7f800000
+DATA codes<>+124(SB)/4, $0x7f800000
+DATA codes<>+128(SB)/4, $0x43e00000
+DATA codes<>+132(SB)/4, $0x43e00000
+DATA codes<>+136(SB)/4, $0x43e00000
+DATA codes<>+140(SB)/4, $0x43e00000
+DATA codes<>+144(SB)/4, $0x43e00000
+DATA codes<>+148(SB)/4, $0x43e00000
+DATA codes<>+152(SB)/4, $0x43e00000
+DATA codes<>+156(SB)/4, $0x43e00000
+DATA codes<>+160(SB)/4, $0x43e00000
+DATA codes<>+164(SB)/4, $0x43e00000
+DATA codes<>+168(SB)/4, $0x43e00000
+DATA codes<>+172(SB)/4, $0x43e00000
+DATA codes<>+176(SB)/4, $0x43e00000
+DATA codes<>+180(SB)/4, $0x43e00000
+DATA codes<>+184(SB)/4, $0x43e00000
+DATA codes<>+188(SB)/4, $0x43e00000
+DATA codes<>+192(SB)/4, $0x3c800000
+DATA codes<>+196(SB)/4, $0x3c800000
+DATA codes<>+200(SB)/4, $0x3c800000
+DATA codes<>+204(SB)/4, $0x3c800000
+DATA codes<>+208(SB)/4, $0x3c800000
+DATA codes<>+212(SB)/4, $0x3c800000
+DATA codes<>+216(SB)/4, $0x3c800000
+DATA codes<>+220(SB)/4, $0x3c800000
+DATA codes<>+224(SB)/4, $0x3c800000
+DATA codes<>+228(SB)/4, $0x3c800000
+DATA codes<>+232(SB)/4, $0x3c800000
+DATA codes<>+236(SB)/4, $0x3c800000
+DATA codes<>+240(SB)/4, $0x3c800000
+DATA codes<>+244(SB)/4, $0x3c800000
+DATA codes<>+248(SB)/4, $0x3c800000
+DATA codes<>+252(SB)/4, $0x3c800000
+DATA codes<>+256(SB)/4, $0x0a000000
+DATA codes<>+260(SB)/4, $0x0a000000
+DATA codes<>+264(SB)/4, $0x0a000000
+DATA codes<>+268(SB)/4, $0x0a000000
+DATA codes<>+272(SB)/4, $0x0a000000
+DATA codes<>+276(SB)/4, $0x0a000000
+DATA codes<>+280(SB)/4, $0x0a000000
+DATA codes<>+284(SB)/4, $0x0a000000
+DATA codes<>+288(SB)/4, $0x0a000000
+DATA codes<>+292(SB)/4, $0x0a000000
+DATA codes<>+296(SB)/4, $0x0a000000
+DATA codes<>+300(SB)/4, $0x0a000000
+DATA codes<>+304(SB)/4, $0x0a000000
+DATA codes<>+308(SB)/4, $0x0a000000
+DATA codes<>+312(SB)/4, $0x0a000000
+DATA codes<>+316(SB)/4, $0x0a000000
+DATA codes<>+320(SB)/4, $0x03c803c8
+DATA codes<>+324(SB)/4, $0x03c803c8
+DATA codes<>+328(SB)/4, $0x03c803c8
+DATA codes<>+332(SB)/4, $0x03c803c8
+DATA codes<>+336(SB)/4, $0x03c803c8
+DATA codes<>+340(SB)/4, $0x03c803c8
+DATA codes<>+344(SB)/4, $0x03c803c8
+DATA codes<>+348(SB)/4, $0x03c803c8
+DATA codes<>+352(SB)/4, $0x03c803c8
+DATA codes<>+356(SB)/4, $0x03c803c8
+DATA codes<>+360(SB)/4, $0x03c803c8
+DATA codes<>+364(SB)/4, $0x03c803c8
+DATA codes<>+368(SB)/4, $0x03c803c8
+DATA codes<>+372(SB)/4, $0x03c803c8
+DATA codes<>+376(SB)/4, $0x03c803c8
+DATA codes<>+380(SB)/4, $0x03c803c8
+DATA codes<>+384(SB)/4, $0x00000080
+DATA codes<>+388(SB)/4, $0x00000080
+DATA codes<>+392(SB)/4, $0x00000080
+DATA codes<>+396(SB)/4, $0x00000080
+DATA codes<>+400(SB)/4, $0x00000080
+DATA codes<>+404(SB)/4, $0x00000080
+DATA codes<>+408(SB)/4, $0x00000080
+DATA codes<>+412(SB)/4, $0x00000080
+DATA codes<>+416(SB)/4, $0x00000080
+DATA codes<>+420(SB)/4, $0x00000080
+DATA codes<>+424(SB)/4, $0x00000080
+DATA codes<>+428(SB)/4, $0x00000080
+DATA codes<>+432(SB)/4, $0x00000080
+DATA codes<>+436(SB)/4, $0x00000080
+DATA codes<>+440(SB)/4, $0x00000080
+DATA codes<>+444(SB)/4, $0x00000080
+DATA codes<>+448(SB)/4, $0x00000000
+DATA codes<>+452(SB)/4, $0x00000004
+DATA codes<>+456(SB)/4, $0x00000001
+DATA codes<>+460(SB)/4, $0x00000005
+DATA codes<>+464(SB)/4, $0x00000002
+DATA codes<>+468(SB)/4, $0x00000006
+DATA codes<>+472(SB)/4, $0x00000003
+DATA codes<>+476(SB)/4, $0x00000007
+GLOBL codes<>(SB), RODATA|NOPTR, $480
+
 // func streamAVX512(to *byte, from *byte, n int)
 // Requires: AVX, AVX512F
 TEXT ·streamAVX512(SB), NOSPLIT, $0-24
@@ -249,70 +631,97 @@ TEXT ·weightedF32AVX512(SB), NOSPLIT, $0-56
 	MOVQ to+0(FP), AX
 	MOVQ from+8(FP), BX
 	MOVQ n+40(FP), CX
-	SUBQ $+64, CX
-	JL   columns4_done
+	MOVQ past+48(FP), R9
+	SUBQ $+128, CX
+	JL   columns8_done
 
-columns4:
+columns8:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
 	MOVQ   at+16(FP), DX
 	MOVQ   weights+24(FP), SI
 	MOVQ   terms+32(FP), DI
 	SUBQ   $+1, DI
-	JL     columns4_terms_done
+	JL     columns8_terms_done
 
-columns4_terms:
+columns8_terms:
 	MOVQ         (DX), R8
-	ADDQ         BX, R8
-	VBROADCASTSS (SI), Z6
-	PREFETCHT0   1024(R8)
-	PREFETCHT0   1088(R8)
-	PREFETCHT0   1152(R8)
-	PREFETCHT0   1216(R8)
-	VMOVUPS      (R8), Z4
-	VMOVUPS      64(R8), Z5
-	VMULPS       Z6, Z4, Z4
-	VADDPS       Z4, Z0, Z0
-	VMULPS       Z6, Z5, Z5
-	VADDPS       Z5, Z1, Z1
-	VMOVUPS      128(R8), Z4
-	VMOVUPS      192(R8), Z5
-	VMULPS       Z6, Z4, Z4
-	VADDPS       Z4, Z2, Z2
-	VMULPS       Z6, Z5, Z5
-	VADDPS       Z5, Z3, Z3
+	VBROADCASTSS (SI), Z10
+	PREFETCHT0   1024(R8)(BX*1)
+	PREFETCHT0   1088(R8)(BX*1)
+	PREFETCHT0   1152(R8)(BX*1)
+	PREFETCHT0   1216(R8)(BX*1)
+	PREFETCHT0   1280(R8)(BX*1)
+	PREFETCHT0   1344(R8)(BX*1)
+	PREFETCHT0   1408(R8)(BX*1)
+	PREFETCHT0   1472(R8)(BX*1)
+	VMOVUPS      (R8)(BX*1), Z8
+	VMOVUPS      64(R8)(BX*1), Z9
+	VMULPS       Z10, Z8, Z8
+	VADDPS       Z8, Z0, Z0
+	VMULPS       Z10, Z9, Z9
+	VADDPS       Z9, Z1, Z1
+	VMOVUPS      128(R8)(BX*1), Z8
+	VMOVUPS      192(R8)(BX*1), Z9
+	VMULPS       Z10, Z8, Z8
+	VADDPS       Z8, Z2, Z2
+	VMULPS       Z10, Z9, Z9
+	VADDPS       Z9, Z3, Z3
+	VMOVUPS      256(R8)(BX*1), Z8
+	VMOVUPS      320(R8)(BX*1), Z9
+	VMULPS       Z10, Z8, Z8
+	VADDPS       Z8, Z4, Z4
+	VMULPS       Z10, Z9, Z9
+	VADDPS       Z9, Z5, Z5
+	VMOVUPS      384(R8)(BX*1), Z8
+	VMOVUPS      448(R8)(BX*1), Z9
+	VMULPS       Z10, Z8, Z8
+	VADDPS       Z8, Z6, Z6
+	VMULPS       Z10, Z9, Z9
+	VADDPS       Z9, Z7, Z7
 	ADDQ         $+8, DX
 	ADDQ         $+4, SI
 	SUBQ         $+1, DI
-	JGE          columns4_terms
+	JGE          columns8_terms
 
-columns4_terms_done:
+columns8_terms_done:
 	ADDQ     $+1, DI
-	MOVQ     past+48(FP), R9
 	TESTQ    R9, R9
-	JE       columns4_cached
+	JE       put1_cached
 	VMOVNTPS Z0, (AX)
 	VMOVNTPS Z1, 64(AX)
 	VMOVNTPS Z2, 128(AX)
 	VMOVNTPS Z3, 192(AX)
-	JMP      columns4_stored
+	VMOVNTPS Z4, 256(AX)
+	VMOVNTPS Z5, 320(AX)
+	VMOVNTPS Z6, 384(AX)
+	VMOVNTPS Z7, 448(AX)
+	JMP      put1_done
 
-columns4_cached:
+put1_cached:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 	VMOVUPS Z2, 128(AX)
 	VMOVUPS Z3, 192(AX)
+	VMOVUPS Z4, 256(AX)
+	VMOVUPS Z5, 320(AX)
+	VMOVUPS Z6, 384(AX)
+	VMOVUPS Z7, 448(AX)
 
-columns4_stored:
-	ADDQ $+256, BX
-	ADDQ $+256, AX
-	SUBQ $+64, CX
-	JGE  columns4
+put1_done:
+	ADDQ $+512, BX
+	ADDQ $+512, AX
+	SUBQ $+128, CX
+	JGE  columns8
 
-columns4_done:
-	ADDQ $+64, CX
+columns8_done:
+	ADDQ $+128, CX
 	SUBQ $+32, CX
 	JL   columns2_done
 
@@ -327,16 +736,15 @@ columns2:
 
 columns2_terms:
 	MOVQ         (DX), R8
-	ADDQ         BX, R8
-	VBROADCASTSS (SI), Z6
-	PREFETCHT0   1024(R8)
-	PREFETCHT0   1088(R8)
-	VMOVUPS      (R8), Z4
-	VMOVUPS      64(R8), Z5
-	VMULPS       Z6, Z4, Z4
-	VADDPS       Z4, Z0, Z0
-	VMULPS       Z6, Z5, Z5
-	VADDPS       Z5, Z1, Z1
+	VBROADCASTSS (SI), Z10
+	PREFETCHT0   1024(R8)(BX*1)
+	PREFETCHT0   1088(R8)(BX*1)
+	VMOVUPS      (R8)(BX*1), Z8
+	VMOVUPS      64(R8)(BX*1), Z9
+	VMULPS       Z10, Z8, Z8
+	VADDPS       Z8, Z0, Z0
+	VMULPS       Z10, Z9, Z9
+	VADDPS       Z9, Z1, Z1
 	ADDQ         $+8, DX
 	ADDQ         $+4, SI
 	SUBQ         $+1, DI
@@ -344,18 +752,17 @@ columns2_terms:
 
 columns2_terms_done:
 	ADDQ     $+1, DI
-	MOVQ     past+48(FP), R9
 	TESTQ    R9, R9
-	JE       columns2_cached
+	JE       put2_cached
 	VMOVNTPS Z0, (AX)
 	VMOVNTPS Z1, 64(AX)
-	JMP      columns2_stored
+	JMP      put2_done
 
-columns2_cached:
+put2_cached:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 
-columns2_stored:
+put2_done:
 	ADDQ $+128, BX
 	ADDQ $+128, AX
 	SUBQ $+32, CX
@@ -369,6 +776,7 @@ columns2_done:
 // func addF32AVX512(to *float32, a *float32, b *float32, n int, past int)
 // Requires: AVX, AVX512F
 TEXT ·addF32AVX512(SB), NOSPLIT, $0-40
+	MOVQ past+32(FP), R9
 	MOVQ to+0(FP), AX
 	MOVQ a+8(FP), BX
 	MOVQ b+16(FP), CX
@@ -383,18 +791,17 @@ loop:
 	VMOVUPS  64(CX), Z3
 	VADDPS   Z2, Z0, Z0
 	VADDPS   Z3, Z1, Z1
-	MOVQ     past+32(FP), R9
 	TESTQ    R9, R9
-	JE       loop_cached
+	JE       put3_cached
 	VMOVNTPS Z0, (AX)
 	VMOVNTPS Z1, 64(AX)
-	JMP      loop_stored
+	JMP      put3_done
 
-loop_cached:
+put3_cached:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z1, 64(AX)
 
-loop_stored:
+put3_done:
 	ADDQ $+128, AX
 	ADDQ $+128, BX
 	ADDQ $+128, CX
@@ -446,17 +853,22 @@ loop_done:
 	RET
 
 // func normF32AVX512(to *float32, x *float32, w *float32, factor float64, n int, past int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·normF32AVX512(SB), NOSPLIT, $0-48
 	MOVQ         to+0(FP), AX
 	MOVQ         x+8(FP), BX
 	MOVQ         w+16(FP), CX
 	MOVQ         n+32(FP), DX
+	MOVQ         past+40(FP), R9
+	LEAQ         (BX)(DX*4), SI
 	VBROADCASTSD factor+24(FP), Z4
 	SUBQ         $+32, DX
 	JL           loop_done
 
 loop:
+	PREFETCHT0   (SI)
+	PREFETCHT0   64(SI)
+	ADDQ         $+128, SI
 	VCVTPS2PD    (BX), Z0
 	VMULPD       Z4, Z0, Z0
 	VCVTPS2PD    (CX), Z5
@@ -479,18 +891,17 @@ loop:
 	VCVTPD2PS    Z2, Y2
 	VCVTPD2PS    Z3, Y3
 	VINSERTF64X4 $0x01, Y3, Z2, Z2
-	MOVQ         past+40(FP), R9
 	TESTQ        R9, R9
-	JE           loop_cached
+	JE           put4_cached
 	VMOVNTPS     Z0, (AX)
 	VMOVNTPS     Z2, 64(AX)
-	JMP          loop_stored
+	JMP          put4_done
 
-loop_cached:
+put4_cached:
 	VMOVUPS Z0, (AX)
 	VMOVUPS Z2, 64(AX)
 
-loop_stored:
+put4_done:
 	ADDQ $+128, BX
 	ADDQ $+128, AX
 	ADDQ $+128, CX
@@ -502,73 +913,85 @@ loop_done:
 	VZEROUPPER
 	RET
 
-// func turnF32AVX512(to *float32, x *float32, cos *float64, sin *float64, d int, n int)
+// func turnF32AVX512(to *float32, x *float32, cos *float64, sin *float64, d int, n int, past int)
 // Requires: AVX, AVX512F
-TEXT ·turnF32AVX512(SB), NOSPLIT, $0-48
+TEXT ·turnF32AVX512(SB), NOSPLIT, $0-56
 	MOVQ to+0(FP), AX
 	MOVQ x+8(FP), BX
 	MOVQ cos+16(FP), CX
 	MOVQ sin+24(FP), DX
 	MOVQ d+32(FP), DI
 	MOVQ n+40(FP), SI
+	MOVQ past+48(FP), R9
 	SUBQ $+32, SI
 	JL   loop_done
 
 loop:
 	VCVTPS2PD    (BX), Z0
 	VCVTPS2PD    (BX)(DI*4), Z1
-	VMULPD       (CX), Z0, Z4
-	VMULPD       (DX), Z1, Z3
-	VSUBPD       Z3, Z4, Z4
-	VMULPD       (CX), Z1, Z6
-	VMULPD       (DX), Z0, Z3
-	VADDPD       Z3, Z6, Z6
+	VMOVUPD      (CX), Z2
+	VMOVUPD      (DX), Z3
+	VMULPD       Z2, Z0, Z4
+	VFNMADD231PD Z3, Z1, Z4
+	VMULPD       Z2, Z1, Z6
+	VFMADD231PD  Z3, Z0, Z6
 	VCVTPS2PD    32(BX), Z0
 	VCVTPS2PD    32(BX)(DI*4), Z1
-	VMULPD       64(CX), Z0, Z8
-	VMULPD       64(DX), Z1, Z3
-	VSUBPD       Z3, Z8, Z8
-	VMULPD       64(CX), Z1, Z2
-	VMULPD       64(DX), Z0, Z3
-	VADDPD       Z3, Z2, Z2
+	VMOVUPD      64(CX), Z2
+	VMOVUPD      64(DX), Z3
+	VMULPD       Z2, Z0, Z8
+	VFNMADD231PD Z3, Z1, Z8
+	VMULPD       Z2, Z1, Z9
+	VFMADD231PD  Z3, Z0, Z9
 	VCVTPD2PS    Z4, Y4
 	VCVTPD2PS    Z8, Y8
 	VINSERTF64X4 $0x01, Y8, Z4, Z4
 	VCVTPD2PS    Z6, Y6
-	VCVTPD2PS    Z2, Y2
-	VINSERTF64X4 $0x01, Y2, Z6, Z6
+	VCVTPD2PS    Z9, Y9
+	VINSERTF64X4 $0x01, Y9, Z6, Z6
 	VCVTPS2PD    64(BX), Z0
 	VCVTPS2PD    64(BX)(DI*4), Z1
-	VMULPD       128(CX), Z0, Z5
-	VMULPD       128(DX), Z1, Z3
-	VSUBPD       Z3, Z5, Z5
-	VMULPD       128(CX), Z1, Z7
-	VMULPD       128(DX), Z0, Z3
-	VADDPD       Z3, Z7, Z7
+	VMOVUPD      128(CX), Z2
+	VMOVUPD      128(DX), Z3
+	VMULPD       Z2, Z0, Z5
+	VFNMADD231PD Z3, Z1, Z5
+	VMULPD       Z2, Z1, Z7
+	VFMADD231PD  Z3, Z0, Z7
 	VCVTPS2PD    96(BX), Z0
 	VCVTPS2PD    96(BX)(DI*4), Z1
-	VMULPD       192(CX), Z0, Z8
-	VMULPD       192(DX), Z1, Z3
-	VSUBPD       Z3, Z8, Z8
-	VMULPD       192(CX), Z1, Z2
-	VMULPD       192(DX), Z0, Z3
-	VADDPD       Z3, Z2, Z2
+	VMOVUPD      192(CX), Z2
+	VMOVUPD      192(DX), Z3
+	VMULPD       Z2, Z0, Z8
+	VFNMADD231PD Z3, Z1, Z8
+	VMULPD       Z2, Z1, Z9
+	VFMADD231PD  Z3, Z0, Z9
 	VCVTPD2PS    Z5, Y5
 	VCVTPD2PS    Z8, Y8
 	VINSERTF64X4 $0x01, Y8, Z5, Z5
 	VCVTPD2PS    Z7, Y7
-	VCVTPD2PS    Z2, Y2
-	VINSERTF64X4 $0x01, Y2, Z7, Z7
-	VMOVUPS      Z4, (AX)
-	VMOVUPS      Z5, 64(AX)
-	VMOVUPS      Z6, (AX)(DI*4)
-	VMOVUPS      Z7, 64(AX)(DI*4)
-	ADDQ         $+128, BX
-	ADDQ         $+128, AX
-	ADDQ         $+256, CX
-	ADDQ         $+256, DX
-	SUBQ         $+32, SI
-	JGE          loop
+	VCVTPD2PS    Z9, Y9
+	VINSERTF64X4 $0x01, Y9, Z7, Z7
+	TESTQ        R9, R9
+	JE           put5_cached
+	VMOVNTPS     Z4, (AX)
+	VMOVNTPS     Z5, 64(AX)
+	VMOVNTPS     Z6, (AX)(DI*4)
+	VMOVNTPS     Z7, 64(AX)(DI*4)
+	JMP          put5_done
+
+put5_cached:
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z5, 64(AX)
+	VMOVUPS Z6, (AX)(DI*4)
+	VMOVUPS Z7, 64(AX)(DI*4)
+
+put5_done:
+	ADDQ $+128, BX
+	ADDQ $+128, AX
+	ADDQ $+256, CX
+	ADDQ $+256, DX
+	SUBQ $+32, SI
+	JGE  loop
 
 loop_done:
 	ADDQ $+32, SI
@@ -591,10 +1014,10 @@ TEXT ·largestF32AVX512(SB), NOSPLIT, $0-32
 	JL           blocks_done
 
 blocks:
-	VMOVD (AX), X0
-	MOVQ  block+16(FP), CX
-	SUBQ  $+32, CX
-	JL    elements_done
+	VPXORD Z0, Z0, Z0
+	MOVQ   block+16(FP), CX
+	SUBQ   $+32, CX
+	JL     elements_done
 
 elements:
 	VMOVUPS (BX), Z5
@@ -619,6 +1042,8 @@ elements_done:
 	VPMAXSD       X1, X0, X0
 	VPSHUFD       $0xb1, X0, X1
 	VPMAXSD       X1, X0, X0
+	VMOVD         (AX), X1
+	VPMAXSD       X1, X0, X0
 	VMOVD         X0, (AX)
 	ADDQ          $+4, AX
 	SUBQ          $+1, DX
@@ -630,76 +1055,167 @@ blocks_done:
 	RET
 
 // func codesF32AVX512(to *uint8, x *float32, scales *float32, block int, blocks int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·codesF32AVX512(SB), NOSPLIT, $0-40
-	MOVL         $0x7fffffff, R9
-	VMOVD        R9, X4
-	VPBROADCASTD X4, Z4
-	MOVL         $0x7f800000, R9
-	VMOVD        R9, X5
-	VPBROADCASTD X5, Z5
-	MOVL         $0x43e00000, R9
-	VMOVD        R9, X6
-	VPBROADCASTD X6, Z6
-	MOVL         $0x3bf80001, R9
-	VMOVD        R9, X7
-	VPBROADCASTD X7, Z7
-	MOVL         $0x00000001, R9
-	VMOVD        R9, X8
-	VPBROADCASTD X8, Z8
-	MOVL         $0x3c7fffff, R9
-	VMOVD        R9, X9
-	VPBROADCASTD X9, Z9
-	MOVL         $0x46800000, R9
-	VMOVD        R9, X10
-	VPBROADCASTD X10, Z10
-	MOVL         $0x0000007f, R9
-	VMOVD        R9, X11
-	VPBROADCASTD X11, Z11
-	MOVL         $0x00000080, R9
-	VMOVD        R9, X12
-	VPBROADCASTD X12, Z12
-	MOVQ         to+0(FP), AX
-	MOVQ         x+8(FP), BX
-	MOVQ         scales+16(FP), DX
-	MOVQ         blocks+32(FP), SI
-	SUBQ         $+1, SI
-	JL           blocks_done
+	MOVQ  to+0(FP), AX
+	MOVQ  x+8(FP), BX
+	MOVQ  scales+16(FP), DX
+	MOVQ  blocks+32(FP), SI
+	MOVQ  block+24(FP), DI
+	IMULQ SI, DI
+	LEAQ  (BX)(DI*4), DI
+	SUBQ  $+1, SI
+	JL    blocks_done
 
 blocks:
-	VBROADCASTSS (DX), Z13
+	VBROADCASTSS (DX), Z8
 	ADDQ         $+4, DX
 	MOVQ         block+24(FP), CX
-	SUBQ         $+16, CX
-	JL           elements_done
+	SUBQ         $+64, CX
+	JL           elements4_done
 
-elements:
-	VMOVUPS   (BX), Z0
-	VDIVPS    Z13, Z0, Z0
-	VPANDD    Z0, Z4, Z1
-	VADDPS    Z10, Z1, Z2
-	VPSUBD    Z10, Z2, Z2
-	VPCMPD    $0x06, Z5, Z1, K1
-	VPCMPD    $0x06, Z9, Z1, K2
-	VPMINSD   Z6, Z1, Z1
-	VPSRLD    $0x14, Z1, Z3
-	VPANDD    Z3, Z8, Z3
-	VPADDD    Z3, Z1, Z1
-	VPSUBD    Z7, Z1, Z1
-	VPSRLD    $0x14, Z1, Z1
-	VPBLENDMD Z1, Z2, K2, Z1
-	VPBLENDMD Z11, Z1, K1, Z1
-	VPSRLD    $0x18, Z0, Z0
-	VPANDD    Z0, Z12, Z0
-	VPORD     Z0, Z1, Z1
-	VPMOVDB   Z1, (AX)
-	ADDQ      $+64, BX
-	ADDQ      $+16, AX
-	SUBQ      $+16, CX
-	JGE       elements
+elements4:
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       $+128, DI
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       $+128, DI
+	VMOVUPS    (BX), Z0
+	VDIVPS     Z8, Z0, Z0
+	VPANDD     codes<>+0(SB), Z0, Z4
+	VPCMPD     $0x06, codes<>+64(SB), Z4, K1
+	VMINPS     codes<>+128(SB), Z4, Z4
+	VPANDD     codes<>+64(SB), Z4, Z5
+	VPMAXSD    codes<>+192(SB), Z5, Z5
+	VPADDD     codes<>+256(SB), Z5, Z6
+	VADDPS     Z6, Z4, Z4
+	VPSUBD     Z6, Z4, Z4
+	VPSRLD     $0x14, Z5, Z5
+	VPADDD     Z5, Z4, Z4
+	VPSRLD     $0x18, Z0, Z0
+	VPANDD     codes<>+384(SB), Z0, Z0
+	VPADDD     Z4, Z0, Z0
+	VPTERNLOGD $0xff, Z7, Z7, Z7
+	VPSUBD     Z7, Z0, K1, Z0
+	VMOVUPS    64(BX), Z1
+	VDIVPS     Z8, Z1, Z1
+	VPANDD     codes<>+0(SB), Z1, Z4
+	VPCMPD     $0x06, codes<>+64(SB), Z4, K1
+	VMINPS     codes<>+128(SB), Z4, Z4
+	VPANDD     codes<>+64(SB), Z4, Z5
+	VPMAXSD    codes<>+192(SB), Z5, Z5
+	VPADDD     codes<>+256(SB), Z5, Z6
+	VADDPS     Z6, Z4, Z4
+	VPSUBD     Z6, Z4, Z4
+	VPSRLD     $0x14, Z5, Z5
+	VPADDD     Z5, Z4, Z4
+	VPSRLD     $0x18, Z1, Z1
+	VPANDD     codes<>+384(SB), Z1, Z1
+	VPADDD     Z4, Z1, Z1
+	VPTERNLOGD $0xff, Z7, Z7, Z7
+	VPSUBD     Z7, Z1, K1, Z1
+	VMOVUPS    128(BX), Z2
+	VDIVPS     Z8, Z2, Z2
+	VPANDD     codes<>+0(SB), Z2, Z4
+	VPCMPD     $0x06, codes<>+64(SB), Z4, K1
+	VMINPS     codes<>+128(SB), Z4, Z4
+	VPANDD     codes<>+64(SB), Z4, Z5
+	VPMAXSD    codes<>+192(SB), Z5, Z5
+	VPADDD     codes<>+256(SB), Z5, Z6
+	VADDPS     Z6, Z4, Z4
+	VPSUBD     Z6, Z4, Z4
+	VPSRLD     $0x14, Z5, Z5
+	VPADDD     Z5, Z4, Z4
+	VPSRLD     $0x18, Z2, Z2
+	VPANDD     codes<>+384(SB), Z2, Z2
+	VPADDD     Z4, Z2, Z2
+	VPTERNLOGD $0xff, Z7, Z7, Z7
+	VPSUBD     Z7, Z2, K1, Z2
+	VMOVUPS    192(BX), Z3
+	VDIVPS     Z8, Z3, Z3
+	VPANDD     codes<>+0(SB), Z3, Z4
+	VPCMPD     $0x06, codes<>+64(SB), Z4, K1
+	VMINPS     codes<>+128(SB), Z4, Z4
+	VPANDD     codes<>+64(SB), Z4, Z5
+	VPMAXSD    codes<>+192(SB), Z5, Z5
+	VPADDD     codes<>+256(SB), Z5, Z6
+	VADDPS     Z6, Z4, Z4
+	VPSUBD     Z6, Z4, Z4
+	VPSRLD     $0x14, Z5, Z5
+	VPADDD     Z5, Z4, Z4
+	VPSRLD     $0x18, Z3, Z3
+	VPANDD     codes<>+384(SB), Z3, Z3
+	VPADDD     Z4, Z3, Z3
+	VPTERNLOGD $0xff, Z7, Z7, Z7
+	VPSUBD     Z7, Z3, K1, Z3
+	VPSUBD     codes<>+320(SB), Z0, Z0
+	VPMOVDB    Z0, (AX)
+	VPSUBD     codes<>+320(SB), Z1, Z1
+	VPMOVDB    Z1, 16(AX)
+	VPSUBD     codes<>+320(SB), Z2, Z2
+	VPMOVDB    Z2, 32(AX)
+	VPSUBD     codes<>+320(SB), Z3, Z3
+	VPMOVDB    Z3, 48(AX)
+	ADDQ       $+256, BX
+	ADDQ       $+64, AX
+	SUBQ       $+64, CX
+	JGE        elements4
 
-elements_done:
-	ADDQ $+16, CX
+elements4_done:
+	ADDQ $+64, CX
+	SUBQ $+32, CX
+	JL   elements2_done
+
+elements2:
+	PREFETCHT0 (DI)
+	PREFETCHT0 64(DI)
+	ADDQ       $+128, DI
+	VMOVUPS    (BX), Z0
+	VDIVPS     Z8, Z0, Z0
+	VPANDD     codes<>+0(SB), Z0, Z4
+	VPCMPD     $0x06, codes<>+64(SB), Z4, K1
+	VMINPS     codes<>+128(SB), Z4, Z4
+	VPANDD     codes<>+64(SB), Z4, Z5
+	VPMAXSD    codes<>+192(SB), Z5, Z5
+	VPADDD     codes<>+256(SB), Z5, Z6
+	VADDPS     Z6, Z4, Z4
+	VPSUBD     Z6, Z4, Z4
+	VPSRLD     $0x14, Z5, Z5
+	VPADDD     Z5, Z4, Z4
+	VPSRLD     $0x18, Z0, Z0
+	VPANDD     codes<>+384(SB), Z0, Z0
+	VPADDD     Z4, Z0, Z0
+	VPTERNLOGD $0xff, Z7, Z7, Z7
+	VPSUBD     Z7, Z0, K1, Z0
+	VMOVUPS    64(BX), Z1
+	VDIVPS     Z8, Z1, Z1
+	VPANDD     codes<>+0(SB), Z1, Z4
+	VPCMPD     $0x06, codes<>+64(SB), Z4, K1
+	VMINPS     codes<>+128(SB), Z4, Z4
+	VPANDD     codes<>+64(SB), Z4, Z5
+	VPMAXSD    codes<>+192(SB), Z5, Z5
+	VPADDD     codes<>+256(SB), Z5, Z6
+	VADDPS     Z6, Z4, Z4
+	VPSUBD     Z6, Z4, Z4
+	VPSRLD     $0x14, Z5, Z5
+	VPADDD     Z5, Z4, Z4
+	VPSRLD     $0x18, Z1, Z1
+	VPANDD     codes<>+384(SB), Z1, Z1
+	VPADDD     Z4, Z1, Z1
+	VPTERNLOGD $0xff, Z7, Z7, Z7
+	VPSUBD     Z7, Z1, K1, Z1
+	VPSUBD     codes<>+320(SB), Z0, Z0
+	VPMOVDB    Z0, (AX)
+	VPSUBD     codes<>+320(SB), Z1, Z1
+	VPMOVDB    Z1, 16(AX)
+	ADDQ       $+128, BX
+	ADDQ       $+32, AX
+	SUBQ       $+32, CX
+	JGE        elements2
+
+elements2_done:
+	ADDQ $+32, CX
 	SUBQ $+1, SI
 	JGE  blocks
 
@@ -1807,144 +2323,166 @@ columns1_4_done:
 // func weightedBF16AVX512(to *uint16, from *uint16, at *int, weights *float32, terms int, n int, past int)
 // Requires: AVX, AVX512F, MMX+
 TEXT ·weightedBF16AVX512(SB), NOSPLIT, $0-56
-	VPTERNLOGD $0xff, Z8, Z8, Z8
-	VPSRLD     $0x11, Z8, Z9
-	VPSRLD     $0x1f, Z8, Z8
-	VPSLLD     $0x06, Z8, Z10
-	VPTERNLOGD $0xff, Z13, Z13, Z13
-	VPSLLD     $0x10, Z13, Z13
-	VPSLLD     $0x10, Z10, Z14
+	VPTERNLOGD $0xff, Z11, Z11, Z11
+	VPSLLD     $0x10, Z11, Z11
 	MOVQ       to+0(FP), AX
 	MOVQ       from+8(FP), BX
 	MOVQ       n+40(FP), CX
-	SUBQ       $+64, CX
-	JL         columns4_done
+	MOVQ       past+48(FP), R9
+	SUBQ       $+128, CX
+	JL         columns8_done
 
-columns4:
+columns8:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	VPXORD Z2, Z2, Z2
 	VPXORD Z3, Z3, Z3
+	VPXORD Z4, Z4, Z4
+	VPXORD Z5, Z5, Z5
+	VPXORD Z6, Z6, Z6
+	VPXORD Z7, Z7, Z7
 	MOVQ   at+16(FP), DX
 	MOVQ   weights+24(FP), SI
 	MOVQ   terms+32(FP), DI
 	SUBQ   $+1, DI
-	JL     columns4_terms_done
+	JL     columns8_terms_done
 
-columns4_terms:
+columns8_terms:
 	MOVQ         (DX), R8
-	ADDQ         BX, R8
-	VBROADCASTSS (SI), Z6
-	PREFETCHT0   1024(R8)
-	PREFETCHT0   1088(R8)
-	VMOVUPS      (R8), Z4
-	VPANDD       Z4, Z13, Z5
-	VPSLLD       $0x10, Z4, Z4
-	VMULPS       Z6, Z4, Z4
-	VADDPS       Z4, Z0, Z0
-	VMULPS       Z6, Z5, Z5
-	VADDPS       Z5, Z1, Z1
-	VMOVUPS      64(R8), Z4
-	VPANDD       Z4, Z13, Z5
-	VPSLLD       $0x10, Z4, Z4
-	VMULPS       Z6, Z4, Z4
-	VADDPS       Z4, Z2, Z2
-	VMULPS       Z6, Z5, Z5
-	VADDPS       Z5, Z3, Z3
+	VBROADCASTSS (SI), Z10
+	PREFETCHT0   1024(R8)(BX*1)
+	PREFETCHT0   1088(R8)(BX*1)
+	PREFETCHT0   1152(R8)(BX*1)
+	PREFETCHT0   1216(R8)(BX*1)
+	VMOVUPS      (R8)(BX*1), Z8
+	VPANDD       Z8, Z11, Z9
+	VPSLLD       $0x10, Z8, Z8
+	VMULPS       Z10, Z8, Z8
+	VADDPS       Z8, Z0, Z0
+	VMULPS       Z10, Z9, Z9
+	VADDPS       Z9, Z1, Z1
+	VMOVUPS      64(R8)(BX*1), Z8
+	VPANDD       Z8, Z11, Z9
+	VPSLLD       $0x10, Z8, Z8
+	VMULPS       Z10, Z8, Z8
+	VADDPS       Z8, Z2, Z2
+	VMULPS       Z10, Z9, Z9
+	VADDPS       Z9, Z3, Z3
+	VMOVUPS      128(R8)(BX*1), Z8
+	VPANDD       Z8, Z11, Z9
+	VPSLLD       $0x10, Z8, Z8
+	VMULPS       Z10, Z8, Z8
+	VADDPS       Z8, Z4, Z4
+	VMULPS       Z10, Z9, Z9
+	VADDPS       Z9, Z5, Z5
+	VMOVUPS      192(R8)(BX*1), Z8
+	VPANDD       Z8, Z11, Z9
+	VPSLLD       $0x10, Z8, Z8
+	VMULPS       Z10, Z8, Z8
+	VADDPS       Z8, Z6, Z6
+	VMULPS       Z10, Z9, Z9
+	VADDPS       Z9, Z7, Z7
 	ADDQ         $+8, DX
 	ADDQ         $+4, SI
 	SUBQ         $+1, DI
-	JGE          columns4_terms
+	JGE          columns8_terms
 
-columns4_terms_done:
+columns8_terms_done:
 	ADDQ      $+1, DI
-	MOVQ      past+48(FP), R9
+	VPSRLD    $0x10, Z0, Z12
+	VPANDD    roundings<>+0(SB), Z12, Z14
+	VPADDD    roundings<>+64(SB), Z14, Z14
+	VPADDD    Z0, Z14, Z14
+	VPSRLD    $0x10, Z14, Z14
+	VPORD     roundings<>+128(SB), Z12, Z12
+	VCMPPS    $0x03, Z0, Z0, K1
+	VPBLENDMD Z12, Z14, K1, Z14
+	VPSRLD    $0x10, Z1, Z12
+	VPANDD    roundings<>+0(SB), Z12, Z0
+	VPADDD    roundings<>+64(SB), Z0, Z0
+	VPADDD    Z1, Z0, Z0
+	VPSRLD    $0x10, Z0, Z0
+	VPORD     roundings<>+128(SB), Z12, Z12
+	VCMPPS    $0x03, Z1, Z1, K1
+	VPBLENDMD Z12, Z0, K1, Z0
+	VPSLLD    $0x10, Z0, Z0
+	VPORD     Z14, Z0, Z0
+	VPSRLD    $0x10, Z2, Z12
+	VPANDD    roundings<>+0(SB), Z12, Z14
+	VPADDD    roundings<>+64(SB), Z14, Z14
+	VPADDD    Z2, Z14, Z14
+	VPSRLD    $0x10, Z14, Z14
+	VPORD     roundings<>+128(SB), Z12, Z12
+	VCMPPS    $0x03, Z2, Z2, K1
+	VPBLENDMD Z12, Z14, K1, Z14
+	VPSRLD    $0x10, Z3, Z12
+	VPANDD    roundings<>+0(SB), Z12, Z2
+	VPADDD    roundings<>+64(SB), Z2, Z2
+	VPADDD    Z3, Z2, Z2
+	VPSRLD    $0x10, Z2, Z2
+	VPORD     roundings<>+128(SB), Z12, Z12
+	VCMPPS    $0x03, Z3, Z3, K1
+	VPBLENDMD Z12, Z2, K1, Z2
+	VPSLLD    $0x10, Z2, Z2
+	VPORD     Z14, Z2, Z2
+	VPSRLD    $0x10, Z4, Z12
+	VPANDD    roundings<>+0(SB), Z12, Z14
+	VPADDD    roundings<>+64(SB), Z14, Z14
+	VPADDD    Z4, Z14, Z14
+	VPSRLD    $0x10, Z14, Z14
+	VPORD     roundings<>+128(SB), Z12, Z12
+	VCMPPS    $0x03, Z4, Z4, K1
+	VPBLENDMD Z12, Z14, K1, Z14
+	VPSRLD    $0x10, Z5, Z12
+	VPANDD    roundings<>+0(SB), Z12, Z4
+	VPADDD    roundings<>+64(SB), Z4, Z4
+	VPADDD    Z5, Z4, Z4
+	VPSRLD    $0x10, Z4, Z4
+	VPORD     roundings<>+128(SB), Z12, Z12
+	VCMPPS    $0x03, Z5, Z5, K1
+	VPBLENDMD Z12, Z4, K1, Z4
+	VPSLLD    $0x10, Z4, Z4
+	VPORD     Z14, Z4, Z4
+	VPSRLD    $0x10, Z6, Z12
+	VPANDD    roundings<>+0(SB), Z12, Z14
+	VPADDD    roundings<>+64(SB), Z14, Z14
+	VPADDD    Z6, Z14, Z14
+	VPSRLD    $0x10, Z14, Z14
+	VPORD     roundings<>+128(SB), Z12, Z12
+	VCMPPS    $0x03, Z6, Z6, K1
+	VPBLENDMD Z12, Z14, K1, Z14
+	VPSRLD    $0x10, Z7, Z12
+	VPANDD    roundings<>+0(SB), Z12, Z6
+	VPADDD    roundings<>+64(SB), Z6, Z6
+	VPADDD    Z7, Z6, Z6
+	VPSRLD    $0x10, Z6, Z6
+	VPORD     roundings<>+128(SB), Z12, Z12
+	VCMPPS    $0x03, Z7, Z7, K1
+	VPBLENDMD Z12, Z6, K1, Z6
+	VPSLLD    $0x10, Z6, Z6
+	VPORD     Z14, Z6, Z6
 	TESTQ     R9, R9
-	JE        columns4_cached
-	VPSRLD    $0x10, Z0, Z11
-	VPANDD    Z11, Z8, Z7
-	VPADDD    Z9, Z7, Z7
-	VPADDD    Z0, Z7, Z7
-	VPSRLD    $0x10, Z7, Z7
-	VPORD     Z10, Z11, Z11
-	VCMPPS    $0x03, Z0, Z0, K1
-	VPBLENDMD Z11, Z7, K1, Z7
-	VPSRLD    $0x10, Z1, Z0
-	VPANDD    Z0, Z8, Z0
-	VPADDD    Z9, Z0, Z0
-	VPADDD    Z1, Z0, Z0
-	VPORD     Z14, Z1, Z11
-	VCMPPS    $0x03, Z1, Z1, K1
-	VPBLENDMD Z11, Z0, K1, Z0
-	VPANDD    Z0, Z13, Z0
-	VPORD     Z7, Z0, Z0
-	VMOVNTDQ  Z0, (AX)
-	VPSRLD    $0x10, Z2, Z11
-	VPANDD    Z11, Z8, Z7
-	VPADDD    Z9, Z7, Z7
-	VPADDD    Z2, Z7, Z7
-	VPSRLD    $0x10, Z7, Z7
-	VPORD     Z10, Z11, Z11
-	VCMPPS    $0x03, Z2, Z2, K1
-	VPBLENDMD Z11, Z7, K1, Z7
-	VPSRLD    $0x10, Z3, Z2
-	VPANDD    Z2, Z8, Z2
-	VPADDD    Z9, Z2, Z2
-	VPADDD    Z3, Z2, Z2
-	VPORD     Z14, Z3, Z11
-	VCMPPS    $0x03, Z3, Z3, K1
-	VPBLENDMD Z11, Z2, K1, Z2
-	VPANDD    Z2, Z13, Z2
-	VPORD     Z7, Z2, Z2
-	VMOVNTDQ  Z2, 64(AX)
-	JMP       columns4_stored
+	JE        put6_cached
+	VMOVNTPS  Z0, (AX)
+	VMOVNTPS  Z2, 64(AX)
+	VMOVNTPS  Z4, 128(AX)
+	VMOVNTPS  Z6, 192(AX)
+	JMP       put6_done
 
-columns4_cached:
-	VPSRLD    $0x10, Z0, Z11
-	VPANDD    Z11, Z8, Z7
-	VPADDD    Z9, Z7, Z7
-	VPADDD    Z0, Z7, Z7
-	VPSRLD    $0x10, Z7, Z7
-	VPORD     Z10, Z11, Z11
-	VCMPPS    $0x03, Z0, Z0, K1
-	VPBLENDMD Z11, Z7, K1, Z7
-	VPSRLD    $0x10, Z1, Z0
-	VPANDD    Z0, Z8, Z0
-	VPADDD    Z9, Z0, Z0
-	VPADDD    Z1, Z0, Z0
-	VPORD     Z14, Z1, Z11
-	VCMPPS    $0x03, Z1, Z1, K1
-	VPBLENDMD Z11, Z0, K1, Z0
-	VPANDD    Z0, Z13, Z0
-	VPORD     Z7, Z0, Z0
-	VMOVUPS   Z0, (AX)
-	VPSRLD    $0x10, Z2, Z11
-	VPANDD    Z11, Z8, Z7
-	VPADDD    Z9, Z7, Z7
-	VPADDD    Z2, Z7, Z7
-	VPSRLD    $0x10, Z7, Z7
-	VPORD     Z10, Z11, Z11
-	VCMPPS    $0x03, Z2, Z2, K1
-	VPBLENDMD Z11, Z7, K1, Z7
-	VPSRLD    $0x10, Z3, Z2
-	VPANDD    Z2, Z8, Z2
-	VPADDD    Z9, Z2, Z2
-	VPADDD    Z3, Z2, Z2
-	VPORD     Z14, Z3, Z11
-	VCMPPS    $0x03, Z3, Z3, K1
-	VPBLENDMD Z11, Z2, K1, Z2
-	VPANDD    Z2, Z13, Z2
-	VPORD     Z7, Z2, Z2
-	VMOVUPS   Z2, 64(AX)
+put6_cached:
+	VMOVUPS Z0, (AX)
+	VMOVUPS Z2, 64(AX)
+	VMOVUPS Z4, 128(AX)
+	VMOVUPS Z6, 192(AX)
 
-columns4_stored:
-	ADDQ $+128, BX
-	ADDQ $+128, AX
-	SUBQ $+64, CX
-	JGE  columns4
+put6_done:
+	ADDQ $+256, BX
+	ADDQ $+256, AX
+	SUBQ $+128, CX
+	JGE  columns8
 
-columns4_done:
-	ADDQ $+64, CX
+columns8_done:
+	ADDQ $+128, CX
 	SUBQ $+32, CX
 	JL   columns2_done
 
@@ -1959,16 +2497,15 @@ columns2:
 
 columns2_terms:
 	MOVQ         (DX), R8
-	ADDQ         BX, R8
-	VBROADCASTSS (SI), Z6
-	PREFETCHT0   1024(R8)
-	VMOVUPS      (R8), Z4
-	VPANDD       Z4, Z13, Z5
-	VPSLLD       $0x10, Z4, Z4
-	VMULPS       Z6, Z4, Z4
-	VADDPS       Z4, Z0, Z0
-	VMULPS       Z6, Z5, Z5
-	VADDPS       Z5, Z1, Z1
+	VBROADCASTSS (SI), Z10
+	PREFETCHT0   1024(R8)(BX*1)
+	VMOVUPS      (R8)(BX*1), Z8
+	VPANDD       Z8, Z11, Z9
+	VPSLLD       $0x10, Z8, Z8
+	VMULPS       Z10, Z8, Z8
+	VADDPS       Z8, Z0, Z0
+	VMULPS       Z10, Z9, Z9
+	VADDPS       Z9, Z1, Z1
 	ADDQ         $+8, DX
 	ADDQ         $+4, SI
 	SUBQ         $+1, DI
@@ -1976,50 +2513,33 @@ columns2_terms:
 
 columns2_terms_done:
 	ADDQ      $+1, DI
-	MOVQ      past+48(FP), R9
+	VPSRLD    $0x10, Z0, Z12
+	VPANDD    roundings<>+0(SB), Z12, Z14
+	VPADDD    roundings<>+64(SB), Z14, Z14
+	VPADDD    Z0, Z14, Z14
+	VPSRLD    $0x10, Z14, Z14
+	VPORD     roundings<>+128(SB), Z12, Z12
+	VCMPPS    $0x03, Z0, Z0, K1
+	VPBLENDMD Z12, Z14, K1, Z14
+	VPSRLD    $0x10, Z1, Z12
+	VPANDD    roundings<>+0(SB), Z12, Z0
+	VPADDD    roundings<>+64(SB), Z0, Z0
+	VPADDD    Z1, Z0, Z0
+	VPSRLD    $0x10, Z0, Z0
+	VPORD     roundings<>+128(SB), Z12, Z12
+	VCMPPS    $0x03, Z1, Z1, K1
+	VPBLENDMD Z12, Z0, K1, Z0
+	VPSLLD    $0x10, Z0, Z0
+	VPORD     Z14, Z0, Z0
 	TESTQ     R9, R9
-	JE        columns2_cached
-	VPSRLD    $0x10, Z0, Z11
-	VPANDD    Z11, Z8, Z7
-	VPADDD    Z9, Z7, Z7
-	VPADDD    Z0, Z7, Z7
-	VPSRLD    $0x10, Z7, Z7
-	VPORD     Z10, Z11, Z11
-	VCMPPS    $0x03, Z0, Z0, K1
-	VPBLENDMD Z11, Z7, K1, Z7
-	VPSRLD    $0x10, Z1, Z0
-	VPANDD    Z0, Z8, Z0
-	VPADDD    Z9, Z0, Z0
-	VPADDD    Z1, Z0, Z0
-	VPORD     Z14, Z1, Z11
-	VCMPPS    $0x03, Z1, Z1, K1
-	VPBLENDMD Z11, Z0, K1, Z0
-	VPANDD    Z0, Z13, Z0
-	VPORD     Z7, Z0, Z0
-	VMOVNTDQ  Z0, (AX)
-	JMP       columns2_stored
+	JE        put7_cached
+	VMOVNTPS  Z0, (AX)
+	JMP       put7_done
 
-columns2_cached:
-	VPSRLD    $0x10, Z0, Z11
-	VPANDD    Z11, Z8, Z7
-	VPADDD    Z9, Z7, Z7
-	VPADDD    Z0, Z7, Z7
-	VPSRLD    $0x10, Z7, Z7
-	VPORD     Z10, Z11, Z11
-	VCMPPS    $0x03, Z0, Z0, K1
-	VPBLENDMD Z11, Z7, K1, Z7
-	VPSRLD    $0x10, Z1, Z0
-	VPANDD    Z0, Z8, Z0
-	VPADDD    Z9, Z0, Z0
-	VPADDD    Z1, Z0, Z0
-	VPORD     Z14, Z1, Z11
-	VCMPPS    $0x03, Z1, Z1, K1
-	VPBLENDMD Z11, Z0, K1, Z0
-	VPANDD    Z0, Z13, Z0
-	VPORD     Z7, Z0, Z0
-	VMOVUPS   Z0, (AX)
+put7_cached:
+	VMOVUPS Z0, (AX)
 
-columns2_stored:
+put7_done:
 	ADDQ $+64, BX
 	ADDQ $+64, AX
 	SUBQ $+32, CX
@@ -2033,13 +2553,9 @@ columns2_done:
 // func addBF16AVX512(to *uint16, a *uint16, b *uint16, n int, past int)
 // Requires: AVX, AVX512F
 TEXT ·addBF16AVX512(SB), NOSPLIT, $0-40
-	VPTERNLOGD $0xff, Z5, Z5, Z5
-	VPSRLD     $0x11, Z5, Z6
-	VPSRLD     $0x1f, Z5, Z5
-	VPSLLD     $0x06, Z5, Z7
-	VPTERNLOGD $0xff, Z10, Z10, Z10
-	VPSLLD     $0x10, Z10, Z10
-	VPSLLD     $0x10, Z7, Z11
+	VPTERNLOGD $0xff, Z4, Z4, Z4
+	VPSLLD     $0x10, Z4, Z4
+	MOVQ       past+32(FP), R9
 	MOVQ       to+0(FP), AX
 	MOVQ       a+8(FP), BX
 	MOVQ       b+16(FP), CX
@@ -2049,57 +2565,40 @@ TEXT ·addBF16AVX512(SB), NOSPLIT, $0-40
 
 loop:
 	VMOVUPS   (BX), Z0
-	VPANDD    Z0, Z10, Z1
+	VPANDD    Z0, Z4, Z1
 	VPSLLD    $0x10, Z0, Z0
 	VMOVUPS   (CX), Z2
-	VPANDD    Z2, Z10, Z3
+	VPANDD    Z2, Z4, Z3
 	VPSLLD    $0x10, Z2, Z2
 	VADDPS    Z2, Z0, Z0
 	VADDPS    Z3, Z1, Z1
-	MOVQ      past+32(FP), R9
+	VPSRLD    $0x10, Z0, Z5
+	VPANDD    roundings<>+0(SB), Z5, Z7
+	VPADDD    roundings<>+64(SB), Z7, Z7
+	VPADDD    Z0, Z7, Z7
+	VPSRLD    $0x10, Z7, Z7
+	VPORD     roundings<>+128(SB), Z5, Z5
+	VCMPPS    $0x03, Z0, Z0, K1
+	VPBLENDMD Z5, Z7, K1, Z7
+	VPSRLD    $0x10, Z1, Z5
+	VPANDD    roundings<>+0(SB), Z5, Z0
+	VPADDD    roundings<>+64(SB), Z0, Z0
+	VPADDD    Z1, Z0, Z0
+	VPSRLD    $0x10, Z0, Z0
+	VPORD     roundings<>+128(SB), Z5, Z5
+	VCMPPS    $0x03, Z1, Z1, K1
+	VPBLENDMD Z5, Z0, K1, Z0
+	VPSLLD    $0x10, Z0, Z0
+	VPORD     Z7, Z0, Z0
 	TESTQ     R9, R9
-	JE        loop_cached
-	VPSRLD    $0x10, Z0, Z8
-	VPANDD    Z8, Z5, Z4
-	VPADDD    Z6, Z4, Z4
-	VPADDD    Z0, Z4, Z4
-	VPSRLD    $0x10, Z4, Z4
-	VPORD     Z7, Z8, Z8
-	VCMPPS    $0x03, Z0, Z0, K1
-	VPBLENDMD Z8, Z4, K1, Z4
-	VPSRLD    $0x10, Z1, Z0
-	VPANDD    Z0, Z5, Z0
-	VPADDD    Z6, Z0, Z0
-	VPADDD    Z1, Z0, Z0
-	VPORD     Z11, Z1, Z8
-	VCMPPS    $0x03, Z1, Z1, K1
-	VPBLENDMD Z8, Z0, K1, Z0
-	VPANDD    Z0, Z10, Z0
-	VPORD     Z4, Z0, Z0
-	VMOVNTDQ  Z0, (AX)
-	JMP       loop_stored
+	JE        put8_cached
+	VMOVNTPS  Z0, (AX)
+	JMP       put8_done
 
-loop_cached:
-	VPSRLD    $0x10, Z0, Z8
-	VPANDD    Z8, Z5, Z4
-	VPADDD    Z6, Z4, Z4
-	VPADDD    Z0, Z4, Z4
-	VPSRLD    $0x10, Z4, Z4
-	VPORD     Z7, Z8, Z8
-	VCMPPS    $0x03, Z0, Z0, K1
-	VPBLENDMD Z8, Z4, K1, Z4
-	VPSRLD    $0x10, Z1, Z0
-	VPANDD    Z0, Z5, Z0
-	VPADDD    Z6, Z0, Z0
-	VPADDD    Z1, Z0, Z0
-	VPORD     Z11, Z1, Z8
-	VCMPPS    $0x03, Z1, Z1, K1
-	VPBLENDMD Z8, Z0, K1, Z0
-	VPANDD    Z0, Z10, Z0
-	VPORD     Z4, Z0, Z0
-	VMOVUPS   Z0, (AX)
+put8_cached:
+	VMOVUPS Z0, (AX)
 
-loop_stored:
+put8_done:
 	ADDQ $+64, AX
 	ADDQ $+64, BX
 	ADDQ $+64, CX
@@ -2114,6 +2613,66 @@ loop_done:
 // func squaresBF16AVX512(x *uint16, n int) float64
 // Requires: AVX, AVX2, AVX512F, SSE2
 TEXT ·squaresBF16AVX512(SB), NOSPLIT, $0-24
+	VPXORD     Z4, Z4, Z4
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z7, Z7, Z7
+	VPTERNLOGD $0xff, Z8, Z8, Z8
+	VPSLLD     $0x10, Z8, Z8
+	MOVQ       x+0(FP), AX
+	MOVQ       n+8(FP), BX
+
+groups:
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+	MOVQ   $+8, CX
+
+group:
+	SUBQ        $+32, BX
+	JL          group_done
+	VMOVUPS     (AX), Z0
+	VPANDD      Z0, Z8, Z1
+	VPSLLD      $0x10, Z0, Z0
+	VFMADD231PS Z0, Z0, Z2
+	VFMADD231PS Z1, Z1, Z3
+	ADDQ        $+64, AX
+	DECQ        CX
+	JNE         group
+
+group_done:
+	VCVTPS2PD     Y2, Z0
+	VADDPD        Z0, Z4, Z4
+	VEXTRACTF64X4 $0x01, Z2, Y0
+	VCVTPS2PD     Y0, Z0
+	VADDPD        Z0, Z5, Z5
+	VCVTPS2PD     Y3, Z0
+	VADDPD        Z0, Z6, Z6
+	VEXTRACTF64X4 $0x01, Z3, Y0
+	VCVTPS2PD     Y0, Z0
+	VADDPD        Z0, Z7, Z7
+	TESTQ         BX, BX
+	JG            groups
+	VADDPD        Z5, Z4, Z4
+	VADDPD        Z7, Z6, Z6
+	VADDPD        Z6, Z4, Z0
+	VEXTRACTF64X4 $0x01, Z0, Y1
+	VADDPD        Y1, Y0, Y0
+	VEXTRACTF128  $0x01, Y0, X1
+	VADDPD        X1, X0, X0
+	VHADDPD       X0, X0, X0
+	MOVQ          $0x3a50000000000000, CX
+	VMOVQ         CX, X1
+	VUCOMISD      X1, X0
+	JCS           again
+	MOVQ          $0x47e0000000000000, CX
+	VMOVQ         CX, X1
+	VUCOMISD      X1, X0
+	JCC           again
+	MOVSD         X0, ret+16(FP)
+	VZEROUPPER
+	RET
+
+again:
 	VPXORD Z4, Z4, Z4
 	VPXORD Z5, Z5, Z5
 	VPXORD Z6, Z6, Z6
@@ -2159,17 +2718,15 @@ loop_done:
 	RET
 
 // func normBF16AVX512(to *uint16, x *uint16, w *float32, factor float64, n int, past int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·normBF16AVX512(SB), NOSPLIT, $0-48
 	MOVQ         to+0(FP), AX
 	MOVQ         x+8(FP), BX
 	MOVQ         w+16(FP), CX
 	MOVQ         n+32(FP), DX
+	MOVQ         past+40(FP), R9
+	LEAQ         (BX)(DX*2), SI
 	VBROADCASTSD factor+24(FP), Z4
-	VPTERNLOGD   $0xff, Z7, Z7, Z7
-	VPSRLD       $0x11, Z7, Z8
-	VPSRLD       $0x1f, Z7, Z7
-	VPSLLD       $0x06, Z7, Z9
 	VMOVUPS      Z4, Z5
 	VCVTPD2PS    Z4, Y4
 	VCVTPD2PS    Z5, Y5
@@ -2178,6 +2735,8 @@ TEXT ·normBF16AVX512(SB), NOSPLIT, $0-48
 	JL           loop_done
 
 loop:
+	PREFETCHT0   (SI)
+	ADDQ         $+64, SI
 	VPMOVZXWD    (BX), Z0
 	VPSLLD       $0x10, Z0, Z0
 	VMULPS       Z4, Z0, Z0
@@ -2186,54 +2745,34 @@ loop:
 	VPSLLD       $0x10, Z1, Z1
 	VMULPS       Z4, Z1, Z1
 	VMULPS       64(CX), Z1, Z1
-	MOVQ         past+40(FP), R9
+	VPSRLD       $0x10, Z0, Z6
+	VPANDD       roundings<>+0(SB), Z6, Z8
+	VPADDD       roundings<>+64(SB), Z8, Z8
+	VPADDD       Z0, Z8, Z8
+	VPSRLD       $0x10, Z8, Z8
+	VPORD        roundings<>+128(SB), Z6, Z6
+	VCMPPS       $0x03, Z0, Z0, K1
+	VPBLENDMD    Z6, Z8, K1, Z8
+	VPSRLD       $0x10, Z1, Z6
+	VPANDD       roundings<>+0(SB), Z6, Z0
+	VPADDD       roundings<>+64(SB), Z0, Z0
+	VPADDD       Z1, Z0, Z0
+	VPSRLD       $0x10, Z0, Z0
+	VPORD        roundings<>+128(SB), Z6, Z6
+	VCMPPS       $0x03, Z1, Z1, K1
+	VPBLENDMD    Z6, Z0, K1, Z0
+	VPMOVDW      Z0, Y6
+	VPMOVDW      Z8, Y0
+	VINSERTF64X4 $0x01, Y6, Z0, Z0
 	TESTQ        R9, R9
-	JE           loop_cached
-	VPSRLD       $0x10, Z0, Z10
-	VPANDD       Z10, Z7, Z6
-	VPADDD       Z8, Z6, Z6
-	VPADDD       Z0, Z6, Z6
-	VPSRLD       $0x10, Z6, Z6
-	VPORD        Z9, Z10, Z10
-	VCMPPS       $0x03, Z0, Z0, K1
-	VPBLENDMD    Z10, Z6, K1, Z6
-	VPMOVDW      Z6, Y0
-	VPSRLD       $0x10, Z1, Z10
-	VPANDD       Z10, Z7, Z6
-	VPADDD       Z8, Z6, Z6
-	VPADDD       Z1, Z6, Z6
-	VPSRLD       $0x10, Z6, Z6
-	VPORD        Z9, Z10, Z10
-	VCMPPS       $0x03, Z1, Z1, K1
-	VPBLENDMD    Z10, Z6, K1, Z6
-	VPMOVDW      Z6, Y1
-	VINSERTF64X4 $0x01, Y1, Z0, Z0
-	VMOVNTDQ     Z0, (AX)
-	JMP          loop_stored
+	JE           put9_cached
+	VMOVNTPS     Z0, (AX)
+	JMP          put9_done
 
-loop_cached:
-	VPSRLD       $0x10, Z0, Z10
-	VPANDD       Z10, Z7, Z6
-	VPADDD       Z8, Z6, Z6
-	VPADDD       Z0, Z6, Z6
-	VPSRLD       $0x10, Z6, Z6
-	VPORD        Z9, Z10, Z10
-	VCMPPS       $0x03, Z0, Z0, K1
-	VPBLENDMD    Z10, Z6, K1, Z6
-	VPMOVDW      Z6, Y0
-	VPSRLD       $0x10, Z1, Z10
-	VPANDD       Z10, Z7, Z6
-	VPADDD       Z8, Z6, Z6
-	VPADDD       Z1, Z6, Z6
-	VPSRLD       $0x10, Z6, Z6
-	VPORD        Z9, Z10, Z10
-	VCMPPS       $0x03, Z1, Z1, K1
-	VPBLENDMD    Z10, Z6, K1, Z6
-	VPMOVDW      Z6, Y1
-	VINSERTF64X4 $0x01, Y1, Z0, Z0
-	VMOVUPS      Z0, (AX)
+put9_cached:
+	VMOVUPS Z0, (AX)
 
-loop_stored:
+put9_done:
 	ADDQ $+64, BX
 	ADDQ $+64, AX
 	ADDQ $+128, CX
@@ -2245,21 +2784,18 @@ loop_done:
 	VZEROUPPER
 	RET
 
-// func turnBF16AVX512(to *uint16, x *uint16, cos *float64, sin *float64, d int, n int)
+// func turnBF16AVX512(to *uint16, x *uint16, cos *float64, sin *float64, d int, n int, past int)
 // Requires: AVX, AVX2, AVX512F
-TEXT ·turnBF16AVX512(SB), NOSPLIT, $0-48
-	VPTERNLOGD $0xff, Z10, Z10, Z10
-	VPSRLD     $0x11, Z10, Z11
-	VPSRLD     $0x1f, Z10, Z10
-	VPSLLD     $0x06, Z10, Z12
-	MOVQ       to+0(FP), AX
-	MOVQ       x+8(FP), BX
-	MOVQ       cos+16(FP), CX
-	MOVQ       sin+24(FP), DX
-	MOVQ       d+32(FP), DI
-	MOVQ       n+40(FP), SI
-	SUBQ       $+32, SI
-	JL         loop_done
+TEXT ·turnBF16AVX512(SB), NOSPLIT, $0-56
+	MOVQ to+0(FP), AX
+	MOVQ x+8(FP), BX
+	MOVQ cos+16(FP), CX
+	MOVQ sin+24(FP), DX
+	MOVQ d+32(FP), DI
+	MOVQ n+40(FP), SI
+	MOVQ past+48(FP), R9
+	SUBQ $+32, SI
+	JL   loop_done
 
 loop:
 	VPMOVZXWD    (BX), Y0
@@ -2268,106 +2804,115 @@ loop:
 	VPMOVZXWD    (BX)(DI*2), Y1
 	VPSLLD       $0x10, Y1, Y1
 	VCVTPS2PD    Y1, Z1
-	VMULPD       (CX), Z0, Z4
-	VMULPD       (DX), Z1, Z3
-	VSUBPD       Z3, Z4, Z4
-	VMULPD       (CX), Z1, Z6
-	VMULPD       (DX), Z0, Z3
-	VADDPD       Z3, Z6, Z6
+	VMOVUPD      (CX), Z2
+	VMOVUPD      (DX), Z3
+	VMULPD       Z2, Z0, Z4
+	VFNMADD231PD Z3, Z1, Z4
+	VMULPD       Z2, Z1, Z6
+	VFMADD231PD  Z3, Z0, Z6
 	VPMOVZXWD    16(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VCVTPS2PD    Y0, Z0
 	VPMOVZXWD    16(BX)(DI*2), Y1
 	VPSLLD       $0x10, Y1, Y1
 	VCVTPS2PD    Y1, Z1
-	VMULPD       64(CX), Z0, Z8
-	VMULPD       64(DX), Z1, Z3
-	VSUBPD       Z3, Z8, Z8
-	VMULPD       64(CX), Z1, Z2
-	VMULPD       64(DX), Z0, Z3
-	VADDPD       Z3, Z2, Z2
+	VMOVUPD      64(CX), Z2
+	VMOVUPD      64(DX), Z3
+	VMULPD       Z2, Z0, Z8
+	VFNMADD231PD Z3, Z1, Z8
+	VMULPD       Z2, Z1, Z9
+	VFMADD231PD  Z3, Z0, Z9
 	VCVTPD2PS    Z4, Y4
 	VCVTPD2PS    Z8, Y8
 	VINSERTF64X4 $0x01, Y8, Z4, Z4
 	VCVTPD2PS    Z6, Y6
-	VCVTPD2PS    Z2, Y2
-	VINSERTF64X4 $0x01, Y2, Z6, Z6
+	VCVTPD2PS    Z9, Y9
+	VINSERTF64X4 $0x01, Y9, Z6, Z6
 	VPMOVZXWD    32(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VCVTPS2PD    Y0, Z0
 	VPMOVZXWD    32(BX)(DI*2), Y1
 	VPSLLD       $0x10, Y1, Y1
 	VCVTPS2PD    Y1, Z1
-	VMULPD       128(CX), Z0, Z5
-	VMULPD       128(DX), Z1, Z3
-	VSUBPD       Z3, Z5, Z5
-	VMULPD       128(CX), Z1, Z7
-	VMULPD       128(DX), Z0, Z3
-	VADDPD       Z3, Z7, Z7
+	VMOVUPD      128(CX), Z2
+	VMOVUPD      128(DX), Z3
+	VMULPD       Z2, Z0, Z5
+	VFNMADD231PD Z3, Z1, Z5
+	VMULPD       Z2, Z1, Z7
+	VFMADD231PD  Z3, Z0, Z7
 	VPMOVZXWD    48(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VCVTPS2PD    Y0, Z0
 	VPMOVZXWD    48(BX)(DI*2), Y1
 	VPSLLD       $0x10, Y1, Y1
 	VCVTPS2PD    Y1, Z1
-	VMULPD       192(CX), Z0, Z8
-	VMULPD       192(DX), Z1, Z3
-	VSUBPD       Z3, Z8, Z8
-	VMULPD       192(CX), Z1, Z2
-	VMULPD       192(DX), Z0, Z3
-	VADDPD       Z3, Z2, Z2
+	VMOVUPD      192(CX), Z2
+	VMOVUPD      192(DX), Z3
+	VMULPD       Z2, Z0, Z8
+	VFNMADD231PD Z3, Z1, Z8
+	VMULPD       Z2, Z1, Z9
+	VFMADD231PD  Z3, Z0, Z9
 	VCVTPD2PS    Z5, Y5
 	VCVTPD2PS    Z8, Y8
 	VINSERTF64X4 $0x01, Y8, Z5, Z5
 	VCVTPD2PS    Z7, Y7
-	VCVTPD2PS    Z2, Y2
-	VINSERTF64X4 $0x01, Y2, Z7, Z7
-	VPSRLD       $0x10, Z4, Z13
-	VPANDD       Z13, Z10, Z9
-	VPADDD       Z11, Z9, Z9
-	VPADDD       Z4, Z9, Z9
-	VPSRLD       $0x10, Z9, Z9
-	VPORD        Z12, Z13, Z13
+	VCVTPD2PS    Z9, Y9
+	VINSERTF64X4 $0x01, Y9, Z7, Z7
+	VPSRLD       $0x10, Z4, Z10
+	VPANDD       roundings<>+0(SB), Z10, Z12
+	VPADDD       roundings<>+64(SB), Z12, Z12
+	VPADDD       Z4, Z12, Z12
+	VPSRLD       $0x10, Z12, Z12
+	VPORD        roundings<>+128(SB), Z10, Z10
 	VCMPPS       $0x03, Z4, Z4, K1
-	VPBLENDMD    Z13, Z9, K1, Z9
-	VPMOVDW      Z9, Y4
-	VPSRLD       $0x10, Z5, Z13
-	VPANDD       Z13, Z10, Z9
-	VPADDD       Z11, Z9, Z9
-	VPADDD       Z5, Z9, Z9
-	VPSRLD       $0x10, Z9, Z9
-	VPORD        Z12, Z13, Z13
+	VPBLENDMD    Z10, Z12, K1, Z12
+	VPSRLD       $0x10, Z5, Z10
+	VPANDD       roundings<>+0(SB), Z10, Z4
+	VPADDD       roundings<>+64(SB), Z4, Z4
+	VPADDD       Z5, Z4, Z4
+	VPSRLD       $0x10, Z4, Z4
+	VPORD        roundings<>+128(SB), Z10, Z10
 	VCMPPS       $0x03, Z5, Z5, K1
-	VPBLENDMD    Z13, Z9, K1, Z9
-	VPMOVDW      Z9, Y5
-	VINSERTF64X4 $0x01, Y5, Z4, Z4
-	VMOVUPS      Z4, (AX)
-	VPSRLD       $0x10, Z6, Z13
-	VPANDD       Z13, Z10, Z9
-	VPADDD       Z11, Z9, Z9
-	VPADDD       Z6, Z9, Z9
-	VPSRLD       $0x10, Z9, Z9
-	VPORD        Z12, Z13, Z13
+	VPBLENDMD    Z10, Z4, K1, Z4
+	VPMOVDW      Z4, Y10
+	VPMOVDW      Z12, Y4
+	VINSERTF64X4 $0x01, Y10, Z4, Z4
+	VPSRLD       $0x10, Z6, Z10
+	VPANDD       roundings<>+0(SB), Z10, Z12
+	VPADDD       roundings<>+64(SB), Z12, Z12
+	VPADDD       Z6, Z12, Z12
+	VPSRLD       $0x10, Z12, Z12
+	VPORD        roundings<>+128(SB), Z10, Z10
 	VCMPPS       $0x03, Z6, Z6, K1
-	VPBLENDMD    Z13, Z9, K1, Z9
-	VPMOVDW      Z9, Y6
-	VPSRLD       $0x10, Z7, Z13
-	VPANDD       Z13, Z10, Z9
-	VPADDD       Z11, Z9, Z9
-	VPADDD       Z7, Z9, Z9
-	VPSRLD       $0x10, Z9, Z9
-	VPORD        Z12, Z13, Z13
+	VPBLENDMD    Z10, Z12, K1, Z12
+	VPSRLD       $0x10, Z7, Z10
+	VPANDD       roundings<>+0(SB), Z10, Z6
+	VPADDD       roundings<>+64(SB), Z6, Z6
+	VPADDD       Z7, Z6, Z6
+	VPSRLD       $0x10, Z6, Z6
+	VPORD        roundings<>+128(SB), Z10, Z10
 	VCMPPS       $0x03, Z7, Z7, K1
-	VPBLENDMD    Z13, Z9, K1, Z9
-	VPMOVDW      Z9, Y7
-	VINSERTF64X4 $0x01, Y7, Z6, Z6
-	VMOVUPS      Z6, (AX)(DI*2)
-	ADDQ         $+64, BX
-	ADDQ         $+64, AX
-	ADDQ         $+256, CX
-	ADDQ         $+256, DX
-	SUBQ         $+32, SI
-	JGE          loop
+	VPBLENDMD    Z10, Z6, K1, Z6
+	VPMOVDW      Z6, Y10
+	VPMOVDW      Z12, Y6
+	VINSERTF64X4 $0x01, Y10, Z6, Z6
+	TESTQ        R9, R9
+	JE           put10_cached
+	VMOVNTPS     Z4, (AX)
+	VMOVNTPS     Z6, (AX)(DI*2)
+	JMP          put10_done
+
+put10_cached:
+	VMOVUPS Z4, (AX)
+	VMOVUPS Z6, (AX)(DI*2)
+
+put10_done:
+	ADDQ $+64, BX
+	ADDQ $+64, AX
+	ADDQ $+256, CX
+	ADDQ $+256, DX
+	SUBQ $+32, SI
+	JGE  loop
 
 loop_done:
 	ADDQ $+32, SI
@@ -2390,10 +2935,10 @@ TEXT ·largestBF16AVX512(SB), NOSPLIT, $0-32
 	JL           blocks_done
 
 blocks:
-	VMOVD (AX), X0
-	MOVQ  block+16(FP), CX
-	SUBQ  $+32, CX
-	JL    elements_done
+	VPXORD Z0, Z0, Z0
+	MOVQ   block+16(FP), CX
+	SUBQ   $+32, CX
+	JL     elements_done
 
 elements:
 	VPMOVZXWD (BX), Z5
@@ -2420,6 +2965,8 @@ elements_done:
 	VPMAXSD       X1, X0, X0
 	VPSHUFD       $0xb1, X0, X1
 	VPMAXSD       X1, X0, X0
+	VMOVD         (AX), X1
+	VPMAXSD       X1, X0, X0
 	VMOVD         X0, (AX)
 	ADDQ          $+4, AX
 	SUBQ          $+1, DX
@@ -2431,77 +2978,170 @@ blocks_done:
 	RET
 
 // func codesBF16AVX512(to *uint8, x *uint16, scales *float32, block int, blocks int)
-// Requires: AVX, AVX512F
+// Requires: AVX, AVX512F, MMX+
 TEXT ·codesBF16AVX512(SB), NOSPLIT, $0-40
-	MOVL         $0x7fffffff, R9
-	VMOVD        R9, X4
-	VPBROADCASTD X4, Z4
-	MOVL         $0x7f800000, R9
-	VMOVD        R9, X5
-	VPBROADCASTD X5, Z5
-	MOVL         $0x43e00000, R9
-	VMOVD        R9, X6
-	VPBROADCASTD X6, Z6
-	MOVL         $0x3bf80001, R9
-	VMOVD        R9, X7
-	VPBROADCASTD X7, Z7
-	MOVL         $0x00000001, R9
-	VMOVD        R9, X8
-	VPBROADCASTD X8, Z8
-	MOVL         $0x3c7fffff, R9
-	VMOVD        R9, X9
-	VPBROADCASTD X9, Z9
-	MOVL         $0x46800000, R9
-	VMOVD        R9, X10
-	VPBROADCASTD X10, Z10
-	MOVL         $0x0000007f, R9
-	VMOVD        R9, X11
-	VPBROADCASTD X11, Z11
-	MOVL         $0x00000080, R9
-	VMOVD        R9, X12
-	VPBROADCASTD X12, Z12
-	MOVQ         to+0(FP), AX
-	MOVQ         x+8(FP), BX
-	MOVQ         scales+16(FP), DX
-	MOVQ         blocks+32(FP), SI
-	SUBQ         $+1, SI
-	JL           blocks_done
+	MOVQ  to+0(FP), AX
+	MOVQ  x+8(FP), BX
+	MOVQ  scales+16(FP), DX
+	MOVQ  blocks+32(FP), SI
+	MOVQ  block+24(FP), DI
+	IMULQ SI, DI
+	LEAQ  (BX)(DI*2), DI
+	SUBQ  $+1, SI
+	JL    blocks_done
 
 blocks:
-	VBROADCASTSS (DX), Z13
+	VBROADCASTSS (DX), Z8
 	ADDQ         $+4, DX
 	MOVQ         block+24(FP), CX
-	SUBQ         $+16, CX
-	JL           elements_done
+	SUBQ         $+64, CX
+	JL           elements4_done
 
-elements:
-	VPMOVZXWD (BX), Z0
-	VPSLLD    $0x10, Z0, Z0
-	VDIVPS    Z13, Z0, Z0
-	VPANDD    Z0, Z4, Z1
-	VADDPS    Z10, Z1, Z2
-	VPSUBD    Z10, Z2, Z2
-	VPCMPD    $0x06, Z5, Z1, K1
-	VPCMPD    $0x06, Z9, Z1, K2
-	VPMINSD   Z6, Z1, Z1
-	VPSRLD    $0x14, Z1, Z3
-	VPANDD    Z3, Z8, Z3
-	VPADDD    Z3, Z1, Z1
-	VPSUBD    Z7, Z1, Z1
-	VPSRLD    $0x14, Z1, Z1
-	VPBLENDMD Z1, Z2, K2, Z1
-	VPBLENDMD Z11, Z1, K1, Z1
-	VPSRLD    $0x18, Z0, Z0
-	VPANDD    Z0, Z12, Z0
-	VPORD     Z0, Z1, Z1
-	VPMOVDB   Z1, (AX)
-	ADDQ      $+32, BX
-	ADDQ      $+16, AX
-	SUBQ      $+16, CX
-	JGE       elements
+elements4:
+	PREFETCHT0 (DI)
+	ADDQ       $+64, DI
+	PREFETCHT0 (DI)
+	ADDQ       $+64, DI
+	VPMOVZXWD  (BX), Z0
+	VPSLLD     $0x10, Z0, Z0
+	VDIVPS     Z8, Z0, Z0
+	VPANDD     codes<>+0(SB), Z0, Z4
+	VPCMPD     $0x06, codes<>+64(SB), Z4, K1
+	VMINPS     codes<>+128(SB), Z4, Z4
+	VPANDD     codes<>+64(SB), Z4, Z5
+	VPMAXSD    codes<>+192(SB), Z5, Z5
+	VPADDD     codes<>+256(SB), Z5, Z6
+	VADDPS     Z6, Z4, Z4
+	VPSUBD     Z6, Z4, Z4
+	VPSRLD     $0x14, Z5, Z5
+	VPADDD     Z5, Z4, Z4
+	VPSRLD     $0x18, Z0, Z0
+	VPANDD     codes<>+384(SB), Z0, Z0
+	VPADDD     Z4, Z0, Z0
+	VPTERNLOGD $0xff, Z7, Z7, Z7
+	VPSUBD     Z7, Z0, K1, Z0
+	VPMOVZXWD  32(BX), Z1
+	VPSLLD     $0x10, Z1, Z1
+	VDIVPS     Z8, Z1, Z1
+	VPANDD     codes<>+0(SB), Z1, Z4
+	VPCMPD     $0x06, codes<>+64(SB), Z4, K1
+	VMINPS     codes<>+128(SB), Z4, Z4
+	VPANDD     codes<>+64(SB), Z4, Z5
+	VPMAXSD    codes<>+192(SB), Z5, Z5
+	VPADDD     codes<>+256(SB), Z5, Z6
+	VADDPS     Z6, Z4, Z4
+	VPSUBD     Z6, Z4, Z4
+	VPSRLD     $0x14, Z5, Z5
+	VPADDD     Z5, Z4, Z4
+	VPSRLD     $0x18, Z1, Z1
+	VPANDD     codes<>+384(SB), Z1, Z1
+	VPADDD     Z4, Z1, Z1
+	VPTERNLOGD $0xff, Z7, Z7, Z7
+	VPSUBD     Z7, Z1, K1, Z1
+	VPMOVZXWD  64(BX), Z2
+	VPSLLD     $0x10, Z2, Z2
+	VDIVPS     Z8, Z2, Z2
+	VPANDD     codes<>+0(SB), Z2, Z4
+	VPCMPD     $0x06, codes<>+64(SB), Z4, K1
+	VMINPS     codes<>+128(SB), Z4, Z4
+	VPANDD     codes<>+64(SB), Z4, Z5
+	VPMAXSD    codes<>+192(SB), Z5, Z5
+	VPADDD     codes<>+256(SB), Z5, Z6
+	VADDPS     Z6, Z4, Z4
+	VPSUBD     Z6, Z4, Z4
+	VPSRLD     $0x14, Z5, Z5
+	VPADDD     Z5, Z4, Z4
+	VPSRLD     $0x18, Z2, Z2
+	VPANDD     codes<>+384(SB), Z2, Z2
+	VPADDD     Z4, Z2, Z2
+	VPTERNLOGD $0xff, Z7, Z7, Z7
+	VPSUBD     Z7, Z2, K1, Z2
+	VPMOVZXWD  96(BX), Z3
+	VPSLLD     $0x10, Z3, Z3
+	VDIVPS     Z8, Z3, Z3
+	VPANDD     codes<>+0(SB), Z3, Z4
+	VPCMPD     $0x06, codes<>+64(SB), Z4, K1
+	VMINPS     codes<>+128(SB), Z4, Z4
+	VPANDD     codes<>+64(SB), Z4, Z5
+	VPMAXSD    codes<>+192(SB), Z5, Z5
+	VPADDD     codes<>+256(SB), Z5, Z6
+	VADDPS     Z6, Z4, Z4
+	VPSUBD     Z6, Z4, Z4
+	VPSRLD     $0x14, Z5, Z5
+	VPADDD     Z5, Z4, Z4
+	VPSRLD     $0x18, Z3, Z3
+	VPANDD     codes<>+384(SB), Z3, Z3
+	VPADDD     Z4, Z3, Z3
+	VPTERNLOGD $0xff, Z7, Z7, Z7
+	VPSUBD     Z7, Z3, K1, Z3
+	VPSUBD     codes<>+320(SB), Z0, Z0
+	VPMOVDB    Z0, (AX)
+	VPSUBD     codes<>+320(SB), Z1, Z1
+	VPMOVDB    Z1, 16(AX)
+	VPSUBD     codes<>+320(SB), Z2, Z2
+	VPMOVDB    Z2, 32(AX)
+	VPSUBD     codes<>+320(SB), Z3, Z3
+	VPMOVDB    Z3, 48(AX)
+	ADDQ       $+128, BX
+	ADDQ       $+64, AX
+	SUBQ       $+64, CX
+	JGE        elements4
 
-elements_done:
-	ADDQ $+16, CX
+elements4_done:
+	ADDQ $+64, CX
+	SUBQ $+32, CX
+	JL   elements2_done
+
+elements2:
+	PREFETCHT0 (DI)
+	ADDQ       $+64, DI
+	VPMOVZXWD  (BX), Z0
+	VPSLLD     $0x10, Z0, Z0
+	VDIVPS     Z8, Z0, Z0
+	VPANDD     codes<>+0(SB), Z0, Z4
+	VPCMPD     $0x06, codes<>+64(SB), Z4, K1
+	VMINPS     codes<>+128(SB), Z4, Z4
+	VPANDD     codes<>+64(SB), Z4, Z5
+	VPMAXSD    codes<>+192(SB), Z5, Z5
+	VPADDD     codes<>+256(SB), Z5, Z6
+	VADDPS     Z6, Z4, Z4
+	VPSUBD     Z6, Z4, Z4
+	VPSRLD     $0x14, Z5, Z5
+	VPADDD     Z5, Z4, Z4
+	VPSRLD     $0x18, Z0, Z0
+	VPANDD     codes<>+384(SB), Z0, Z0
+	VPADDD     Z4, Z0, Z0
+	VPTERNLOGD $0xff, Z7, Z7, Z7
+	VPSUBD     Z7, Z0, K1, Z0
+	VPMOVZXWD  32(BX), Z1
+	VPSLLD     $0x10, Z1, Z1
+	VDIVPS     Z8, Z1, Z1
+	VPANDD     codes<>+0(SB), Z1, Z4
+	VPCMPD     $0x06, codes<>+64(SB), Z4, K1
+	VMINPS     codes<>+128(SB), Z4, Z4
+	VPANDD     codes<>+64(SB), Z4, Z5
+	VPMAXSD    codes<>+192(SB), Z5, Z5
+	VPADDD     codes<>+256(SB), Z5, Z6
+	VADDPS     Z6, Z4, Z4
+	VPSUBD     Z6, Z4, Z4
+	VPSRLD     $0x14, Z5, Z5
+	VPADDD     Z5, Z4, Z4
+	VPSRLD     $0x18, Z1, Z1
+	VPANDD     codes<>+384(SB), Z1, Z1
+	VPADDD     Z4, Z1, Z1
+	VPTERNLOGD $0xff, Z7, Z7, Z7
+	VPSUBD     Z7, Z1, K1, Z1
+	VPSUBD     codes<>+320(SB), Z0, Z0
+	VPMOVDB    Z0, (AX)
+	VPSUBD     codes<>+320(SB), Z1, Z1
+	VPMOVDB    Z1, 16(AX)
+	ADDQ       $+64, BX
+	ADDQ       $+32, AX
+	SUBQ       $+32, CX
+	JGE        elements2
+
+elements2_done:
+	ADDQ $+32, CX
 	SUBQ $+1, SI
 	JGE  blocks
 
@@ -3858,5 +4498,91 @@ weights_done:
 	VADDPS        X0, X5, X5
 	MOVQ          total+24(FP), AX
 	VMOVSS        X5, (AX)
+	VZEROUPPER
+	RET
+
+// func anglesAVX512(cos *float64, sin *float64, frequency *float64, position float64, n int)
+// Requires: AVX, AVX512F
+TEXT ·anglesAVX512(SB), NOSPLIT, $0-40
+	MOVQ         cos+0(FP), AX
+	MOVQ         sin+8(FP), BX
+	MOVQ         frequency+16(FP), CX
+	VBROADCASTSD position+24(FP), Z0
+	MOVQ         n+32(FP), DX
+	SUBQ         $+8, DX
+	JL           loop_done
+
+loop:
+	VMULPD    (CX), Z0, Z1
+	VCVTPD2PS Z1, Y1
+	VCVTPS2PD Y1, Z1
+	VMULPD    quarters<>+0(SB), Z1, Z2
+	VADDPD    quarters<>+64(SB), Z2, Z2
+	VSUBPD    quarters<>+64(SB), Z2, Z3
+	VMULPD    quarters<>+128(SB), Z3, Z7
+	VSUBPD    Z7, Z1, Z1
+	VMULPD    quarters<>+192(SB), Z3, Z7
+	VSUBPD    Z7, Z1, Z1
+	VMULPD    quarters<>+256(SB), Z3, Z7
+	VSUBPD    Z7, Z1, Z1
+	VMULPD    Z1, Z1, Z4
+	VMOVUPD   quarters<>+512(SB), Z5
+	VMOVUPD   quarters<>+960(SB), Z6
+	VMULPD    Z4, Z5, Z5
+	VMULPD    Z4, Z6, Z6
+	VADDPD    quarters<>+576(SB), Z5, Z5
+	VADDPD    quarters<>+1024(SB), Z6, Z6
+	VMULPD    Z4, Z5, Z5
+	VMULPD    Z4, Z6, Z6
+	VADDPD    quarters<>+640(SB), Z5, Z5
+	VADDPD    quarters<>+1088(SB), Z6, Z6
+	VMULPD    Z4, Z5, Z5
+	VMULPD    Z4, Z6, Z6
+	VADDPD    quarters<>+704(SB), Z5, Z5
+	VADDPD    quarters<>+1152(SB), Z6, Z6
+	VMULPD    Z4, Z5, Z5
+	VMULPD    Z4, Z6, Z6
+	VADDPD    quarters<>+768(SB), Z5, Z5
+	VADDPD    quarters<>+1216(SB), Z6, Z6
+	VMULPD    Z4, Z5, Z5
+	VMULPD    Z4, Z6, Z6
+	VADDPD    quarters<>+832(SB), Z5, Z5
+	VADDPD    quarters<>+1280(SB), Z6, Z6
+	VMULPD    Z4, Z5, Z5
+	VMULPD    Z4, Z6, Z6
+	VADDPD    quarters<>+896(SB), Z5, Z5
+	VADDPD    quarters<>+1344(SB), Z6, Z6
+	VMULPD    Z4, Z1, Z7
+	VMULPD    Z7, Z5, Z5
+	VADDPD    Z1, Z5, Z5
+	VMULPD    quarters<>+320(SB), Z4, Z7
+	VMOVUPD   quarters<>+384(SB), Z3
+	VSUBPD    Z7, Z3, Z7
+	VMULPD    Z4, Z4, Z4
+	VMULPD    Z4, Z6, Z6
+	VADDPD    Z7, Z6, Z6
+	VCVTPD2PS Z5, Y5
+	VCVTPS2PD Y5, Z5
+	VCVTPD2PS Z6, Y6
+	VCVTPS2PD Y6, Z6
+	VPSLLQ    $0x3f, Z2, Z8
+	VPSLLQ    $0x3e, Z2, Z2
+	VPANDD    quarters<>+448(SB), Z2, Z2
+	VPTESTMQ  Z8, Z8, K1
+	VPBLENDMQ Z6, Z5, K1, Z7
+	VPBLENDMQ Z5, Z6, K1, Z6
+	VPXORD    Z2, Z7, Z7
+	VPXORD    Z2, Z8, Z8
+	VPXORD    Z8, Z6, Z6
+	VMOVUPD   Z7, (BX)
+	VMOVUPD   Z6, (AX)
+	ADDQ      $+64, AX
+	ADDQ      $+64, BX
+	ADDQ      $+64, CX
+	SUBQ      $+8, DX
+	JGE       loop
+
+loop_done:
+	ADDQ $+8, DX
 	VZEROUPPER
 	RET

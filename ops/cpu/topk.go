@@ -46,7 +46,7 @@ func topK[A accumulator](ids []int32, logits backend.Value, tokens, experts, slo
 	if l.s.logits, err = floatsOf[A]("topk", "logits", logits, tokens, experts); err != nil || slots == 0 {
 		return err
 	}
-	l.run(tokens, 1<<14/max(experts, 1))
+	l.run(tokens, 1<<12/max(experts, 1))
 	return nil
 }
 

@@ -2,7 +2,7 @@ package cpu
 
 import "golang.org/x/sys/cpu"
 
-//go:generate env GOWORK=off go -C ../../internal/asmgen run . -o ../../ops/cpu
+//go:generate env GOWORK=off go -C ../../internal/asmgen run . -o ../../ops/cpu -peak ../peak
 
 // levels are the values of levelVariable.
 var levels = []string{"go", "avx2", "avx512", "avx512bf16"}

@@ -27,6 +27,8 @@ type vectors struct {
 	// greatest score, −MaxFloat32 at least.
 	softmax func(scores *float32, n int, scale float32, total *float32) (most float32)
 	heads   int // query heads that scores and mix take at most
+	// angles computes what narrowSincos gives for position·frequency[i], rounded to float32 like that, i below n, a multiple of lanes.
+	angles func(cos, sin, frequency *float64, position float64, n int)
 }
 
 // row are the bits of elements: float32 or bfloat16.
@@ -40,7 +42,7 @@ type rowKernels[E row] struct {
 	squares  func(x *E, n int) float64      // Σ x[j]²
 	// to[j] = x[j]·factor·w[j], in float64 for float32 and in float32 for bfloat16.
 	norm func(to, x *E, w *float32, factor float64, n, past int)
-	turn func(to, x *E, cos, sin *float64, d, n int) // turns the pairs (x[i], x[d+i]) for i below n
+	turn func(to, x *E, cos, sin *float64, d, n, past int) // turns the pairs (x[i], x[d+i]) for i below n
 
 	// For each block i of x: largest raises most[i] to the greatest finite magnitude, codes computes e4m3(x[j]/scales[i]).
 	largest func(most *float32, x *E, block, blocks int)

@@ -12,7 +12,7 @@ var (
 			weighted: weightedBF16AVX2, add: addBF16AVX2, squares: squaresBF16AVX2, norm: normBF16AVX2, turn: turnBF16AVX2,
 			largest: largestBF16AVX2, codes: codesBF16AVX2, scores: scoresBF16AVX2, mix: mixBF16AVX2,
 		},
-		softmax: softmaxAVX2, heads: 2,
+		softmax: softmaxAVX2, heads: 2, angles: anglesAVX2,
 	}
 	vectorsAVX512 = vectors{
 		lanes: 16, step: 32,
@@ -25,6 +25,6 @@ var (
 			weighted: weightedBF16AVX512, add: addBF16AVX512, squares: squaresBF16AVX512, norm: normBF16AVX512, turn: turnBF16AVX512,
 			largest: largestBF16AVX512, codes: codesBF16AVX512, scores: scoresBF16AVX512, mix: mixBF16AVX512,
 		},
-		softmax: softmaxAVX512, heads: 4,
+		softmax: softmaxAVX512, heads: 4, angles: anglesAVX512,
 	}
 )

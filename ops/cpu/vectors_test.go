@@ -136,19 +136,12 @@ func testNorm[E row](t *testing.T, k kernelTest[E]) {
 			w := fill(guarded[float32](t, max(n, 1), k.atEnd), func() float32 { return float32(k.r.NormFloat64()) })
 			factor := math.Exp(3 * k.r.NormFloat64())
 			want := slices.Clone(got)
-			var squares float64
 			for j := range n {
-				v := float64(float(x[j]))
-				squares += v * v
 				if _, narrow := any(x[j]).(uint16); narrow {
 					want[j] = rounded[E](float(x[j]) * float32(factor) * w[j])
 				} else {
-					want[j] = rounded[E](float32(v * factor * float64(w[j])))
+					want[j] = rounded[E](float32(float64(float(x[j])) * factor * float64(w[j])))
 				}
-			}
-			sum := k.k.squares(&x[0], n)
-			if !(math.Abs(sum-squares) <= float64(n)*0x1p-53*squares) && !sameFloats([]float64{sum}, []float64{squares}) {
-				t.Fatalf("%d squares: the sum is %v, want %v", n, sum, squares)
 			}
 			for past := range 2 {
 				if past == 1 && n*int(unsafe.Sizeof(got[0]))%lineBytes != 0 {
@@ -163,6 +156,34 @@ func testNorm[E row](t *testing.T, k kernelTest[E]) {
 	}
 }
 
+func TestSquaresKernels(t *testing.T) { forVectors(t, testSquares, testSquares) }
+
+// testSquares has numbers whose squares are beyond float32, or below what it holds exactly, too.
+func testSquares[E row](t *testing.T, k kernelTest[E]) {
+	within := func(n int) float64 { return float64(n) * 0x1p-53 }
+	if unsafe.Sizeof(E(0)) == 2 {
+		within = func(int) float64 { return 0x1p-21 }
+	}
+	for _, steps := range []int{0, 1, 7, 8, 9, 16, 100} {
+		for _, scale := range []float64{1, 0x1p-30, 0x1p-60, 0x1p-120, 0x1p-133, 0x1p61, 0x1p120, math.Inf(1), math.NaN(), 0} {
+			n := steps * k.v.step
+			x := fill(guarded[E](t, max(n, 1), k.atEnd), func() E { return rounded[E](float32(k.r.NormFloat64() * scale)) })
+			if k.r.IntN(2) == 0 { // one of another size
+				x[k.r.IntN(len(x))] = rounded[E](float32(k.r.NormFloat64()))
+			}
+			var want float64
+			for j := range n {
+				v := float64(float(x[j]))
+				want += v * v
+			}
+			sum := k.k.squares(&x[0], n)
+			if !(math.Abs(sum-want) <= within(n)*want) && !sameFloats([]float64{sum}, []float64{want}) {
+				t.Fatalf("%d squares of numbers about %v: the sum is %v, want %v", n, scale, sum, want)
+			}
+		}
+	}
+}
+
 func TestTurnKernels(t *testing.T) { forVectors(t, testTurn, testTurn) }
 
 func testTurn[E row](t *testing.T, k kernelTest[E]) {
@@ -170,7 +191,7 @@ func testTurn[E row](t *testing.T, k kernelTest[E]) {
 		n := c.steps * k.v.step
 		d := n + c.rest
 		x, got := k.row(t, 2*d, true), k.row(t, 2*d, true)
-		angles := fill(guarded[float64](t, 2*d, k.atEnd), k.r.NormFloat64)
+		angles := fill(guarded[float64](t, 2*d, k.atEnd), func() float64 { return float64(float32(k.r.NormFloat64())) })
 		cos, sin := angles[:d], angles[d:]
 		want := slices.Clone(got)
 		for i := range n {
@@ -178,9 +199,35 @@ func testTurn[E row](t *testing.T, k kernelTest[E]) {
 			want[i] = rounded[E](float32(a*cos[i] - b*sin[i]))
 			want[d+i] = rounded[E](float32(b*cos[i] + a*sin[i]))
 		}
-		k.k.turn(&got[0], &x[0], &cos[0], &sin[0], d, n)
-		same(t, fmt.Sprintf("%d of %d pairs", n, d), got, want)
+		for past := range 2 {
+			if past == 1 && d*int(unsafe.Sizeof(got[0]))%lineBytes != 0 {
+				continue // the destination's halves would not begin at lines
+			}
+			fill(got[:n], func() E { return rounded[E](5) })
+			k.k.turn(&got[0], &x[0], &cos[0], &sin[0], d, n, past)
+			k.v.fence()
+			same(t, fmt.Sprintf("%d of %d pairs, past %d", n, d, past), got, want)
+		}
 	}
+}
+
+// TestAngleKernels holds them to the bits of plain Go.
+func TestAngleKernels(t *testing.T) {
+	forVectors(t, func(t *testing.T, k kernelTest[float32]) {
+		for _, position := range []float64{0, 1, -1, 17, 4095, 131071, math.MaxInt32, math.MinInt32} {
+			n := 6 * k.v.lanes
+			frequency := fill(guarded[float64](t, n, k.atEnd), func() float64 { return float64(float32(math.Exp(-14 * k.r.Float64()))) })
+			frequency[0] = 1
+			cos, sin := guarded[float64](t, n, k.atEnd), guarded[float64](t, n, k.atEnd)
+			k.v.angles(&cos[0], &sin[0], &frequency[0], position, n)
+			r := turning{narrow: true, frequency: frequency}
+			wantCos, wantSin := make([]float64, n), make([]float64, n)
+			r.at(int32(position), 0, wantCos, wantSin)
+			if !slices.Equal(cos, wantCos) || !slices.Equal(sin, wantSin) {
+				t.Fatalf("position %v, frequencies %v: cosines %v, sines %v, want %v and %v", position, frequency, cos, sin, wantCos, wantSin)
+			}
+		}
+	}, func(*testing.T, kernelTest[uint16]) {})
 }
 
 func TestCodeKernels(t *testing.T) { forVectors(t, testCodes, testCodes) }

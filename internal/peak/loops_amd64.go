@@ -1,0 +1,7 @@
+package peak
+
+var loops = map[string]Loop{
+	"cpu/avx2":       {fmaAVX2, 2 * 12 * 8},
+	"cpu/avx512":     {fmaAVX512, 2 * 12 * 16},
+	"cpu/avx512bf16": {fmaAVX512, 2 * 12 * 16},
+}

@@ -1,0 +1,3 @@
+package peak
+
+var loops = map[string]Loop{"cpu/neon": {fmaNEON, 2 * 12 * 4}}

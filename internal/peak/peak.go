@@ -1,0 +1,38 @@
+// Package peak has loops that show how much arithmetic a CPU can do at most, for benchmarks to be compared with.
+package peak
+
+// Loop is a loop of multiply-adds of float32 on registers alone.
+type Loop struct {
+	Run   func(rounds int) // rounds is positive
+	Flops int              // floating-point operations of a round, two for a multiply-add
+}
+
+// For is the loop for a backend of package ops/cpu, by the name that it has: fused multiply-adds on its vectors. For a name that is none
+// of these it is one in plain Go, of single numbers.
+func For(name string) Loop {
+	if l, ok := loops[name]; ok {
+		return l
+	}
+	return Loop{plain, 2 * plainSums}
+}
+
+const plainSums = 8
+
+func plain(rounds int) {
+	var a, b, c, d, e, f, g, h float32
+	x, y := zero, zero
+	for range rounds {
+		a = a*x + y
+		b = b*x + y
+		c = c*x + y
+		d = d*x + y
+		e = e*x + y
+		f = f*x + y
+		g = g*x + y
+		h = h*x + y
+	}
+	zero = a + b + c + d + e + f + g + h
+}
+
+// zero is 0, which the compiler does not know.
+var zero float32
