@@ -16,8 +16,9 @@ var (
 )
 
 const (
-	permuteChunk  = 2048    // bytes of a row that a warp moves
-	permuteGather = 1 << 20 // bytes of x, for each row that a token has, below which each row is read for itself
+	permuteChunk  = 2048    // bytes of a row that a warp scatters
+	gatherChunk   = 1024    // bytes of a row that a warp gathers
+	permuteGather = 5 << 20 // bytes of x below which each row is read for itself
 	permuteSecond = 512     // bytes of a row of scales that the warp of its codes moves too
 	permuteChecks = 1 << 16 // chunks of rows up to which a warp checks 8 rows, above that 32
 )
@@ -93,8 +94,8 @@ func (c *call) permute(p *backend.Plan, rowSlot, slotRow operand, first, second 
 	}
 	kernel := permuteScatterKernels[two]
 	s := shape{grid: [3]int{blocks(p.Tokens*chunks, 8) + blocks(blocks(p.Rows, group)*chunks, 8)}, block: 256}
-	if p.Tokens*first.width < permuteGather*max(2, p.Rows/max(p.Tokens, 1)) && chunks <= math.MaxUint16 {
-		kernel, s.grid = permuteGatherKernels[two], [3]int{blocks(p.Rows, 8), chunks}
+	if gathered := blocks(first.width, gatherChunk); p.Tokens*first.width < permuteGather && gathered <= math.MaxUint16 {
+		kernel, s.grid = permuteGatherKernels[two], [3]int{blocks(p.Rows, 8), gathered}
 	}
 	return c.begin().pointers(first.to, first.from).ints(first.width).pointers(second.to, second.from).ints(second.width).
 		pointers(rowSlot, slotRow).ints(p.Tokens, p.Slots, p.Rows, group).faults().

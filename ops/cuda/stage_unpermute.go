@@ -9,11 +9,15 @@ import (
 )
 
 var (
-	unpermuteKernels    = newFamily("unpermute", "")
-	unpermuteFewKernels = newFamily("unpermute", "_few")
+	unpermuteKernels     = newFamily("unpermute", "")
+	unpermuteFewKernels  = newFamily("unpermute", "_few")
+	unpermuteManyKernels = newFamily("unpermute", "_many")
 )
 
-const unpermuteFew = 1024 // blocks up to which the GPU waits for each token's slots, so that more are read at once
+const (
+	unpermuteFew  = 1024 // blocks up to which the GPU waits for each token's slots, so that more are read at once
+	unpermuteMany = 7000 // warps from which on each has several tokens
+)
 
 // Unpermute implements backend.Unpermute, for rows and y of one dtype.
 func (Portable) Unpermute(y, rows, gates backend.Value, p *backend.Plan) error {
@@ -32,10 +36,27 @@ func (Portable) Unpermute(y, rows, gates backend.Value, p *backend.Plan) error {
 	if c.err != nil || p.Tokens*h == 0 {
 		return c.err
 	}
-	kernel, s := unpermuteKernels[dt], chunked(p.Tokens, h*from.elementSize(), 4)
-	if p.Slots > 2 && s.grid[0] <= unpermuteFew {
+	rowBytes := h * from.elementSize()
+	group := unpermuteGroup(p, rowBytes)
+	kernel, s := unpermuteKernels[dt], chunked(blocks(p.Tokens, group), rowBytes, 4)
+	switch {
+	case group > 1:
+		kernel = unpermuteManyKernels[dt]
+	case p.Slots > 2 && s.grid[0] <= unpermuteFew:
 		kernel = unpermuteFewKernels[dt]
 	}
-	return c.begin().pointers(out, from, weights, slotRow).ints(p.Tokens, p.Slots, p.Rows, h).faults().
+	return c.begin().pointers(out, from, weights, slotRow).ints(p.Tokens, p.Slots, p.Rows, h, group).faults().
 		launch(kernel, s)
+}
+
+// unpermuteGroup is how many tokens a warp has: 1, or where there are many 2, or 4 if R says that these have about a row each.
+func unpermuteGroup(p *backend.Plan, rowBytes int) int {
+	group := 2
+	if p.Rows < 2*p.Tokens {
+		group = 4
+	}
+	if blocks(p.Tokens, group)*blocks(rowBytes, packedBytes) < unpermuteMany {
+		return 1
+	}
+	return group
 }

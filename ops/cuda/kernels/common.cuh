@@ -114,13 +114,23 @@ template <class A> __device__ __forceinline__ void store_any(void* p, i64 dtype,
   }
 }
 
-// begin stands in every kernel in front of the first access to global memory. Where a kernel is launched with programmatic
-// stream serialization (compute 9.0 and up), its blocks may start before the kernel in front of it has ended; here they let
-// those of the next kernel start, and wait for the end of the one in front. Launched without, it does nothing.
+// begin stands in every kernel in front of the first access to global memory, fetch excepted. Where a kernel is launched with
+// programmatic stream serialization (compute 9.0 and up), its blocks may start before the kernel in front of it has ended; here
+// they let those of the next kernel start, and wait for the end of the one in front. Launched without, it does nothing.
 __device__ __forceinline__ void begin() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.launch_dependents;");
   asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// fetch asks for memory to be brought into the L2, a line of 128 bytes by each of the threads in turn. It stands in front of
+// begin and overlaps that with the end of the kernel before, which may still write there: the L2 is where all writes go.
+// Where kernels do not overlap it does nothing.
+__device__ __forceinline__ void fetch(const void* p, i64 bytes, i64 thread, i64 threads) {
+#if __CUDA_ARCH__ >= 900
+  for (i64 at = thread * 128; at < bytes; at += threads * 128)
+    asm volatile("prefetch.global.L2 [%0];" ::"l"(static_cast<const u8*>(p) + at));
 #endif
 }
 

@@ -4,17 +4,18 @@
 //          the same launch: width2 ≤ 512, a multiple of 4 as the pointers are, 0 if there is none. RowSlot (R), SlotRow (T,K)
 //          int32.
 // Moves    permute_gather: 2·R·width bytes; permute_scatter: (tokens here + R)·width bytes, each token is read once.
-// Grid     blocks of 256 threads, a warp has a unit. With c = ⌈width/2048⌉ chunks of a row, of which the last one's warp takes
-//          the second pair with it, in the kernels of the names below with _two behind them:
-//          permute_gather   (⌈R/8⌉, c) blocks. A unit copies a chunk of a row. One load less in a row of dependent ones: for
-//                           few tokens, which the L2 holds for their other rows.
+// Grid     blocks of 256 threads, a warp has a unit: one of the c chunks of a row, 1024 bytes in permute_gather and 2048 in
+//          permute_scatter. In the kernels of these names with _two behind them the last chunk's warp takes the second pair.
+//          permute_gather   (⌈R/8⌉, c) blocks. A unit copies a chunk of a row. One load less in a row of dependent ones, and
+//                           all of x is fetched into the L2 before the kernel in front has ended: for few tokens, which the
+//                           L2 holds for their other rows.
 //          permute_scatter  ⌈T·c/8⌉ + ⌈⌈R/G⌉·c/8⌉ blocks. The first read a chunk of a token and store it once for each slot
 //                           that is here. The others check RowSlot and zero the chunks of G rows, G ≤ 32. Where the two tables
 //                           of a plan contradict each other RowSlot decides: a scattering warp skips a row that is not its
 //                           own, a checking warp copies a row that has no slot.
 // Bound    memory bandwidth.
 // Measured on an H100 SXM (copy of 1 GiB: 3026 GB/s), captured graph, bf16: H = 4096, K = 2 / H = 2048, K = 8 / H = 7168, 32 of
-//          256 experts here, R exact: T = 1: 1.4/1.6/1.5 µs; T = 4096: 36.4/53.5/36.7 µs, 92/93/88%, a copy of as many bytes
+//          256 experts here, R exact: T = 1: 1.2/1.3/1.2 µs; T = 4096: 36.4/53.5/36.7 µs, 92/93/88%, a copy of as many bytes
 //          about 35/52/34; T = 16384: 140/219/137 µs, 95/91/94%. FP8 with scales: T = 4096: 19.4/28.1/20.0 µs, 88/92/84%;
 //          T = 16384: 74.8/119/73.4 µs, 92/86/91%. R = T·K for the last, seven eighths of it padding, T = 4096: 167 µs, 101%.
 // Faults   RowSlot[r] outside [−1,T·K): the row is zeroed.
@@ -29,8 +30,11 @@ struct Params {
   Fault* fault;
 };
 
-constexpr int kWarps = 8, kUnroll = 4;
-constexpr i64 kChunk = 32 * 16 * kUnroll;
+constexpr int kWarps = 8;
+
+// A thread moves kUnroll words at a time; with words of 16 bytes a warp moves a chunk.
+constexpr int kGather = 2, kScatter = 4;
+template <int kUnroll> constexpr i64 kChunk = 32 * 16 * kUnroll;
 
 // Second is the part of a row of the second pair that a lane moves, loaded beside the first pair's.
 struct Second {
@@ -65,7 +69,7 @@ __device__ __forceinline__ i32 own_row(const Params& p, i64 slot, i32 row) {
 }
 
 // Rows moves the bytes [from,to) of rows. Word is the widest access that keeps every row aligned.
-template <class Word> struct Rows {
+template <class Word, int kUnroll> struct Rows {
   static constexpr int N = sizeof(Word);
   // scatter copies a token to the rows of its slots, of which the lane's has row mine. It is for more than the L2 holds, so what
   // it reads and writes need not stay there.
@@ -116,20 +120,20 @@ template <class Word> struct Rows {
   }
 };
 
-template <class F> __device__ __forceinline__ void by_alignment(const Params& p, F&& f) {
+template <int kUnroll, class F> __device__ __forceinline__ void by_alignment(const Params& p, F&& f) {
   const u64 bits = bits_of(p.x) | bits_of(p.rows) | u64(p.width);
-  if ((bits & 15) == 0) f(Rows<uint4>{});
-  else if ((bits & 7) == 0) f(Rows<u64>{});
-  else if ((bits & 3) == 0) f(Rows<u32>{});
-  else if ((bits & 1) == 0) f(Rows<u16>{});
-  else f(Rows<u8>{});
+  if ((bits & 15) == 0) f(Rows<uint4, kUnroll>{});
+  else if ((bits & 7) == 0) f(Rows<u64, kUnroll>{});
+  else if ((bits & 3) == 0) f(Rows<u32, kUnroll>{});
+  else if ((bits & 1) == 0) f(Rows<u16, kUnroll>{});
+  else f(Rows<u8, kUnroll>{});
 }
 
 // copy_chunk copies a chunk of a token to one row; −1 for zeros.
-template <class Other> __device__ __forceinline__ void copy_chunk(const Params& p, i64 token, i64 row, i64 chunk) {
-  const i64 from = chunk * kChunk, to = min(from + kChunk, p.width);
+template <int kUnroll, class Other> __device__ __forceinline__ void copy_chunk(const Params& p, i64 token, i64 row, i64 chunk) {
+  const i64 from = chunk * kChunk<kUnroll>, to = min(from + kChunk<kUnroll>, p.width);
   const Other other(p, token, to == p.width);
-  by_alignment(p, [&](auto w) { w.copy(p, token, row, from, to); });
+  by_alignment<kUnroll>(p, [&](auto w) { w.copy(p, token, row, from, to); });
   other.store(row);
 }
 
@@ -142,9 +146,15 @@ __device__ __forceinline__ i64 token_of(const Params& p, i64 row, i32 slot, bool
 }
 
 template <class Other> __device__ __forceinline__ void gather(const Params& p) {
+  const i64 thread = (i64(blockIdx.y) * gridDim.x + blockIdx.x) * blockDim.x + threadIdx.x;
+  const i64 threads = i64(gridDim.x) * gridDim.y * blockDim.x;
+  fetch(p.rowSlot, 4 * p.rowCount, thread, threads);
+  fetch(p.x, p.tokens * p.width, thread, threads);
+  fetch(p.x2, p.tokens * p.width2, thread, threads);
+  begin();
   const i64 row = i64(blockIdx.x) * kWarps + warp_id();
   if (row >= p.rowCount) return;
-  copy_chunk<Other>(p, token_of(p, row, p.rowSlot[row], blockIdx.y == 0 && lane_id() == 0), row, blockIdx.y);
+  copy_chunk<kGather, Other>(p, token_of(p, row, p.rowSlot[row], blockIdx.y == 0 && lane_id() == 0), row, blockIdx.y);
 }
 
 template <class Other> __device__ __forceinline__ void scatter_chunk(const Params& p, i64 token, i64 chunk) {
@@ -153,9 +163,9 @@ template <class Other> __device__ __forceinline__ void scatter_chunk(const Param
   bool here = mine >= 0;
   for (i64 k = 32 + lane_id(); k < p.slots; k += 32) here |= p.slotRow[first + k] >= 0;
   if (!__any_sync(~0u, here)) return;
-  const i64 from = chunk * kChunk, to = min(from + kChunk, p.width);
+  const i64 from = chunk * kChunk<kScatter>, to = min(from + kChunk<kScatter>, p.width);
   const Other other(p, token, to == p.width);
-  by_alignment(p, [&](auto w) { w.scatter(p, token, mine, from, to, other); });
+  by_alignment<kScatter>(p, [&](auto w) { w.scatter(p, token, mine, from, to, other); });
 }
 
 template <class Other> __device__ __forceinline__ void check_group(const Params& p, const Unit& at) {
@@ -169,12 +179,12 @@ template <class Other> __device__ __forceinline__ void check_group(const Params&
   }
   for (u32 m = __ballot_sync(~0u, stray); m != 0; m &= m - 1) {
     const int l = __ffs(m) - 1;
-    copy_chunk<Other>(p, __shfl_sync(~0u, token, l), at.row * p.group + l, at.chunk);
+    copy_chunk<kScatter, Other>(p, __shfl_sync(~0u, token, l), at.row * p.group + l, at.chunk);
   }
 }
 
 template <class Other> __device__ __forceinline__ void scatter(const Params& p) {
-  const i64 chunks = ceil_div(p.width, kChunk), scatterBlocks = ceil_div(p.tokens * chunks, kWarps);
+  const i64 chunks = ceil_div(p.width, kChunk<kScatter>), scatterBlocks = ceil_div(p.tokens * chunks, kWarps);
   if (blockIdx.x < scatterBlocks) {
     const i64 unit = i64(blockIdx.x) * kWarps + warp_id();
     if (unit >= p.tokens * chunks) return;
@@ -187,7 +197,6 @@ template <class Other> __device__ __forceinline__ void scatter(const Params& p) 
 
 #define KERNELS(suffix, Other)                                                                                             \
   extern "C" __global__ void __launch_bounds__(32 * kWarps) permute_gather##suffix(const __grid_constant__ Params p) {     \
-    begin();                                                                                                               \
     gather<Other>(p);                                                                                                      \
   }                                                                                                                        \
   extern "C" __global__ void __launch_bounds__(32 * kWarps, 4) permute_scatter##suffix(const __grid_constant__ Params p) { \

@@ -9,15 +9,16 @@
 // Moves    4·(2N + 2R) bytes.
 // Grid     A block places a slice of the slots, after it has counted by itself, by expert, all slots and those before its slice:
 //          from the ids (sliceCounts null), or from the counts of all slices that plan_count has made.
-//            N ≤ 2048    plan_small: max(⌈N/256⌉, clamp(⌈R/512⌉, 1, sms)) blocks of 256 threads, slices of 256
+//            N ≤ 2048    plan_small: max(⌈N/256⌉, clamp(⌈R/512⌉, 1, sms)) blocks of 256 threads, slices of 256; N ≤ 256 is
+//                        counted, ranked and placed in one pass
 //            N ≤ 8192    plan_place: max(⌈N/1024⌉, clamp(⌈R/4096⌉, 1, sms)) blocks of 1024 threads, slices of 1024
 //            else        plan_count, then plan_place: B blocks of 1024 threads, slices of a multiple of 1024 slots
 //          Blocks without a slice share in marking the padding.
 // Shared   4·(threads/32·(E|1) + 4·E + 4) bytes if that is at most 98304; else the tables lie in the workspace.
 // Bound    latency: one chain of loads, counts, ranks and barriers.
-// Measured on an H100 SXM (copy: 2415 GB/s), captured graph, bf16: launched with programmatic serialization: N = 2, E = 8: 2.8
-//          µs; N = 1024, E = 256: 2.9 (3.4 with 33536 rows at A = 128); N = 131072, E = 256: 13.6; N = 131072, 32 of 256
-//          experts here: 8.3.
+// Measured on an H100 SXM, captured graph, launched with programmatic serialization: N = 2, E = 8: 1.8 µs; N = 128, 32 of 256
+//          experts here: 2.1; N = 1024, E = 256: 2.9 (3.4 with 33536 rows at A = 128); N = 131072, E = 256: 13.6; N = 131072,
+//          32 of 256 experts here: 8.3.
 // Faults   an id or a mapped id out of range: the slot is not here; the first of the block's slots is named. More rows than R:
 //          nothing is placed.
 #include "common.cuh"
@@ -59,6 +60,16 @@ template <int kParts> struct Tables {
     clear_peers();
     for (int e = threadIdx.x; e < experts; e += kThreads) total[e] = before[e] = 0;
   }
+  // begin_cleared is begin, and leaves all tables zero but start and end. Shared memory can be cleared in front of it.
+  __device__ void begin_cleared(const Params& p) {
+    if (p.tables == nullptr) clear();
+    __syncthreads();
+    begin();
+    if (p.tables != nullptr) {
+      clear();
+      __syncthreads();
+    }
+  }
   __device__ u32& mine(i32 expert) { return peers[warp_id() * stride + expert]; }
 
   // rank gives how many of the warp's rows of the expert are before this thread's, and leaves the lanes of each in peers.
@@ -68,8 +79,8 @@ template <int kParts> struct Tables {
     return expert >= 0 ? __popc(mine(expert) & ((1u << lane_id()) - 1)) : 0;
   }
 
-  // add_up replaces the lanes by the number of rows in the warps before, and adds the sum of each expert to start.
-  __device__ void add_up() {
+  // add_up replaces the lanes by the number of rows in the warps before, and adds the sum of each expert to sums.
+  __device__ void add_up(i32* sums) {
     const int part = threadIdx.x % kParts;
     for (int base = 0; base < experts; base += kThreads / kParts) {
       const int e = base + threadIdx.x / kParts;
@@ -86,7 +97,7 @@ template <int kParts> struct Tables {
         const int two = __shfl_up_sync(~0u, earlier, 2, 4);
         if (part >= 2) earlier += two;
       }
-      if (part == kParts - 1 && e < experts) start[e] += earlier;
+      if (part == kParts - 1 && e < experts) sums[e] += earlier;
       earlier -= sum;
 #pragma unroll
       for (int i = 0; i < 8; i++) {
@@ -221,9 +232,7 @@ template <int kParts> __device__ void plan(const Params& p) {
   if (threadIdx.x == 0) ignored = kNone;
   Tables<kParts> t(p);
   const i64 from = blockIdx.x * p.slice, to = min(from + p.slice, p.slotCount);
-  if (p.tables == nullptr) t.clear();
-  begin();
-  if (p.tables != nullptr) t.clear();
+  t.begin_cleared(p);
   i32 id = id_of(p, from + threadIdx.x);
   if (p.sliceCounts == nullptr) count_ids(p, t, from);
   else add_slices(p, t);
@@ -243,7 +252,7 @@ template <int kParts> __device__ void plan(const Params& p) {
     i32 row = t.rank(expert);
     if (expert >= 0) row += t.start[expert];
     __syncthreads();
-    t.add_up();
+    t.add_up(t.start);
     __syncthreads();
     if (s + threadIdx.x >= p.slotCount) continue;
     if (expert >= 0) {
@@ -257,8 +266,40 @@ template <int kParts> __device__ void plan(const Params& p) {
   pad(p, t, used);
 }
 
+// place_few places no more slots than a block has threads. Every block counts them all, by the lanes that rank leaves.
+__device__ void place_few(const Params& p) {
+  __shared__ i32 firstBad;
+  if (threadIdx.x == 0) firstBad = kNone;
+  Tables<1> t(p);
+  t.begin_cleared(p);
+  const i64 s = threadIdx.x;
+  const i32 expert = expert_of(p, s, id_of(p, s), &firstBad);
+  i32 row = t.rank(expert);
+  if (s == 0 && firstBad != kNone) report_slot(p, firstBad);
+  __syncthreads();
+  t.add_up(t.total);
+  const i64 used = lay_out(p, t);
+  if (used > p.rowCount) {
+    if (s == 0) report(p.fault, kPlan, kTooManyRows, 0, 0, used, p.rowCount);
+    return;
+  }
+  if (blockIdx.x == 0 && s < p.slotCount) {
+    if (expert >= 0) {
+      row += t.start[expert] + i32(t.mine(expert));
+      p.rowSlot[row] = i32(s), p.rowExpert[row] = expert;
+    } else {
+      row = -1;
+    }
+    p.slotRow[s] = row;
+  }
+  pad(p, t, used);
+}
+
 extern "C" __global__ void __launch_bounds__(256) plan_small(const __grid_constant__ Params p) {
-  plan<1>(p);
+  fetch(p.ids, 4 * p.slotCount, threadIdx.x, 256);
+  fetch(p.map, 4 * p.mapped, threadIdx.x, 256);
+  if (p.slotCount <= 256) place_few(p);
+  else plan<1>(p);
 }
 
 extern "C" __global__ void __launch_bounds__(1024) plan_place(const __grid_constant__ Params p) {

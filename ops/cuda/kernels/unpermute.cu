@@ -3,13 +3,15 @@
 //
 // Shapes   rows (R,H), y (T,H) of one dtype f32, f64, bf16, f16; gates (T,K) f32; SlotRow (T,K) int32.
 // Moves    (rows here + T)·H·size bytes.
-// Grid     ⌈T·⌈H·size/1024⌉/4⌉ blocks of 128 threads; a warp has a chunk of a token, two packs of 16 bytes a thread. Single
-//          numbers where H·size is no multiple of 16.
-//          unpermute_<dtype>      reads two slots at once, 8 blocks an SM: for many tokens, where blocks hide the latency.
-//          unpermute_<dtype>_few  reads four slots at once: for few tokens of more than two slots.
+// Grid     ⌈⌈T/G⌉·⌈H·size/1024⌉/4⌉ blocks of 128 threads; a warp has a chunk of G tokens, two packs of 16 bytes a thread. Single
+//          numbers where H·size is no multiple of 16. G = 1 but for
+//          unpermute_<dtype>_many  takes the rows of G tokens as one list and reads four at once, 6 blocks an SM: for many tokens.
+//                                  Where most slots are not here, the rows of one token leave too few bytes in flight.
+//          unpermute_<dtype>_few   reads four slots at once: for few tokens of more than two slots.
+//          unpermute_<dtype>       reads two slots at once, 8 blocks an SM: in between.
 // Bound    memory bandwidth.
-// Measured on an H100 SXM (copy of 1 GiB: 3026 GB/s), captured graph, bf16, shapes as permute.cu: T = 1: 1.6/2.3/1.7 µs; T =
-//          4096: 35.5/53.2/44.4 µs, 94/94/88%; T = 16384: 135/203/168 µs, 99/98/92%.
+// Measured on an H100 SXM (copy of 1 GiB: 3026 GB/s), captured graph, bf16, shapes as permute.cu: T = 1: 1.5/2.1/1.6
+//          µs; T = 4096: 35.8/54.0/43.7 µs, 97/95/93% of a copy of as many bytes; T = 16384: 135/206/163 µs, 100/97/96%.
 // Faults   SlotRow[t,k] outside [−1,R): the slot adds nothing.
 #include "common.cuh"
 namespace unpermute {
@@ -17,13 +19,26 @@ namespace unpermute {
 struct Params {
   void* y; const void* rows; const float* gates; const i32* slotRow;
   i64 tokens, slots, rowCount, width;
+  i64 group;  // G
   Fault* fault;
 };
 
-constexpr int kWarps = 4, kUnroll = 2;
+constexpr int kWarps = 4, kUnroll = 2, kListed = 4;
+
+// Slot is a lane's: the row, −1 if the slot is not here, and the gate.
+struct Slot { i32 row; float gate; };
+
+__device__ __forceinline__ Slot load_slot(const Params& p, i64 slot) {
+  Slot s = {p.slotRow[slot], p.gates[slot]};
+  if (s.row < -1 || s.row >= p.rowCount) {
+    report(p.fault, kUnpermute, kBadTable, slot, 0, s.row, p.rowCount);
+    s.row = -1;
+  }
+  return s;
+}
 
 // Next takes the slots that are here one by one.
-struct Next { u32 here; i32 mine; float weight; };
+struct Next { u32 here; Slot mine; };
 
 // add_slots adds the next S slots, or as many as there are.
 template <class T, int N, int S>
@@ -36,8 +51,8 @@ __device__ __forceinline__ void add_slots(Acc<T> (&sum)[kUnroll][N], Next& next,
     is[s] = next.here != 0;
     const int l = is[s] ? __ffs(next.here) - 1 : 0;
     next.here &= next.here - 1;
-    row[s] = rows + i64(__shfl_sync(~0u, next.mine, l)) * width;
-    gate[s] = __shfl_sync(~0u, next.weight, l);
+    row[s] = rows + i64(__shfl_sync(~0u, next.mine.row, l)) * width;
+    gate[s] = __shfl_sync(~0u, next.mine.gate, l);
   }
   Pack<T, N> x[S][kUnroll];
 #pragma unroll
@@ -62,16 +77,9 @@ template <class T, int N, int S> __device__ void token(const Params& p, i64 t, i
     const i64 at = base + lane_id() * N;
     Acc<T> sum[kUnroll][N] = {};
     for (i64 k = 0; k < p.slots; k += 32) {
-      Next next = {0, -1, 0};
-      if (k + lane_id() < p.slots) {
-        const i64 slot = t * p.slots + k + lane_id();
-        next.mine = p.slotRow[slot], next.weight = p.gates[slot];
-        if (next.mine < -1 || next.mine >= p.rowCount) {
-          report(p.fault, kUnpermute, kBadTable, slot, 0, next.mine, p.rowCount);
-          next.mine = -1;
-        }
-      }
-      next.here = __ballot_sync(~0u, next.mine >= 0);
+      Next next = {0, {-1, 0}};
+      if (k + lane_id() < p.slots) next.mine = load_slot(p, t * p.slots + k + lane_id());
+      next.here = __ballot_sync(~0u, next.mine.row >= 0);
       while (next.here != 0) add_slots<T, N, S>(sum, next, rows, p.width, at, to);
     }
 #pragma unroll
@@ -85,25 +93,94 @@ template <class T, int N, int S> __device__ void token(const Params& p, i64 t, i
   }
 }
 
-template <class T, int S> __device__ void unpermute(const Params& p) {
-  constexpr i64 chunk = 32 * kPack<T> * kUnroll;
-  const i64 chunks = ceil_div(p.width, chunk), unit = i64(blockIdx.x) * kWarps + warp_id();
-  if (unit >= p.tokens * chunks) return;
-  const Unit at = split_unit(unit, chunks);
-  const i64 from = at.chunk * chunk, to = min(from + chunk, p.width);
-  if (aligned16(bits_of(p.y) | bits_of(p.rows) | u64(p.width * sizeof(T)))) token<T, kPack<T>, S>(p, at.row, from, to);
-  else token<T, 1, S>(p, at.row, from, to);
+// Sums are a warp's, of one token after the other.
+template <class T, int N> struct Sums {
+  T* y;       // the thread's place in the token's row
+  i32 width;  // numbers of the chunk from there on
+  int left;   // tokens that are not stored
+  u32 end;    // the first slot of the next token, counted from the first token's
+  Acc<T> of[kUnroll][N];
+
+  __device__ __forceinline__ bool has(int u) const { return u * 32 * N < width; }
+  // next stores the token and begins the one behind it.
+  __device__ __forceinline__ void next(const Params& p) {
+#pragma unroll
+    for (int u = 0; u < kUnroll; u++) {
+      Pack<T, N> out;
+#pragma unroll
+      for (int j = 0; j < N; j++) out.v[j] = narrow<T>(of[u][j]), of[u][j] = 0;
+      if (has(u)) out.store(y + u * 32 * N);
+    }
+    y += p.width, left--, end += u32(p.slots);
+  }
+};
+
+// list makes the chunk [from,to) of so many tokens.
+template <class T, int N> __device__ __forceinline__ void list(const Params& p, i64 first, int count, i64 from, i64 to) {
+  const i64 at = from + lane_id() * N;
+  const T* rows = static_cast<const T*>(p.rows) + at;
+  Sums<T, N> sums = {static_cast<T*>(p.y) + first * p.width + at, i32(to - at), count, u32(p.slots), {}};
+  const u32 firstSlot = u32(first * p.slots), slots = u32(count * p.slots);
+  for (u32 base = 0; base < slots; base += 32) {
+    Slot mine = {-1, 0};
+    if (base + lane_id() < slots) mine = load_slot(p, firstSlot + base + lane_id());
+    u32 here = __ballot_sync(~0u, mine.row >= 0);
+    while (here != 0) {
+      Pack<T, N> x[kListed][kUnroll];
+      float gate[kListed];
+      u32 slot[kListed];
+#pragma unroll
+      for (int i = 0; i < kListed; i++) {
+        const int l = __ffs(here) - 1;
+        slot[i] = here != 0 ? base + l : ~0u;
+        const T* source = rows + i64(__shfl_sync(~0u, mine.row, l)) * p.width;
+        gate[i] = __shfl_sync(~0u, mine.gate, l);
+#pragma unroll
+        for (int u = 0; u < kUnroll; u++)
+          if (here != 0 && sums.has(u)) x[i][u] = Pack<T, N>::load(source + u * 32 * N);
+        here &= here - 1;
+      }
+#pragma unroll
+      for (int i = 0; i < kListed; i++) {
+        if (slot[i] == ~0u) break;
+        while (slot[i] >= sums.end) sums.next(p);
+#pragma unroll
+        for (int u = 0; u < kUnroll; u++)
+#pragma unroll
+          for (int j = 0; j < N; j++) sums.of[u][j] += Acc<T>(gate[i]) * Acc<T>(widen(x[i][u].v[j]));
+      }
+    }
+  }
+  while (sums.left > 0) sums.next(p);
 }
 
-#define KERNEL(name, T)                                                                                                   \
-  extern "C" __global__ void __launch_bounds__(32 * kWarps, 8) unpermute_##name(const __grid_constant__ Params p) {       \
-    begin();                                                                                                              \
-    unpermute<T, 2>(p);                                                                                                   \
-  }                                                                                                                       \
-  extern "C" __global__ void __launch_bounds__(32 * kWarps, 6) unpermute_##name##_few(const __grid_constant__ Params p) { \
-    begin();                                                                                                              \
-    unpermute<T, 4>(p);                                                                                                   \
+// unpermute runs a warp's chunk: of one token, S slots at once, or with S = 0 of G tokens.
+template <class T, int S> __device__ void unpermute(const Params& p) {
+  constexpr i64 chunk = 32 * kPack<T> * kUnroll;
+  const i64 group = S == 0 ? p.group : 1;
+  const i64 chunks = ceil_div(p.width, chunk), unit = i64(blockIdx.x) * kWarps + warp_id();
+  if (unit >= ceil_div(p.tokens, group) * chunks) return;
+  const Unit at = split_unit(unit, chunks);
+  const i64 first = at.row * group, from = at.chunk * chunk, to = min(from + chunk, p.width);
+  const bool packs = aligned16(bits_of(p.y) | bits_of(p.rows) | u64(p.width * sizeof(T)));
+  if constexpr (S > 0) {
+    if (packs) token<T, kPack<T>, S>(p, first, from, to);
+    else token<T, 1, S>(p, first, from, to);
+  } else {
+    const int count = int(min(group, p.tokens - first));
+    if (packs) list<T, kPack<T>>(p, first, count, from, to);
+    else
+      for (i64 i = from; i < to; i += 32 * kUnroll) list<T, 1>(p, first, count, i, min(i + 32 * kUnroll, to));
   }
-FOR_FLOATS(KERNEL)
+}
+
+#define KERNEL(name, T, S, blocks)                                                                                       \
+  extern "C" __global__ void __launch_bounds__(32 * kWarps, blocks) unpermute_##name(const __grid_constant__ Params p) { \
+    begin();                                                                                                             \
+    unpermute<T, S>(p);                                                                                                  \
+  }
+#define KERNELS(name, T) KERNEL(name, T, 2, 8) KERNEL(name##_few, T, 4, 6) KERNEL(name##_many, T, 0, 6)
+FOR_FLOATS(KERNELS)
+#undef KERNELS
 #undef KERNEL
 }  // namespace unpermute
