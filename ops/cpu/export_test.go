@@ -40,7 +40,7 @@ func (p packing) Experts(y, x, gates backend.Value, plan *backend.Plan, w13, w2 
 // a dot of bfloat16, and all of these with weights that are packed first.
 func VectorBackends() []backend.Backend {
 	noDot := goKernels
-	noDot.tileDot = nil
+	noDot.tileDot, noDot.tileBesideF32 = nil, nil
 	var list []backend.Backend
 	for _, s := range append(machineVariants(), simd{"cpu/kernels in go", &goKernels, 0}, simd{"cpu/kernels in go without dot", &noDot, 0}) {
 		list = append(list, s, packing{simd{s.name + " packed", s.k, 0}})
