@@ -15,7 +15,7 @@ import (
 // dimension is cut into lengths of blockWords: the strip's part of x stays in the second level of cache, a panel's part passes
 // through the first as the tiles of the strip, all of about equal height, are multiplied with it. While they are, the next
 // panel's part is prefetched into the second level, evenly spread over the tiles. Before that all strips are copied, part by part
-// and in a part tile by tile, to where each tile reads its elements of x in one stream.
+// and, if they have many rows, tile by tile, so that a tile reads x in one stream.
 //
 // With a few rows all time goes into reading w once: each panel is read from its beginning to its end, and x as it lies. Such a
 // stream is left to the hardware's prefetching, which is faster than any in the kernel. A weight that is not packed is read as it
@@ -34,6 +34,7 @@ const (
 	dotStrip   = 16  // strips of up to so many rows read an unpacked weight as it lies
 	stripRows  = 128 // rows of a strip at most, but for what makes the last tile whole: with blockWords 192 KiB
 	taskCols   = 512 // columns of w of a task at most
+	besideRows = 32  // strips of so many rows or more have copies with a tile's rows side by side
 	widenRows  = 64  // strips of so many rows or more widen a panel once
 
 	copyWords = 1 << 24 // of the copies of strips at a time, but for one strip that alone has more

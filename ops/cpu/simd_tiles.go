@@ -16,18 +16,16 @@ func (g *gemm) layout(s strip) layout {
 	l := layout{kernel: g.k.tileF32, words: 1}
 	switch {
 	case g.w.size == 4:
+		l.beside = s.rows >= besideRows
 	case g.xIsBF16 && g.k.tileDot != nil:
 		l.kernel, l.dot = g.k.tileDot, true
 	case s.rows >= widenRows:
-		l.words, l.widenFirst = 2, true
+		l.words, l.widenFirst, l.beside = 2, true, true
 	default:
 		l.kernel, l.words = g.k.tileWidened, 2
 	}
 	l.steps = blockWords / l.words
-	if l.widenFirst || g.w.size == 4 && s.rows > streamRows {
-		l.beside = g.k.tileBesideF32 != nil
-	}
-	if l.beside {
+	if l.beside = l.beside && g.k.tileBesideF32 != nil; l.beside {
 		l.kernel = g.k.tileBesideF32
 	}
 	return l
