@@ -27,6 +27,8 @@ func main() {
 	narrow, wide, bf16 := newGen("AVX2", 8), newGen("AVX512", 16), newGen("AVX512BF16", 16)
 	narrow.numbers()
 	narrow.common()
+	narrow.tile(besideF32)
+	narrow.beside()
 	wide.common()
 	bf16.tile(dotBF16)
 	narrowBlocks, wideBlocks := newGen("AVX2", 8), newGen("AVX512", 16)

@@ -13,12 +13,14 @@ type mode struct {
 	aStep     int // bytes of a row of a for a step
 	pairs     bool
 	dot       bool
+	beside    bool // the elements of a for a step lie side by side
 }
 
 var (
-	f32     = mode{name: "tileF32", aStep: 4, doc: "A step is one element of float32: a is (rows, steps), b (steps, 32)."}
-	widened = mode{name: "tileWidened", aStep: 8, pairs: true, doc: "A step is two elements: a is (rows, 2·steps) of float32, b (steps, 32, 2) of bfloat16, widened."}
-	dotBF16 = mode{name: "tileDot", aStep: 4, dot: true, doc: "A step is two elements: a is (rows, 2·steps) of bfloat16, b (steps, 32, 2) of bfloat16. Denormals count as zero."}
+	f32       = mode{name: "tileF32", aStep: 4, doc: "A step is one element of float32: a is (rows, steps), b (steps, 32)."}
+	besideF32 = mode{name: "tileBesideF32", aStep: 4, beside: true, doc: "A step is one element of float32: a is (steps, rows), its lda of no account, b (steps, 32)."}
+	widened   = mode{name: "tileWidened", aStep: 8, pairs: true, doc: "A step is two elements: a is (rows, 2·steps) of float32, b (steps, 32, 2) of bfloat16, widened."}
+	dotBF16   = mode{name: "tileDot", aStep: 4, dot: true, doc: "A step is two elements: a is (rows, 2·steps) of bfloat16, b (steps, 32, 2) of bfloat16. Denormals count as zero."}
 )
 
 // panelBytes is what a step of b takes: 32 elements of 32 bits.
@@ -44,7 +46,10 @@ var (
 )
 
 // aRow is the address of the element at offset of row r of a.
-func aRow(r, offset int) mem {
+func (m mode) aRow(s shape, r, offset int) mem {
+	if m.beside {
+		return mem{Base: tileA, Disp: offset*s.rows + r*m.aStep}
+	}
 	if r == 0 {
 		return mem{Base: tileA, Disp: offset}
 	}
@@ -118,9 +123,11 @@ func (g *gen) tileLoop(m mode, s shape) {
 	g.load("steps", tileSteps)
 	g.load("next", tileNext)
 	g.load("ahead", tileAhead)
-	g.load("lda", multiples[1])
-	for k := 3; k < s.rows; k += 2 {
-		g.LEAQ(mem{Base: multiples[k-2], Index: multiples[1], Scale: 2}, multiples[k])
+	if !m.beside {
+		g.load("lda", multiples[1])
+		for k := 3; k < s.rows; k += 2 {
+			g.LEAQ(mem{Base: multiples[k-2], Index: multiples[1], Scale: 2}, multiples[k])
+		}
 	}
 	for r := range s.rows {
 		for j := range s.across {
@@ -162,6 +169,9 @@ func (g *gen) tileSteps(m mode, s shape, n int) {
 		g.tileProducts(m, s, i*m.aStep+4)
 	}
 	g.ADDQ(operand.I32(n*panelBytes), tileB)
+	if m.beside {
+		n *= s.rows
+	}
 	g.ADDQ(operand.I32(n*m.aStep), tileA)
 }
 
@@ -169,7 +179,7 @@ func (g *gen) tileSteps(m mode, s shape, n int) {
 func (g *gen) tileProducts(m mode, s shape, offset int) {
 	element := g.vecs[s.across]
 	for r := range s.rows {
-		g.VBROADCASTSS(aRow(r, offset), element)
+		g.VBROADCASTSS(m.aRow(s, r, offset), element)
 		for j := range s.across {
 			if m.dot {
 				g.dotPairs(element, g.vecs[j], s.sum(g, r, j))

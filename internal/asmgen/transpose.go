@@ -72,13 +72,57 @@ func (g *gen) transpose16(to reg.GPPhysical) {
 
 // transpose8 transposes 8 registers of 8 elements and stores them as the columns of 8 steps.
 func (g *gen) transpose8(to reg.GPPhysical) {
+	g.eight(func(step int, column vec) { g.VMOVUPS(column, mem{Base: to, Disp: step * panelBytes}) })
+}
+
+// eight transposes 8 registers of 8 elements and gives the 8 columns to store, in order.
+func (g *gen) eight(store func(step int, column vec)) {
 	v := g.vecs
 	g.interleave4(v[:4], v[8:12])
 	g.interleave4(v[4:8], v[8:12])
-	for c := range 4 {
-		g.VPERM2F128(operand.U8(0x20), v[4+c], v[c], v[8])
-		g.VPERM2F128(operand.U8(0x31), v[4+c], v[c], v[9])
-		g.VMOVUPS(v[8], mem{Base: to, Disp: c * panelBytes})
-		g.VMOVUPS(v[9], mem{Base: to, Disp: (4 + c) * panelBytes})
+	for step := range 8 {
+		c, half := step%4, 0x20+0x11*uint8(step/4)
+		g.VPERM2F128(operand.U8(half), v[4+c], v[c], v[8+step%2])
+		store(step, v[8+step%2])
 	}
+}
+
+// beside writes the kernel that puts the elements of a few rows side by side. It transposes eight, of which the last are there more
+// than once if they are fewer, and stores eight elements for each step; those beyond the rows' are overwritten by the next step's.
+func (g *gen) beside() {
+	g.function("beside", "func(to, from *uint32, ld, steps, rows int)",
+		fmt.Sprintf("beside%s sets to[rows·k+i] = from[i,k] for rows i, 1 to %d, ld bytes apart, and k below steps, a multiple of %d.",
+			g.suffix, g.lanes, g.lanes),
+		fmt.Sprintf("It writes %d−rows elements of undefined contents beyond the last.", g.lanes))
+	to, from, steps, distance, ld := reg.RAX, reg.RBX, reg.RDX, reg.RSI, reg.R13
+	rows := []reg.GPPhysical{reg.RCX, reg.RDI, reg.R8, reg.R9, reg.R10, reg.R11, reg.R12} // where they begin, from the second on
+	g.load("to", to)
+	g.load("ld", ld)
+	g.load("rows", distance)
+	g.XORQ(from, from)
+	last := from
+	for i, row := range rows {
+		g.CMPQ(distance, operand.I32(i+1))
+		g.CMOVQLE(from, ld)
+		g.MOVQ(ld, row)
+		if i > 0 {
+			g.ADDQ(last, row)
+		}
+		last = row
+	}
+	g.load("from", from)
+	g.load("steps", steps)
+	g.SHLQ(operand.U8(2), distance)
+	g.loop("loop", steps, g.lanes, func() {
+		g.VMOVUPS(mem{Base: from}, g.vecs[0])
+		for i, row := range rows {
+			g.VMOVUPS(mem{Base: from, Index: row, Scale: 1}, g.vecs[i+1])
+		}
+		g.eight(func(_ int, column vec) {
+			g.VMOVUPS(column, mem{Base: to})
+			g.ADDQ(distance, to)
+		})
+		g.ADDQ(operand.I32(4*g.lanes), from)
+	})
+	g.end()
 }

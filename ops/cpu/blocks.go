@@ -240,7 +240,7 @@ func (g *gemm) straightDots(t task, s *workspace, x *float32, ldx int, group cod
 	blocks, ldw, w := rowBlocks(g.w.d), group.apart*g.w.coded.rowBytes, &group.w[0]
 	var some int
 	for i := 0; i < t.rows; i += some {
-		if place := g.place(t.row + i); place >= 0 {
+		if place := g.roundedPlace(t.row + i); place >= 0 {
 			some = g.alike(t, i, g.w.coded.rounded.rows)
 			g.w.coded.rounded.dot(&s.dots[0], &g.rounded[place*g.roundedRow()], 4*g.roundedRow(), w, ldw, blocks, some)
 		} else {

@@ -50,9 +50,9 @@ func (g *gemm) roundRows(lo, hi int) {
 	defer workspaces.Put(s)
 	for _, strip := range g.strips[lo:hi] {
 		for i := range strip.rows {
-			one := task{strip: strip}
+			one := task{placedStrip: strip}
 			one.row, one.rows = strip.row+i, 1
-			place := g.place(one.row)
+			place := g.roundedPlace(one.row)
 			if place < 0 {
 				continue
 			}
@@ -70,8 +70,8 @@ func (g *gemm) roundedRow() int { return roundedLen(rowBlocks(g.w.d)) }
 // roundedLen is the number of words of some blocks.
 func roundedLen(blocks int) int { return (blocks + 1) / 2 * roundedWords }
 
-// place is where row r of the product is among the rounded rows, −1 if it is not.
-func (g *gemm) place(r int) int {
+// roundedPlace is where row r of the product is among the rounded rows, −1 if it is not.
+func (g *gemm) roundedPlace(r int) int {
 	if len(g.places) == 0 {
 		return -1
 	}
@@ -81,7 +81,7 @@ func (g *gemm) place(r int) int {
 // alike is the number of rows of a strip from row i on, up to most, that are rounded as row i is, or are not as it is not.
 func (g *gemm) alike(t task, i, most int) int {
 	n := 1
-	for n < most && i+n < t.rows && (g.place(t.row+i+n) < 0) == (g.place(t.row+i) < 0) {
+	for n < most && i+n < t.rows && (g.roundedPlace(t.row+i+n) < 0) == (g.roundedPlace(t.row+i) < 0) {
 		n++
 	}
 	return n
@@ -90,7 +90,7 @@ func (g *gemm) alike(t task, i, most int) int {
 // needsFloats tells whether a row of a strip is not rounded.
 func (g *gemm) needsFloats(t task) bool {
 	for i := range t.rows {
-		if g.place(t.row+i) < 0 {
+		if g.roundedPlace(t.row+i) < 0 {
 			return true
 		}
 	}

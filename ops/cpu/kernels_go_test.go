@@ -11,8 +11,16 @@ import (
 // and a way to test on any GOARCH how products are cut.
 var goKernels = kernels{
 	lanes: 4, rows: 5, full: 3, prefetch: 3, formats: &goFormats,
-	tileF32:     goTile(func(a, b uint32) float32 { return math.Float32frombits(a) * math.Float32frombits(b) }),
-	tileDot:     goTile(func(a, b uint32) float32 { return lower(a)*lower(b) + upper(a)*upper(b) }),
+	tileF32: goTile(func(a, b uint32) float32 { return math.Float32frombits(a) * math.Float32frombits(b) }),
+	tileDot: goTile(func(a, b uint32) float32 { return lower(a)*lower(b) + upper(a)*upper(b) }),
+	tileBesideF32: func(a *uint32, _ int, b *uint32, c *float32, ldc, steps, rows, cols, add int, _ *uint32, _ int) {
+		goSums(c, ldc, rows, cols, add, func(i, j int) (sum float32) {
+			for k := range steps {
+				sum += math.Float32frombits(*at(a, 4*(rows*k+i))) * math.Float32frombits(*at(b, 4*(panelCols*k+j)))
+			}
+			return sum
+		})
+	},
 	tileWidened: goTileWidened,
 	dotF32: func(out, x *float32, ldx int, w *float32, ldw, n, rows int) {
 		goDots(out, x, ldx, n, rows, func(j, k int) float32 { return *at(w, j*ldw+4*k) })
@@ -39,6 +47,13 @@ var goKernels = kernels{
 		for i := range 4 {
 			for k := range steps {
 				*at(to, 4*(panelCols*k+i)) = *at(from, i*ld+4*k)
+			}
+		}
+	},
+	beside: func(to, from *uint32, ld, steps, rows int) {
+		for k := range steps {
+			for i := range rows {
+				*at(to, 4*(rows*k+i)) = *at(from, i*ld+4*k)
 			}
 		}
 	},

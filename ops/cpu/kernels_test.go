@@ -16,12 +16,13 @@ import (
 
 // TestKernelsOfEachLevel says which kernels a level lacks. Tests of these kernels pass over the level.
 func TestKernelsOfEachLevel(t *testing.T) {
-	exact := []string{"formats.blocks[0].rounded", "formats.blocks[1].rounded", "formats.f16.rounded"} // products that need not round x
 	lacking := map[string][]string{
-		"cpu/avx2":       {"tileDot", exact[0], exact[2]},
-		"cpu/avx512":     append([]string{"tileDot"}, exact...),
-		"cpu/avx512bf16": exact,
-		"cpu/neon":       {"tileDot", "axpyF32", "copyPanel", "vectors", "swiglu", "addScaled", "formats"},
+		"cpu/avx2": {"tileDot", "formats.blocks[0].rounded", "formats.f16.rounded"},
+		"cpu/avx512": {"tileDot", "tileBesideF32", "beside",
+			"formats.blocks[0].rounded", "formats.blocks[1].rounded", "formats.f16.rounded"},
+		"cpu/avx512bf16": {"tileBesideF32", "beside",
+			"formats.blocks[0].rounded", "formats.blocks[1].rounded", "formats.f16.rounded"},
+		"cpu/neon": {"tileDot", "tileBesideF32", "beside", "axpyF32", "copyPanel", "vectors", "swiglu", "addScaled", "formats"},
 	}
 	for _, v := range machineVariants() {
 		want, known := lacking[v.name]
@@ -114,6 +115,7 @@ func TestTileKernels(t *testing.T) {
 			a, b      func(*rand.Rand) uint32
 		}{
 			{"f32", k.tileF32, goKernels.tileF32, 1, smallWord, smallWord},
+			{"beside f32", k.tileBesideF32, goKernels.tileBesideF32, 1, smallWord, smallWord},
 			{"widened", k.tileWidened, goKernels.tileWidened, 2, smallWord, smallPair},
 			{"dot", k.tileDot, goKernels.tileDot, 1, smallPair, smallPair},
 		} {
@@ -175,6 +177,17 @@ func TestTilesRoundOncePerProduct(t *testing.T) {
 			k.tileF32(x, 4*elements, wide, &got[0], 4*cols, elements, rows, cols, 0, wide, 64)
 			if !slices.Equal(got, want) {
 				t.Fatalf("float32, %d rows: got %v, want %v", rows, got, want)
+			}
+			if k.tileBesideF32 != nil {
+				beside := make([]float32, rows*elements)
+				for i, v := range a {
+					beside[i%elements*rows+i/elements] = v
+				}
+				clear(got)
+				k.tileBesideF32((*uint32)(unsafe.Pointer(&beside[0])), 0, wide, &got[0], 4*cols, elements, rows, cols, 0, wide, 64)
+				if !slices.Equal(got, want) {
+					t.Fatalf("float32 side by side, %d rows: got %v, want %v", rows, got, want)
+				}
 			}
 			clear(got)
 			k.tileWidened(x, 4*elements, &pairs[0], &got[0], 4*cols, elements/2, rows, cols, 0, wide, 64)
@@ -267,6 +280,26 @@ func TestCopyPanelKernels(t *testing.T) {
 			k.copyPanel(&to[0], &from[0], 4*ld, steps)
 			if !slices.Equal(to, want) {
 				t.Fatalf("%d steps: got %x, want %x", steps, to, want)
+			}
+		}
+	})
+}
+
+func TestBesideKernels(t *testing.T) {
+	hasBeside := func(k *kernels) bool { return k.beside != nil }
+	forKernels(t, hasBeside, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+		for rows := 1; rows <= k.lanes; rows++ {
+			for _, vectors := range []int{0, 1, 3} {
+				steps := vectors * k.lanes
+				ld := steps + 5
+				from := fill(guarded[uint32](t, max((rows-1)*ld+steps, 1), atEnd), r.Uint32)
+				to := fill(guarded[uint32](t, steps*rows+k.lanes-rows+1, atEnd), r.Uint32)
+				want := slices.Clone(to)
+				goKernels.beside(&want[0], &from[0], 4*ld, steps, rows)
+				k.beside(&to[0], &from[0], 4*ld, steps, rows)
+				if !slices.Equal(to[:steps*rows], want[:steps*rows]) || to[len(to)-1] != want[len(to)-1] {
+					t.Fatalf("%d rows, %d steps: got %x, want %x", rows, steps, to, want)
+				}
 			}
 		}
 	})

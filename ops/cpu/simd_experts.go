@@ -24,6 +24,7 @@ func (s simd) Experts(y, x, gates backend.Value, p *backend.Plan, w13, w2 backen
 	if p == nil || !f.weights(w13, w2) || !f.tokens(y, x, p) || !f.plan(gates, p) {
 		return s.decline("experts", x, w13)
 	}
+	f.first.followedBy(f.second)
 	f.first.run()
 	f.second.run()
 	f.sum()

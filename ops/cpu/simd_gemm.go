@@ -12,10 +12,10 @@ import (
 // The product out = x · wᵀ on tiles of a few rows of x by a panel of w.
 //
 // A task is a strip of rows of x by some columns of out; tasks are what the workers share out. Within a task the inner
-// dimension is cut into lengths of blockWords: the strip's part of x, copied to a buffer whose rows do not fall on each other
-// in the cache, stays in the second level of cache, a panel's part passes through the first as the tiles of the strip, all of
-// about equal height, are multiplied with it. While they are, the next panel's part is prefetched into the second level, evenly
-// spread over the tiles.
+// dimension is cut into lengths of blockWords: the strip's part of x stays in the second level of cache, a panel's part passes
+// through the first as the tiles of the strip, all of about equal height, are multiplied with it. While they are, the next
+// panel's part is prefetched into the second level, evenly spread over the tiles. Before that all strips are copied, part by part
+// and, if they have many rows, tile by tile, so that a tile reads x in one stream.
 //
 // With a few rows all time goes into reading w once: each panel is read from its beginning to its end, and x as it lies. Such a
 // stream is left to the hardware's prefetching, which is faster than any in the kernel. A weight that is not packed is read as it
@@ -29,12 +29,15 @@ import (
 
 const (
 	blockWords = 384 // 32-bit elements of a row of x at a time: 6 rows are 9 KiB, a panel is 48 KiB
-	padWords   = 16  // between the rows of the buffer, so that their distance is an odd number of cache lines
+	padWords   = 16  // between the rows of a copy, so that their distance is an odd number of cache lines
 	streamRows = 4   // strips of up to so many rows read a panel from its beginning to its end
 	dotStrip   = 16  // strips of up to so many rows read an unpacked weight as it lies
 	stripRows  = 128 // rows of a strip at most, but for what makes the last tile whole: with blockWords 192 KiB
 	taskCols   = 512 // columns of w of a task at most
+	besideRows = 32  // strips of so many rows or more have copies with a tile's rows side by side
 	widenRows  = 64  // strips of so many rows or more widen a panel once
+
+	copyWords = 1 << 24 // of the copies of strips at a time, but for one strip that alone has more
 )
 
 // gemm is a product in the course of being computed. It is kept for the next one, with its memory.
@@ -50,10 +53,13 @@ type gemm struct {
 	// rowSlot, if it is not nil, gathers x: row r of the product is that of row rowSlot[r]/slots of x.
 	rowSlot []int32
 	slots   int
-	// gated says that w has the rows of gates above as many of ups, and out is silu of the ones times the others.
-	gated bool
+	// gated says that w has the rows of gates above as many of ups, and out is silu of the ones times the others. then, if it is not
+	// nil, is the product whose x that is: where it has copies of strips, they are what is written, and not out.
+	gated  bool
+	then   *gemm
+	filled bool // the copies of strips are there already
 
-	strips []strip
+	strips []placedStrip
 	tasks  []task
 	body   func(i int)
 
@@ -61,11 +67,21 @@ type gemm struct {
 	rounded   []uint32
 	places    []int32
 	roundBody func(lo, hi int)
+
+	copied   []uint32 // the copies of strips
+	parts    []stripPart
+	copyBody func(i int)
+}
+
+// placedStrip is a strip and where its copy begins, and that of the same rows in the product that comes then.
+type placedStrip struct {
+	strip
+	at, then int
 }
 
 // task is a strip by some columns of out.
 type task struct {
-	strip
+	placedStrip
 	col, cols int
 }
 
@@ -77,6 +93,7 @@ func getGEMM(k *kernels) *gemm {
 		g = &gemm{}
 		g.body = func(i int) { g.compute(g.tasks[i]) }
 		g.roundBody = g.roundRows
+		g.copyBody = func(i int) { g.copyPart(g.parts[i]) }
 	}
 	g.k = k
 	return g
@@ -86,8 +103,8 @@ func getGEMM(k *kernels) *gemm {
 func (g *gemm) put() {
 	clear(g.w.blocks)
 	g.x, g.out, g.w.packed = nil, nil, nil
-	g.rowSlot, g.gated = nil, false
-	g.strips, g.tasks = g.strips[:0], g.tasks[:0]
+	g.rowSlot, g.gated, g.then, g.filled = nil, false, nil, false
+	g.strips, g.tasks, g.parts = g.strips[:0], g.tasks[:0], g.parts[:0]
 	gemms.Put(g)
 }
 
@@ -165,39 +182,47 @@ func (g *gemm) cut(from, to, e int) {
 	for i := range strips {
 		lo := from + i*tiles/strips*g.k.rows
 		hi := min(from+(i+1)*tiles/strips*g.k.rows, to)
-		g.strips = append(g.strips, strip{lo, hi - lo, e})
+		g.strips = append(g.strips, placedStrip{strip: strip{lo, hi - lo, e}})
 	}
 }
 
-// run cuts the strips into tasks and computes all.
+// run cuts the strips into tasks and computes all, for as many strips at a time as can be copied.
 func (g *gemm) run() {
 	g.roundStrips()
-	g.divide()
-	parallel(len(g.tasks), g.body)
+	for from, n := 0, 0; from < len(g.strips); from += n {
+		n = g.place(from)
+		g.tasks, g.parts = g.tasks[:0], g.parts[:0]
+		g.divide(g.strips[from:][:n])
+		if !g.filled {
+			parallel(len(g.parts), g.copyBody)
+		}
+		parallel(len(g.tasks), g.body)
+	}
 }
 
 // divide cuts strips into columns, so that there are some tasks for each worker and all take about as long. The strips of a matrix
 // take turns, so that its columns are still in a cache for the next strip.
-func (g *gemm) divide() {
+func (g *gemm) divide(strips []placedStrip) {
 	const (
 		each  = 12     // tasks for a worker
 		least = 1 << 9 // of their weight: below, handing out costs more than it gains
 	)
 	total := 0
-	for _, s := range g.strips {
-		total += weight(s) * g.n / unit
+	for _, s := range strips {
+		g.cutParts(s)
+		total += weight(s.strip) * g.n / unit
 	}
 	aim := max(total/(each*runtime.GOMAXPROCS(0)), least<<10/g.w.d)
 	most := taskCols
 	if g.gated {
 		most /= 2
 	}
-	for strips := g.strips; len(strips) > 0; {
+	for len(strips) > 0 {
 		same := 1
 		for same < len(strips) && strips[same].matrix == strips[0].matrix {
 			same++
 		}
-		cols := min((aim*unit/weight(strips[0])+panelCols-1)/panelCols*panelCols, most)
+		cols := min((aim*unit/weight(strips[0].strip)+panelCols-1)/panelCols*panelCols, most)
 		for col := 0; col < g.n; col += cols {
 			for _, s := range strips[:same] {
 				g.tasks = append(g.tasks, task{s, col, min(cols, g.n-col)})

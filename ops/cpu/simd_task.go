@@ -64,18 +64,24 @@ func (g *gemm) gate(t task, s *workspace) {
 	ldc := gates + ups + padWords
 	s.c = grown(s.c, t.rows*ldc)
 	g.multiply(t, s, s.c, ldc)
-	g.multiply(task{t.strip, g.n + t.col - early, early + t.cols}, s, s.c[gates:], ldc)
+	g.multiply(task{t.placedStrip, g.n + t.col - early, early + t.cols}, s, s.c[gates:], ldc)
+	then := g.then != nil && g.then.copyLength(t.strip) > 0
 	for i := range t.rows {
 		row := s.c[i*ldc:][:ldc]
 		g.k.activate(row, row[gates+early:], t.cols)
-		g.store(t.row+i, t.col, row[:t.cols])
+		if !then {
+			g.store(t.row+i, t.col, row[:t.cols])
+		}
+	}
+	if then {
+		g.then.fill(t, s.c, ldc)
 	}
 }
 
 // multiply computes the columns of w that t names.
 func (g *gemm) multiply(t task, s *workspace, c []float32, ldc int) {
 	switch {
-	case g.w.packed != nil || t.rows > dotStrip:
+	case g.onTiles(t.strip):
 		g.tiles(t, s, c, ldc)
 	case g.w.coded.bytes != 0:
 		g.codedDots(t, s, c, ldc)

@@ -2,35 +2,43 @@ package cpu
 
 import "unsafe"
 
-// layout says how a task's tiles read their operands.
+// layout says how the tiles of a strip read their operands.
 type layout struct {
 	kernel     tileKernel
 	words      int  // 32-bit elements of a row of x for a step of a panel
+	beside     bool // the kernel is tileBesideF32
 	dot        bool // x stays bfloat16
 	widenFirst bool // a panel becomes float32 before tiles read it
 	steps      int  // of a part of a panel, at most
 }
 
-func (g *gemm) layout(t task) layout {
+func (g *gemm) layout(s strip) layout {
 	l := layout{kernel: g.k.tileF32, words: 1}
 	switch {
 	case g.w.size == 4:
+		l.beside = s.rows >= besideRows
 	case g.xIsBF16 && g.k.tileDot != nil:
 		l.kernel, l.dot = g.k.tileDot, true
-	case t.rows >= widenRows:
-		l.words, l.widenFirst = 2, true
+	case s.rows >= widenRows:
+		l.words, l.widenFirst, l.beside = 2, true, true
 	default:
 		l.kernel, l.words = g.k.tileWidened, 2
 	}
 	l.steps = blockWords / l.words
+	if l.beside = l.beside && g.k.tileBesideF32 != nil; l.beside {
+		l.kernel = g.k.tileBesideF32
+	}
 	return l
 }
 
+// onTiles tells whether a strip is computed on tiles.
+func (g *gemm) onTiles(s strip) bool { return g.w.packed != nil || s.rows > dotStrip }
+
 // tileCount is the number of tiles of a strip. What is not streamed has two at least: one alone is too short to prefetch all of the
 // next panel.
-func (g *gemm) tileCount(t task) int {
-	count := (t.rows + g.k.rows - 1) / g.k.rows
-	if t.rows > streamRows {
+func (g *gemm) tileCount(s strip) int {
+	count := (s.rows + g.k.rows - 1) / g.k.rows
+	if s.rows > streamRows {
 		return max(count, 2)
 	}
 	return count
@@ -38,9 +46,9 @@ func (g *gemm) tileCount(t task) int {
 
 // tiles computes a task on tiles.
 func (g *gemm) tiles(t task, s *workspace, c []float32, ldc int) {
-	l := g.layout(t)
+	l := g.layout(t.strip)
 	if t.rows <= streamRows {
-		a, lda := g.stripPart(t, s, l, 0, g.w.steps)
+		a, lda := g.fewRows(t, s, l)
 		for col := 0; col < t.cols; col += panelCols {
 			for from := 0; from < g.w.steps; from += l.steps {
 				at := (*uint32)(unsafe.Add(unsafe.Pointer(a), 4*l.words*from))
@@ -50,34 +58,11 @@ func (g *gemm) tiles(t task, s *workspace, c []float32, ldc int) {
 		return
 	}
 	for from := 0; from < g.w.steps; from += l.steps {
-		a, lda := g.stripPart(t, s, l, from, min(l.steps, g.w.steps-from))
+		p := g.part(t.strip, t.at, l, from)
 		for col := 0; col < t.cols; col += panelCols {
-			g.panelTiles(t, s, l, from, col, a, lda, c, ldc)
+			g.panelTiles(t, s, l, from, col, &g.copied[p.begin], 4*p.ld, c, ldc)
 		}
 	}
-}
-
-// stripPart is the strip's rows of x for the steps from one on: x itself if a few rows lie as the kernel wants them, or a copy.
-func (g *gemm) stripPart(t task, s *workspace, l layout, from, steps int) (a *uint32, lda int) {
-	words := l.words * steps
-	size, perWord := 4, 1
-	if g.xIsBF16 {
-		size, perWord = 2, 2
-	}
-	asItIs := l.dot || !g.xIsBF16
-	if asItIs && t.rows <= streamRows && g.inPlace(t) && words*perWord == g.w.d {
-		return (*uint32)(unsafe.Pointer(&g.x[g.xRow(t.row)*g.w.d*size])), g.w.d * size
-	}
-	ld := words + padWords
-	s.a = grown(s.a, t.rows*ld)
-	for i := range t.rows {
-		if l.dot {
-			g.pairs(s.a[i*ld:], t.row+i, 2*from, words)
-		} else {
-			g.widened(s.a[i*ld:], t.row+i, l.words*from, words)
-		}
-	}
-	return &s.a[0], 4 * ld
 }
 
 // panelPart is the steps of a panel from one on.
@@ -130,7 +115,7 @@ func (g *gemm) panelTiles(t task, s *workspace, l layout, from, col int, a *uint
 	if from == 0 {
 		add = 0
 	}
-	count := g.tileCount(t)
+	count := g.tileCount(t.strip)
 	width := g.k.cols((t.rows + count - 1) / count)
 	calls := count * ((cols + width - 1) / width)
 	ahead := 4 * len(next) * g.k.prefetch / (calls * steps)
