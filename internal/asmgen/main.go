@@ -53,12 +53,12 @@ func main() {
 		log.Fatal(err)
 	}
 	for name, g := range map[string]interface {
-		fma()
+		peak()
 		save(path string) error
 	}{
-		"fma_avx2_amd64": newGen("AVX2", 8), "fma_avx512_amd64": newGen("AVX512", 16), "fma_neon_arm64": newNEON(),
+		"peak_avx2_amd64": newGen("AVX2", 8), "peak_avx512_amd64": newGen("AVX512", 16), "peak_neon_arm64": newNEON(),
 	} {
-		g.fma()
+		g.peak()
 		if err := g.save(filepath.Join(*peakDir, name)); err != nil {
 			log.Fatal(err)
 		}

@@ -5,3 +5,5 @@ var loops = map[string]Loop{
 	"cpu/avx512":     {fmaAVX512, 2 * 12 * 16},
 	"cpu/avx512bf16": {fmaAVX512, 2 * 12 * 16},
 }
+
+var readers = map[string]reader{"cpu/avx2": readAVX2, "cpu/avx512": readAVX512, "cpu/avx512bf16": readAVX512}

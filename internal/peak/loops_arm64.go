@@ -1,3 +1,5 @@
 package peak
 
 var loops = map[string]Loop{"cpu/neon": {fmaNEON, 2 * 12 * 4}}
+
+var readers map[string]reader

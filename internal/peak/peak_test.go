@@ -1,6 +1,7 @@
 package peak
 
 import (
+	"bytes"
 	"testing"
 
 	"github.com/gorgonia/moe/ops/cpu"
@@ -21,5 +22,17 @@ func TestLoops(t *testing.T) {
 	}
 	if zero != 0 {
 		t.Errorf("sums of zeros are %v", zero)
+	}
+}
+
+// TestRead reads memory of lengths around those of a block.
+func TestRead(t *testing.T) {
+	for _, n := range []int{0, 1, 1000, 1<<18 - 1, 1 << 18, 1<<18 + 1, 3 << 18} {
+		memory := bytes.Repeat([]byte{1}, n)
+		for _, b := range cpu.Variants() {
+			if Read(b.Name(), memory); found >= 0 {
+				t.Errorf("%s, %d bytes: a zero at %d", b.Name(), n, found)
+			}
+		}
 	}
 }

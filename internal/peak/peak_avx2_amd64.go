@@ -6,3 +6,8 @@ package peak
 //
 //go:noescape
 func fmaAVX2(rounds int)
+
+// readAVX2 reads 64 bytes a round from each of 4 places that are stride bytes apart, which go up. rounds is positive.
+//
+//go:noescape
+func readAVX2(from *byte, stride int, rounds int)

@@ -38,3 +38,30 @@ loop:
 	JG          loop
 	VZEROUPPER
 	RET
+
+// func readAVX512(from *byte, stride int, rounds int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·readAVX512(SB), NOSPLIT, $0-24
+	MOVQ   from+0(FP), AX
+	MOVQ   stride+8(FP), BX
+	MOVQ   rounds+16(FP), DX
+	LEAQ   (BX)(BX*2), CX
+	VPXORD Z0, Z0, Z0
+	VPXORD Z1, Z1, Z1
+	VPXORD Z2, Z2, Z2
+	VPXORD Z3, Z3, Z3
+
+loop:
+	PREFETCHT0 1024(AX)
+	VPORD      (AX), Z0, Z0
+	PREFETCHT0 1024(AX)(BX*1)
+	VPORD      (AX)(BX*1), Z1, Z1
+	PREFETCHT0 1024(AX)(BX*2)
+	VPORD      (AX)(BX*2), Z2, Z2
+	PREFETCHT0 1024(AX)(CX*1)
+	VPORD      (AX)(CX*1), Z3, Z3
+	ADDQ       $+64, AX
+	SUBQ       $+1, DX
+	JG         loop
+	VZEROUPPER
+	RET

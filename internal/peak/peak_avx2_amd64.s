@@ -38,3 +38,34 @@ loop:
 	JG          loop
 	VZEROUPPER
 	RET
+
+// func readAVX2(from *byte, stride int, rounds int)
+// Requires: AVX, AVX2, MMX+
+TEXT ·readAVX2(SB), NOSPLIT, $0-24
+	MOVQ   from+0(FP), AX
+	MOVQ   stride+8(FP), BX
+	MOVQ   rounds+16(FP), DX
+	LEAQ   (BX)(BX*2), CX
+	VXORPS Y0, Y0, Y0
+	VXORPS Y1, Y1, Y1
+	VXORPS Y2, Y2, Y2
+	VXORPS Y3, Y3, Y3
+
+loop:
+	PREFETCHT0 1024(AX)
+	VPOR       (AX), Y0, Y0
+	VPOR       32(AX), Y0, Y0
+	PREFETCHT0 1024(AX)(BX*1)
+	VPOR       (AX)(BX*1), Y1, Y1
+	VPOR       32(AX)(BX*1), Y1, Y1
+	PREFETCHT0 1024(AX)(BX*2)
+	VPOR       (AX)(BX*2), Y2, Y2
+	VPOR       32(AX)(BX*2), Y2, Y2
+	PREFETCHT0 1024(AX)(CX*1)
+	VPOR       (AX)(CX*1), Y3, Y3
+	VPOR       32(AX)(CX*1), Y3, Y3
+	ADDQ       $+64, AX
+	SUBQ       $+1, DX
+	JG         loop
+	VZEROUPPER
+	RET
