@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -62,5 +63,43 @@ func TestFilledCopiesAreCopies(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestStripsInTurns computes products whose copies of strips do not all have room at a time.
+func TestStripsInTurns(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes 300 MiB")
+	}
+	const rows, d, n = copyWords/4096 + 150, 4096, 3
+	r := rand.New(rand.NewPCG(13, 14))
+	x, w := guardedTensor(t, r, tensor.Float32, rows, d), guardedTensor(t, r, tensor.Float32, n, d)
+	want := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(rows, n))
+	if err := (Go{}).Linear(want, x, w); err != nil {
+		t.Fatal(err)
+	}
+	c := expertsCase{tokens: rows, slots: 1, experts: 1, align: 1, h: n, f: d, id: func(int, int) int { return 0 }}
+	in := c.operands(t, r, tensor.Float32, tensor.Float32)
+	sums := composed(t, in, tensor.Float32)
+	for _, v := range machineVariants() {
+		t.Run(v.name, func(t *testing.T) {
+			out := guardedTensor(t, r, tensor.Float32, rows, n)
+			if err := v.Linear(out, x, w); err != nil {
+				t.Fatal(err)
+			}
+			sameBytes(t, out, want)
+			if v.k.swiglu == nil {
+				return
+			}
+			y := guardedTensor(t, r, tensor.Float32, rows, n)
+			if err := v.Experts(y, in[0], in[1], in[2].(*backend.Plan), in[3], in[4]); err != nil {
+				t.Fatal(err)
+			}
+			for i, got := range y.Data().([]float32) {
+				if math.Abs(float64(got)-sums[i]) > 1e-3*(1+math.Abs(sums[i])) {
+					t.Fatalf("element %d is %v, want %v", i, got, sums[i])
+				}
+			}
+		})
 	}
 }
