@@ -189,14 +189,15 @@ func (g *gemm) cut(from, to, e int) {
 // run cuts the strips into tasks and computes all, for as many strips at a time as can be copied.
 func (g *gemm) run() {
 	g.roundStrips()
-	for from, n := 0, 0; from < len(g.strips); from += n {
-		n = g.place(from)
+	for from := 0; from < len(g.strips); {
+		n := g.place(from)
 		g.tasks, g.parts = g.tasks[:0], g.parts[:0]
 		g.divide(g.strips[from:][:n])
 		if !g.filled {
 			parallel(len(g.parts), g.copyBody)
 		}
 		parallel(len(g.tasks), g.body)
+		from += n
 	}
 }
 

@@ -97,11 +97,22 @@ func (g *gemm) besides(to, from []uint32, ld, n, rows int) {
 	}
 }
 
+// followedBy lets g, once it computes, fill the copies of the strips of the product that comes then, if all have room. An element of
+// out is one of its x, float32.
+func (g *gemm) followedBy(then *gemm) {
+	if g.outBF16 || then.place(0) < len(then.strips) {
+		return
+	}
+	for i, s := range then.strips {
+		g.strips[i].then = s.at
+	}
+	g.then, then.filled = then, true
+}
+
 // fill puts what a task of the product before has computed, the rows of c, where the strip's copy is.
 func (g *gemm) fill(t task, c []float32, ldc int) {
 	l := g.layout(t.strip)
 	rows := unsafe.Slice((*uint32)(unsafe.Pointer(&c[0])), len(c))
-	count := g.tileCount(t.strip)
 	end := t.col + t.cols
 	if words := l.words * g.w.steps; end == g.w.d && words > end { // an element more than a row of x has
 		for i := range t.rows {
@@ -112,27 +123,25 @@ func (g *gemm) fill(t task, c []float32, ldc int) {
 	for col := t.col; col < end; {
 		p := g.part(t.strip, t.then, l, col/l.words/l.steps*l.steps)
 		n := min(end, p.from+p.words) - col
-		for i := range count {
-			lo, hi := i*t.rows/count, (i+1)*t.rows/count
-			to := g.copied[p.begin+lo*p.words:][(col-p.from)*(hi-lo):]
-			g.besides(to[:n*(hi-lo)], rows[lo*ldc+col-t.col:], ldc, n, hi-lo)
-		}
+		g.fillPart(p, l, rows[col-t.col:], ldc, col-p.from, n)
 		col += n
 	}
 }
 
-// followedBy lets g, once it computes, fill the copies of the strips of the product that comes then, if it can and all have room.
-func (g *gemm) followedBy(then *gemm) {
-	if g.outBF16 || g.k.tileBesideF32 == nil || then.place(0) < len(then.strips) {
+// fillPart puts the first n elements of rows, ld elements apart, where those from one on of a part are.
+func (g *gemm) fillPart(p stripPart, l layout, rows []uint32, ld, from, n int) {
+	to := g.copied[p.begin:][:p.rows*p.ld]
+	if !l.beside {
+		for i := range p.rows {
+			copy(to[i*p.ld+from:][:n], rows[i*ld:])
+		}
 		return
 	}
-	for i, s := range then.strips {
-		if then.copyLength(s.strip) > 0 && !then.layout(s.strip).beside {
-			return
-		}
-		g.strips[i].then = s.at
+	count := g.tileCount(p.strip)
+	for i := range count {
+		lo, hi := i*p.rows/count, (i+1)*p.rows/count
+		g.besides(to[lo*p.words+from*(hi-lo):][:n*(hi-lo)], rows[lo*ld:], ld, n, hi-lo)
 	}
-	g.then, then.filled = then, true
 }
 
 // rowWords fills to with elements of a row of the product, from one on, as the kernel takes them.
