@@ -35,7 +35,7 @@ type work struct {
 }
 
 // works are all there are, in the order of -h and of -work all.
-var works = slices.Concat(routingWorks, rowWorks, expertWorks, decoderWorks, modelWorks, peerWorks, blasWorks)
+var works = slices.Concat(routingWorks, rowWorks, copyWorks, expertWorks, decoderWorks, modelWorks, peerWorks, blasWorks)
 
 // selectWorks reads a list of names. A name that is no work's own stands for all that begin with it and a dash.
 func selectWorks(list string) ([]*work, error) {
