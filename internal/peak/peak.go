@@ -44,8 +44,11 @@ var zero float32
 type reader func(from *byte, stride, rounds int)
 
 // Read reads all of memory once: for a backend of package ops/cpu, by name, with its vectors and from four places at once, for another
-// name as Go's library looks for a byte.
-func Read(name string, memory []byte) {
+// name as Go's library looks for a byte. It is safe for concurrent use.
+//
+// The result is where the first zero is in what is left after whole blocks of 256 KiB, −1 if there is none: something that is made of
+// what was read.
+func Read(name string, memory []byte) int {
 	// The places are near enough to each other to be in different banks of memory mostly, and in one huge page.
 	const streams, line, block = 4, 64, 1 << 18
 	if read, ok := readers[name]; ok {
@@ -53,8 +56,5 @@ func Read(name string, memory []byte) {
 			read(&memory[0], block/streams, block/streams/line)
 		}
 	}
-	found = bytes.IndexByte(memory, 0)
+	return bytes.IndexByte(memory, 0)
 }
-
-// found keeps the compiler from leaving reads out.
-var found int

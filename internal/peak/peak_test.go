@@ -30,8 +30,8 @@ func TestRead(t *testing.T) {
 	for _, n := range []int{0, 1, 1000, 1<<18 - 1, 1 << 18, 1<<18 + 1, 3 << 18} {
 		memory := bytes.Repeat([]byte{1}, n)
 		for _, b := range cpu.Variants() {
-			if Read(b.Name(), memory); found >= 0 {
-				t.Errorf("%s, %d bytes: a zero at %d", b.Name(), n, found)
+			if at := Read(b.Name(), memory); at >= 0 {
+				t.Errorf("%s, %d bytes: a zero at %d", b.Name(), n, at)
 			}
 		}
 	}
