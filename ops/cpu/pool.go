@@ -85,13 +85,28 @@ var pool struct {
 	started atomic.Int64
 	awake   atomic.Int64 // workers awake without a loop that no caller has claimed yet
 	claimed chan offer   // for those that one has claimed
-	asleep  chan offer   // for those that sleep
+	open    chan offer   // for those that sleep, or come late from another loop
 }
 
 // wakeTime is how long a worker without a loop, or a caller whose helpers are not done, stays awake.
 const wakeTime = 40 * time.Microsecond
 
-func init() { pool.claimed, pool.asleep = make(chan offer, 64), make(chan offer) }
+func init() { pool.claimed, pool.open = make(chan offer, 64), make(chan offer, 64) }
+
+// post offers a loop to whoever comes first. If there are too many offers, the oldest, whose loop has most likely ended, is dropped.
+func post(o offer) {
+	for {
+		select {
+		case pool.open <- o:
+			return
+		default:
+		}
+		select {
+		case <-pool.open:
+		default:
+		}
+	}
+}
 
 // awake waits for wakeTime at most for something to happen, and tells whether it did.
 func awake(happened func() bool) bool {
@@ -112,13 +127,18 @@ func awake(happened func() bool) bool {
 // at once, which gives it away, and can be woken by the caller's next loop.
 func worker() {
 	for {
-		for o := nextOffer(); o.take(); o = <-pool.asleep {
+		for o := nextOffer(); o.take(); o = <-pool.open {
 		}
 	}
 }
 
 // nextOffer waits for an offer.
 func nextOffer() (o offer) {
+	select {
+	case o = <-pool.open: // of a loop that began while this worker was in another
+		return o
+	default:
+	}
 	pool.awake.Add(1)
 	if awake(func() bool {
 		select {
@@ -131,7 +151,7 @@ func nextOffer() (o offer) {
 		return o
 	}
 	if claim() { // so that no caller does; all who are awake are the same
-		return <-pool.asleep
+		return <-pool.open
 	}
 	return <-pool.claimed
 }
@@ -148,8 +168,8 @@ func claim() bool {
 
 // parallel calls body(0) … body(n−1), each once, and returns when all are done. Iterations are handed out one by one in
 // ascending order, so they should be of some tens of microseconds. Loops may run at the same time from several goroutines,
-// and a body may itself call parallel: whoever finds no idle worker does its loop alone. A panic of a body, which in a worker
-// would end the process, stops the loop and is the caller's.
+// and a body may itself call parallel: whoever finds no idle worker does its loop alone until one comes. A panic of a
+// body, which in a worker would end the process, stops the loop and is the caller's.
 func parallel(n int, body func(i int)) {
 	workers := min(n, runtime.GOMAXPROCS(0)) - 1
 	if workers < 1 {
@@ -170,11 +190,8 @@ func parallel(n int, body func(i int)) {
 	for range workers {
 		if claim() {
 			pool.claimed <- o
-			continue
-		}
-		select {
-		case pool.asleep <- o:
-		default: // no worker is idle
+		} else {
+			post(o)
 		}
 	}
 	j.work()

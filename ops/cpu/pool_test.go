@@ -73,7 +73,7 @@ func TestWorkersHelpAndSleep(t *testing.T) {
 	for range 50 {
 		var there atomic.Int64
 		deadline := time.Now().Add(10 * time.Second)
-		for there.Load() < 2 && time.Now().Before(deadline) { // a loop may find no worker idle
+		for there.Load() < 2 && time.Now().Before(deadline) { // a worker may come when the loop is over
 			there.Store(0)
 			parallel(2, func(int) {
 				there.Add(1)
@@ -89,6 +89,49 @@ func TestWorkersHelpAndSleep(t *testing.T) {
 	for deadline := time.Now().Add(10 * time.Second); pool.awake.Load() != 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%d workers stay awake without a loop", pool.awake.Load())
+		}
+	}
+}
+
+// TestLateWorkersHelp begins a loop while all workers are in another: once that is over, they come.
+func TestLateWorkersHelp(t *testing.T) {
+	procs := int(pool.started.Load()) + 2
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(procs))
+	within := func(c <-chan struct{}, what string) {
+		select {
+		case <-c:
+		case <-time.After(10 * time.Second):
+			t.Error(what)
+		}
+	}
+	for range 20 {
+		entered, release, both := make(chan struct{}, procs), make(chan struct{}), make(chan struct{})
+		var loops sync.WaitGroup
+		loops.Go(func() {
+			parallel(procs, func(int) {
+				entered <- struct{}{}
+				<-release
+			})
+		})
+		for range procs {
+			within(entered, "not all workers help with a loop that needs all")
+		}
+		var there atomic.Int64
+		loops.Go(func() {
+			parallel(2, func(int) {
+				if there.Add(1) == 2 {
+					close(both)
+				}
+				within(both, "nobody helps with a loop that began while all were busy")
+			})
+		})
+		for there.Load() == 0 {
+			runtime.Gosched()
+		}
+		close(release)
+		loops.Wait()
+		if t.Failed() {
+			return
 		}
 	}
 }
