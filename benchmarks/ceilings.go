@@ -65,19 +65,21 @@ func (o *options) ceilingMemory(name, variant string, memory []byte, work func(p
 
 // ceiling times work on some CPUs at once.
 func (o *options) ceiling(name string, cpus int, work func(i int)) (*record, error) {
-	run := func() error {
-		var parts sync.WaitGroup
-		for i := range cpus {
-			parts.Go(func() { work(i) })
-		}
-		parts.Wait()
-		return nil
-	}
-	t, err := measure(run, func() error { return nil }, o.budget)
+	t, err := measure(func() error { return onCPUs(cpus, work) }, func() error { return nil }, o.budget)
 	if err != nil {
 		return nil, err
 	}
 	r := newRecord(t)
 	r.Work, r.Dtype, r.Backend = name, "-", "cpu"
 	return r, nil
+}
+
+// onCPUs does work for 0 … cpus−1 at once. Its error is always nil.
+func onCPUs(cpus int, work func(i int)) error {
+	var parts sync.WaitGroup
+	for i := range cpus {
+		parts.Go(func() { work(i) })
+	}
+	parts.Wait()
+	return nil
 }

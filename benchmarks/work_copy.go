@@ -2,7 +2,6 @@ package main
 
 import (
 	"runtime"
-	"sync"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -49,13 +48,7 @@ func hostCopy(n int) func() error {
 	for i := range from { // so that every page exists
 		from[i], to[i] = 1, 1
 	}
-	return func() error {
-		cpus := runtime.GOMAXPROCS(0)
-		var parts sync.WaitGroup
-		for i := range cpus {
-			parts.Go(func() { copy(to[i*n/cpus:(i+1)*n/cpus], from[i*n/cpus:]) })
-		}
-		parts.Wait()
-		return nil
-	}
+	cpus := runtime.GOMAXPROCS(0)
+	part := func(i int) { copy(to[i*n/cpus:(i+1)*n/cpus], from[i*n/cpus:]) }
+	return func() error { return onCPUs(cpus, part) }
 }
