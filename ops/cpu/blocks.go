@@ -190,7 +190,7 @@ func (g *gemm) codedDots(t task, s *workspace, c []float32, ldc int) {
 	var x *float32
 	ldx := 0
 	if g.needsFloats(t) {
-		x, ldx = g.paddedFloats(t, s)
+		x, ldx = g.floats(t, s, rowBlocks(g.w.d)*backend.BlockElements)
 	}
 	straight := t.rows <= max(straightCalls*g.k.dotRows, g.w.coded.rounded.strips) && (g.w.coded.padded || g.w.d%backend.BlockElements == 0)
 	for j := 0; j < t.cols; {
@@ -220,21 +220,6 @@ type codedGroup struct {
 	rows, apart int    // the distance between two in rows, 0 for one row
 }
 
-// paddedFloats gives the rows of a strip as float32, with zeros up to a whole number of blocks, and the distance between them in
-// bytes: x itself or a copy.
-func (g *gemm) paddedFloats(t task, s *workspace) (*float32, int) {
-	width := rowBlocks(g.w.d) * backend.BlockElements
-	if width == g.w.d {
-		return g.floats(t, s)
-	}
-	ld := width + padWords
-	s.a = grown(s.a, t.rows*ld)
-	for i := range t.rows {
-		g.widened(s.a[i*ld:], t.row+i, 0, width)
-	}
-	return (*float32)(unsafe.Pointer(&s.a[0])), 4 * ld
-}
-
 // straightDots computes the columns of a group: with the rounded rows of x in whole numbers, with others in float32.
 func (g *gemm) straightDots(t task, s *workspace, x *float32, ldx int, group codedGroup, c []float32, ldc int) {
 	blocks, ldw, w := rowBlocks(g.w.d), group.apart*g.w.coded.rowBytes, &group.w[0]
@@ -256,7 +241,7 @@ func (g *gemm) straightDots(t task, s *workspace, x *float32, ldx int, group cod
 }
 
 // rowBlocks is the number of blocks of a row of d elements.
-func rowBlocks(d int) int { return (d + backend.BlockElements - 1) / backend.BlockElements }
+func rowBlocks(d int) int { return pieces(d, backend.BlockElements) }
 
 // decodedDots computes the columns of a group for any number of rows of x. The rows of w become float32 in lengths that stay in the
 // first level of cache.

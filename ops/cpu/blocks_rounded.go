@@ -1,5 +1,7 @@
 package cpu
 
+import "github.com/gorgonia/moe/ops/backend"
+
 // Products with a weight of four bits in whole numbers. An element of x becomes one of 16 bits times a scale that the block of 32
 // shares, so that a block's products are sums of whole numbers, exact, and only they are made float32. That takes half as many
 // instructions as products in float32, which is what decides for few rows of x, where each element of w is read for one or two
@@ -56,7 +58,7 @@ func (g *gemm) roundRows(lo, hi int) {
 			if place < 0 {
 				continue
 			}
-			x, _ := g.paddedFloats(one, s)
+			x, _ := g.floats(one, s, rowBlocks(g.w.d)*backend.BlockElements)
 			if !g.w.coded.rounded.round(&g.rounded[place*g.roundedRow()], x, rowBlocks(g.w.d)) {
 				g.places[one.row] = -1
 			}
@@ -68,7 +70,7 @@ func (g *gemm) roundRows(lo, hi int) {
 func (g *gemm) roundedRow() int { return roundedLen(rowBlocks(g.w.d)) }
 
 // roundedLen is the number of words of some blocks.
-func roundedLen(blocks int) int { return (blocks + 1) / 2 * roundedWords }
+func roundedLen(blocks int) int { return pieces(blocks, 2) * roundedWords }
 
 // roundedPlace is where row r of the product is among the rounded rows, −1 if it is not.
 func (g *gemm) roundedPlace(r int) int {

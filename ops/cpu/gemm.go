@@ -35,9 +35,9 @@ type strip struct {
 // cutRows appends the rows [from,to) to strips, in strips of about equal height.
 func cutRows(strips []strip, from, to, matrix int) []strip {
 	n := to - from
-	pieces := (n + tileRows - 1) / tileRows
-	for i := range pieces {
-		lo, hi := from+i*n/pieces, from+(i+1)*n/pieces
+	count := pieces(n, tileRows)
+	for i := range count {
+		lo, hi := from+i*n/count, from+(i+1)*n/count
 		strips = append(strips, strip{row: lo, rows: hi - lo, matrix: matrix})
 	}
 	return strips
@@ -58,7 +58,7 @@ func (p *product[A]) run(strips []strip) {
 	}
 	cols := tileWork / (tallest * max(p.d, 1)) / group * group
 	cols = min(max(cols, minCols), maxCols)
-	across := (p.n + cols - 1) / cols
+	across := pieces(p.n, cols)
 	parallel(len(strips)*across, func(i int) {
 		col := i % across * cols
 		p.tile(strips[i/across], col, min(cols, p.n-col))

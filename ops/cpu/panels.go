@@ -38,7 +38,7 @@ func pack(k *kernels, w backend.Value) (*panels, error) {
 		return nil, fmt.Errorf("pack weight: %T is no contiguous weight (N,D) or (E,N,D) of float32 or bfloat16: %w", w, backend.ErrUnsupported)
 	}
 	p := &panels{shape: w.Shape().Clone(), dtype: w.Dtype(), steps: s.steps, data: make([][]uint32, s.matrices)}
-	across := (s.n + panelCols - 1) / panelCols
+	across := pieces(s.n, panelCols)
 	all := make([]uint32, s.matrices*across*p.panelSize())
 	hugepages.Want(all)
 	for e := range p.data {

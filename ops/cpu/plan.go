@@ -178,7 +178,7 @@ func (l *planning) layOut(rows []int32) error {
 		}
 		l.offsets[e] = int32(min(start, math.MaxInt32))
 		l.counts[e] = int32(end - start)
-		end = (end + align - 1) / align * align
+		end = pieces(end, align) * align
 	}
 	if end > int64(l.p.Rows) {
 		return fmt.Errorf("plan: the routing fills %d rows in segments of multiples of %d, the plan has R = %d: %w",

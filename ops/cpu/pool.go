@@ -204,6 +204,9 @@ func parallel(n int, body func(i int)) {
 	}
 }
 
+// pieces is how many pieces of some size n is cut into, the last of which may be smaller.
+func pieces[N int | int64](n, size N) N { return (n + size - 1) / size }
+
 // cut is a loop over [0,n) in pieces.
 type cut struct {
 	body      func(lo, hi int)

@@ -62,7 +62,7 @@ func blocksOf(q *backend.Quantized, shape tensor.Shape) (b blocks, err error) {
 	}
 	b.height, b.width = shape[n-2], shape[n-1]
 	b.blockRows, b.blockCols = max(min(q.BlockRows, b.height), 1), max(min(q.BlockCols, b.width), 1)
-	b.down, b.across = (b.height+b.blockRows-1)/b.blockRows, (b.width+b.blockCols-1)/b.blockCols
+	b.down, b.across = pieces(b.height, b.blockRows), pieces(b.width, b.blockCols)
 	if b.codes, err = elementsOf[backend.F8E4M3]("quantize", "codes", q.Codes, shape...); err != nil {
 		return b, err
 	}

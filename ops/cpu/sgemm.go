@@ -154,8 +154,7 @@ func scale(x []float32, beta float32) {
 
 // evenly is the size of pieces of n, of about equal size, multiples of unit and at most most but for what that rounds up.
 func evenly(n, most, unit int) int {
-	pieces := (n + most - 1) / most
-	return ((n+pieces-1)/pieces + unit - 1) / unit * unit
+	return pieces(pieces(n, pieces(n, most)), unit) * unit
 }
 
 // run computes the product block by block.
@@ -196,9 +195,6 @@ func (g *sgemm) multiply() {
 	}
 	g.each(pieces(b.rows, g.taskRows)*pieces(g.n, panelCols), g.taskBody)
 }
-
-// pieces is how many pieces of some size n is cut into.
-func pieces(n, size int) int { return (n + size - 1) / size }
 
 // task computes what some rows of the block add to the columns of a panel in c.
 func (g *sgemm) task(i int) {

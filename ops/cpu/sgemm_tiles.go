@@ -34,7 +34,7 @@ func (g *sgemm) copyLeft() {
 		return
 	}
 	// An odd number of cache lines, so that rows do not fall on each other in the cache.
-	ld := (b.steps+2*padWords-1)/(2*padWords)*2*padWords + padWords
+	ld := pieces(b.steps, 2*padWords)*2*padWords + padWords
 	g.copied = grown(g.copied, b.rows*ld)
 	g.left = blasMatrix{g.copied, ld, false}
 	g.each(pieces(b.rows, copyRows), g.copyBody)

@@ -140,8 +140,8 @@ func (g *sgemv) run(outer int) (blocks int) {
 	} else {
 		g.blockCols = max(g.blockCols, (g.cols/gemvBlocks+panelCols)/panelCols*panelCols)
 	}
-	g.vertical = (g.rows + g.blockRows - 1) / g.blockRows
-	horizontal := (g.cols + g.blockCols - 1) / g.blockCols
+	g.vertical = pieces(g.rows, g.blockRows)
+	horizontal := pieces(g.cols, g.blockCols)
 	blocks = horizontal
 	if g.a.trans {
 		blocks = g.vertical

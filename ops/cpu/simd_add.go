@@ -23,7 +23,7 @@ func addRows[E row](v *vectors, k *rowKernels[E], out, a, b backend.Value) bool 
 	}
 	l.s.v, l.s.k = v, k
 	l.s.past = pastCaches(l.s.out, addStretch)
-	l.run((len(l.s.a)+addStretch-1)/addStretch, 1<<15/addStretch)
+	l.run(pieces(len(l.s.a), addStretch), 1<<15/addStretch)
 	return true
 }
 

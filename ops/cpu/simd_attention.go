@@ -142,10 +142,10 @@ func (a *attending[E]) cut() {
 	for t := range a.tokens {
 		from, to := a.seen(t)
 		a.firstChunk = min(a.firstChunk, from/chunkPositions)
-		a.chunks = max(a.chunks, (to+chunkPositions-1)/chunkPositions)
+		a.chunks = max(a.chunks, pieces(to, chunkPositions))
 	}
 	workers := runtime.GOMAXPROCS(0)
-	a.tokenParts = (a.tokens + attendTokens - 1) / attendTokens
+	a.tokenParts = pieces(a.tokens, attendTokens)
 	a.headParts, a.chunkParts = 1, 1
 	if a.tokens > orderedTokens {
 		a.headParts = a.kvHeads
@@ -316,7 +316,7 @@ func (a *attending[E]) softmax(work *vectorWork, scores []float32, lo, hi int) (
 		return -math.MaxFloat32, 0
 	}
 	from := lo / a.v.lanes * a.v.lanes
-	to := (hi + a.v.lanes - 1) / a.v.lanes * a.v.lanes
+	to := pieces(hi, a.v.lanes) * a.v.lanes
 	for i := from; i < lo; i++ {
 		scores[i] = float32(math.Inf(-1))
 	}

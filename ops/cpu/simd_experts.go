@@ -150,7 +150,7 @@ func (f *fused) sum() {
 // parts is the number of parts of y.
 func (f *fused) parts() int {
 	h := f.second.n
-	return len(f.y) / f.ySize() / h * ((h + tile - 1) / tile)
+	return len(f.y) / f.ySize() / h * pieces(h, tile)
 }
 
 func (f *fused) ySize() int {
@@ -164,7 +164,7 @@ func (f *fused) sumParts(from, to int) {
 	s := getWorkspace()
 	defer workspaces.Put(s)
 	h := f.second.n
-	across := (h + tile - 1) / tile
+	across := pieces(h, tile)
 	slots := f.first.slots
 	for i := from; i < to; i++ {
 		t, lo := i/across, i%across*tile

@@ -177,8 +177,8 @@ func (g *gemm) cutPlan(p *backend.Plan) bool {
 
 // cut adds the rows [from,to) as strips of about as many tiles, all but the last of the greatest height.
 func (g *gemm) cut(from, to, e int) {
-	tiles := (to - from + g.k.rows - 1) / g.k.rows
-	strips := (to - from + stripRows - 1) / stripRows
+	tiles := pieces(to-from, g.k.rows)
+	strips := pieces(to-from, stripRows)
 	for i := range strips {
 		lo := from + i*tiles/strips*g.k.rows
 		hi := min(from+(i+1)*tiles/strips*g.k.rows, to)
@@ -223,7 +223,7 @@ func (g *gemm) divide(strips []placedStrip) {
 		for same < len(strips) && strips[same].matrix == strips[0].matrix {
 			same++
 		}
-		cols := min((aim*unit/weight(strips[0].strip)+panelCols-1)/panelCols*panelCols, most)
+		cols := min(pieces(aim*unit/weight(strips[0].strip), panelCols)*panelCols, most)
 		for col := 0; col < g.n; col += cols {
 			for _, s := range strips[:same] {
 				g.tasks = append(g.tasks, task{s, col, min(cols, g.n-col)})

@@ -29,7 +29,7 @@ func (g *gemm) copyLength(s strip) int {
 		return 0
 	}
 	l := g.layout(s)
-	parts := (g.w.steps + l.steps - 1) / l.steps
+	parts := pieces(g.w.steps, l.steps)
 	last := g.part(s, 0, l, (parts-1)*l.steps)
 	return last.begin + s.rows*last.ld
 }

@@ -26,7 +26,7 @@ func swigluRows[E row](k *kernels, out, x backend.Value, rows, width int) bool {
 	if !okOut || !okX {
 		return false
 	}
-	l.s.k, l.s.width, l.s.across = k, width, (width+swigluStretch-1)/swigluStretch
+	l.s.k, l.s.width, l.s.across = k, width, pieces(width, swigluStretch)
 	l.run(rows*l.s.across, 1<<14/swigluStretch)
 	return true
 }
@@ -78,6 +78,6 @@ func (a *vectorActivation[E]) stretch(work *workspace, out, gate, up []E) {
 // activate replaces n gates by silu(gate[i])·up[i]. Of both slices all up to a multiple of lanes are read and what is behind the
 // gates is overwritten.
 func (k *kernels) activate(gate, up []float32, n int) {
-	n = (n + k.lanes - 1) / k.lanes * k.lanes
+	n = pieces(n, k.lanes) * k.lanes
 	k.swiglu(&gate[:n][0], &up[:n][0], &gate[0], n)
 }

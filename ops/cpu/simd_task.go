@@ -44,7 +44,7 @@ func (g *gemm) compute(t task) {
 	case g.gated:
 		g.gate(t, s)
 	case g.outBF16:
-		ldc := (t.cols+panelCols-1)/panelCols*panelCols + padWords
+		ldc := pieces(t.cols, panelCols)*panelCols + padWords
 		s.c = grown(s.c, t.rows*ldc)
 		g.multiply(t, s, s.c, ldc)
 		for i := range t.rows {
@@ -59,8 +59,8 @@ func (g *gemm) compute(t task) {
 // gate computes silu of the gates' columns times the ups'. As a panel is multiplied whole, the ups' begin some columns early.
 func (g *gemm) gate(t task, s *workspace) {
 	early := (g.n + t.col) % panelCols
-	gates := (t.cols + panelCols - 1) / panelCols * panelCols
-	ups := (early + t.cols + panelCols - 1) / panelCols * panelCols
+	gates := pieces(t.cols, panelCols) * panelCols
+	ups := pieces(early+t.cols, panelCols) * panelCols
 	ldc := gates + ups + padWords
 	s.c = grown(s.c, t.rows*ldc)
 	g.multiply(t, s, s.c, ldc)
@@ -168,22 +168,22 @@ func (g *gemm) pairs(to []uint32, row, from, words int) {
 // inPlace tells whether the rows of x for a strip lie one below the other.
 func (g *gemm) inPlace(t task) bool { return g.rowSlot == nil || t.rows == 1 }
 
-// floats gives the rows of a strip as float32, the distance between them in bytes: x itself or a copy.
-func (g *gemm) floats(t task, s *workspace) (*float32, int) {
-	if !g.xIsBF16 && g.inPlace(t) {
+// floats gives the rows of a strip as float32, with zeros up to a width, and the distance between them in bytes: x itself or a copy.
+func (g *gemm) floats(t task, s *workspace, width int) (*float32, int) {
+	if !g.xIsBF16 && width == g.w.d && g.inPlace(t) {
 		return (*float32)(unsafe.Pointer(&g.x[4*g.xRow(t.row)*g.w.d])), 4 * g.w.d
 	}
-	ld := g.w.d + padWords
+	ld := width + padWords
 	s.a = grown(s.a, t.rows*ld)
 	for i := range t.rows {
-		g.widened(s.a[i*ld:], t.row+i, 0, g.w.d)
+		g.widened(s.a[i*ld:], t.row+i, 0, width)
 	}
 	return (*float32)(unsafe.Pointer(&s.a[0])), 4 * ld
 }
 
 // dots computes a task of a weight that lies as it is, four of its rows at a time.
 func (g *gemm) dots(t task, s *workspace, c []float32, ldc int) {
-	x, ldx := g.floats(t, s)
+	x, ldx := g.floats(t, s, g.w.d)
 	for j := 0; j < t.cols; {
 		b := g.w.block(t.matrix, t.col+j)
 		for end := min(b.end-t.col, t.cols); j < end; {

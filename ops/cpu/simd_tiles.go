@@ -37,7 +37,7 @@ func (g *gemm) onTiles(s strip) bool { return g.w.packed != nil || s.rows > dotS
 // tileCount is the number of tiles of a strip. What is not streamed has two at least: one alone is too short to prefetch all of the
 // next panel.
 func (g *gemm) tileCount(s strip) int {
-	count := (s.rows + g.k.rows - 1) / g.k.rows
+	count := pieces(s.rows, g.k.rows)
 	if s.rows > streamRows {
 		return max(count, 2)
 	}
@@ -116,8 +116,8 @@ func (g *gemm) panelTiles(t task, s *workspace, l layout, from, col int, a *uint
 		add = 0
 	}
 	count := g.tileCount(t.strip)
-	width := g.k.cols((t.rows + count - 1) / count)
-	calls := count * ((cols + width - 1) / width)
+	width := g.k.cols(pieces(t.rows, count))
+	calls := count * pieces(cols, width)
 	ahead := 4 * len(next) * g.k.prefetch / (calls * steps)
 	call := 0
 	for i := range count {

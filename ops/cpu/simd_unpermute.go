@@ -43,7 +43,7 @@ func unpermuteRows[E row](v *vectors, k *rowKernels[E], y, rows, gates backend.V
 		}
 	}
 	w.v, w.k, w.slots, w.width, w.past = v, k, p.Slots, width, pastCaches(w.y, width)
-	w.across = (width + weightedColumns - 1) / weightedColumns
+	w.across = pieces(width, weightedColumns)
 	l.run(p.Tokens*w.across, 1<<15/(min(width, weightedColumns)*max(p.Slots, 1)))
 	return true
 }
