@@ -24,7 +24,10 @@ func (l Linear) Fwd(x *gorgonia.Node) (*gorgonia.Node, error) {
 }
 
 // To is the layer with its weight on d.
-func (l Linear) To(d backend.Device) (Linear, error) { return l, move(d, &l.Weight) }
+func (l Linear) To(d backend.Device) (Linear, error) {
+	err := move(d, &l.Weight)
+	return l, err
+}
 
 // Embedding turns token ids into rows of a table.
 type Embedding struct {
@@ -47,4 +50,7 @@ func (l Embedding) Fwd(ids *gorgonia.Node) (*gorgonia.Node, error) {
 }
 
 // To is the layer with its table on d.
-func (l Embedding) To(d backend.Device) (Embedding, error) { return l, move(d, &l.Table) }
+func (l Embedding) To(d backend.Device) (Embedding, error) {
+	err := move(d, &l.Table)
+	return l, err
+}

@@ -24,4 +24,7 @@ func (l RMSNorm) Fwd(x *gorgonia.Node) (*gorgonia.Node, error) {
 }
 
 // To is the layer with its weight on d.
-func (l RMSNorm) To(d backend.Device) (RMSNorm, error) { return l, move(d, &l.Weight) }
+func (l RMSNorm) To(d backend.Device) (RMSNorm, error) {
+	err := move(d, &l.Weight)
+	return l, err
+}

@@ -200,7 +200,8 @@ func runStage(s stage, reuse backend.Value, inputs []backend.Value) (out backend
 		w.in = append(w.in, here)
 	}
 	in := w.in
-	if reuse != nil && (backend.CheckValue(reuse) != nil || overlapsAny(reuse, in)) {
+	// in may be copies: what must not be written to are the inputs.
+	if reuse != nil && (backend.CheckValue(reuse) != nil || overlapsAny(reuse, inputs)) {
 		reuse = nil
 	}
 	if m, ok := s.(maker); ok {

@@ -50,6 +50,11 @@ func quantizeBlocks(w backend.Value, format backend.BlockFormat) (*backend.Block
 	if err != nil {
 		return nil, err
 	}
+	if bytes, err := backend.TensorBytes(w.Dtype(), shape); err != nil {
+		return nil, err
+	} else if uintptr(bytes) > w.MemSize() {
+		return nil, fmt.Errorf("w is a %T of shape %v in %d bytes, want a tensor or an ExpertStack of such: %w", w, shape, w.MemSize(), backend.ErrValue)
+	}
 	parts := []backend.Value{w}
 	if s, ok := w.(*backend.ExpertStack); ok {
 		parts = s.Parts()
@@ -68,6 +73,9 @@ func quantizeBlocks(w backend.Value, format backend.BlockFormat) (*backend.Block
 			return nil, err
 		}
 		done += some
+	}
+	if want := backend.Elements(rows); done != want {
+		return nil, fmt.Errorf("the blocks of w have %d rows, want the %d of shape %v: %w", done, want, shape, backend.ErrShape)
 	}
 	return backend.NewBlockQuantized(format, shape, data)
 }
@@ -91,6 +99,9 @@ func (e *rowError) Unwrap() error { return e.err }
 
 // narrowRows quantises the rows of a tensor.
 func narrowRows(data []byte, v backend.Value, rows, d int, format backend.BlockFormat) error {
+	if shape := v.Shape(); shape[len(shape)-1] != d {
+		return fmt.Errorf("a block of w has shape %v, want rows of %d: %w", shape, d, backend.ErrShape)
+	}
 	t, err := backend.Contiguous(v)
 	if err != nil {
 		return err

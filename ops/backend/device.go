@@ -165,25 +165,30 @@ func (host) Upload(v Value) (Value, error)   { return v, nil }
 func (host) Download(v Value) (Value, error) { return v, nil }
 
 // Contiguous returns v itself if it is a host tensor whose elements lie in row-major order without gaps, a copy that is so
-// if it is a view of another order, and an error (ErrValue) if it is masked or no *tensor.Dense.
+// if it is a view of another order, and an error if it is masked or no *tensor.Dense (ErrValue) or if its shape, which whoever
+// asked for it can write to, is none of its memory (ErrShape).
 func Contiguous(v Value) (*tensor.Dense, error) {
 	d, ok := v.(*tensor.Dense)
 	if !ok {
 		return nil, fmt.Errorf("a host tensor is wanted, got %T: %w", v, ErrValue)
 	}
-	shape := d.Shape()
-	if Elements(shape) == 0 { // of which IsMasked says true
+	span, err := spanOf(d)
+	if err != nil {
+		return nil, err
+	}
+	if span == 0 { // of which IsMasked says true
 		return d, nil
 	}
+	shape := d.Shape()
 	if d.IsMasked() {
 		return nil, fmt.Errorf("masked tensor of shape %v: %w", shape, ErrValue)
 	}
 	if rowMajor(shape, d.Strides()) {
 		return d, nil
 	}
-	size := d.Dtype().Size()
+	size := int(d.Dtype().Size())
 	out := tensor.New(tensor.Of(d.Dtype()), tensor.WithShape(shape.Clone()...))
-	copyStrided(bytesOf(out, Elements(shape)*int(size)), bytesOf(d, spanOf(shape, d.Strides())*int(size)), shape, d.Strides(), int(size))
+	copyStrided(bytesOf(out, Elements(shape)*size), bytesOf(d, span*size), shape, d.Strides(), size)
 	return out, nil
 }
 
@@ -201,13 +206,29 @@ func rowMajor(shape tensor.Shape, strides []int) bool {
 	return true
 }
 
-// spanOf is the number of elements from the first to the last of a strided view.
-func spanOf(shape tensor.Shape, strides []int) int {
-	n := 1
+// spanOf is the number of elements from the first to the last of a tensor, a view with gaps perhaps; 0 if it has none. It is an
+// ErrShape if the tensor's memory does not hold them.
+func spanOf(t *tensor.Dense) (int, error) {
+	shape, strides := t.Shape(), t.Strides()
+	bytes, err := TensorBytes(t.Dtype(), shape)
+	if err != nil || bytes == 0 {
+		return 0, err
+	}
+	n, most := 1, int(t.MemSize()/t.Dtype().Size())
 	for i, d := range shape {
+		if d == 1 { // of whatever stride, or none
+			continue
+		}
+		if len(strides) != len(shape) || strides[i] < 0 || strides[i] > (most-n)/(d-1) {
+			n = most + 1
+			break
+		}
 		n += (d - 1) * strides[i]
 	}
-	return n
+	if n > most {
+		return 0, fmt.Errorf("a tensor of shape %v with strides %v and memory for %d elements only: %w", shape, strides, most, ErrShape)
+	}
+	return n, nil
 }
 
 func copyStrided(dst, src []byte, shape tensor.Shape, strides []int, size int) []byte {
@@ -260,9 +281,9 @@ func contiguousDense(v Value) (*tensor.Dense, int, error) {
 	if !ok {
 		return nil, 0, fmt.Errorf("a host tensor is wanted, got %T: %w", v, ErrValue)
 	}
-	n := Elements(d.Shape())
+	n, err := spanOf(d)
 	if n > 0 && (!rowMajor(d.Shape(), d.Strides()) || d.IsMasked()) {
 		return nil, 0, fmt.Errorf("a contiguous tensor is wanted, got shape %v with strides %v: %w", d.Shape(), d.Strides(), ErrValue)
 	}
-	return d, n, nil
+	return d, n, err
 }

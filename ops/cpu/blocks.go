@@ -97,6 +97,9 @@ func (s *source) setCoded(k *kernels, w backend.Value) bool {
 			s.blocks = append(s.blocks, block{start, start + rows, data})
 			start += rows
 		}
+		if start != s.n {
+			return false
+		}
 	}
 	return true
 }

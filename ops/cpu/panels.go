@@ -54,6 +54,11 @@ func pack(k *kernels, w backend.Value) (*panels, error) {
 // panelSize is the number of 32-bit elements of a panel.
 func (p *panels) panelSize() int { return p.steps * panelCols }
 
+// holds tells whether there are panels for all that s says: whoever asked for the shape can write to it.
+func (p *panels) holds(s *source) bool {
+	return p.steps == s.steps && len(p.data) == s.matrices && len(p.data[0]) == pieces(s.n, panelCols)*p.panelSize()
+}
+
 // Unpack implements backend.Packed: a new tensor of the elements that were packed.
 func (p *panels) Unpack() (backend.Value, error) {
 	v, err := backend.Host.New(p.dtype, p.shape)

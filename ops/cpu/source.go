@@ -41,7 +41,7 @@ func (s *source) set(w backend.Value) bool {
 			return false
 		}
 		s.packed = w
-		return s.shape(w.dtype, w.shape)
+		return s.shape(w.dtype, w.shape) && w.holds(s)
 	case *tensor.Dense:
 		if w == nil || !s.shape(w.Dtype(), w.Shape()) {
 			return false
@@ -87,6 +87,9 @@ func (s *source) stack(w *backend.ExpertStack) bool {
 			rows := len(data) / (s.d * s.size)
 			s.blocks = append(s.blocks, block{start, start + rows, data})
 			start += rows
+		}
+		if start != s.n {
+			return false
 		}
 	}
 	return true
