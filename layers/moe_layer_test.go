@@ -132,31 +132,42 @@ func check(t *testing.T, got []float32, want, size [][]float64, n int) {
 
 func forward(t *testing.T, layer *layers.MoE, x backend.Value) []float32 {
 	t.Helper()
-	g := gorgonia.NewGraph()
-	in, err := layers.Input(g, "x", x)
+	y, err := tryForward(layer, x)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return y
+}
+
+func tryForward(layer *layers.MoE, x backend.Value) ([]float32, error) {
+	in, err := layers.Input(gorgonia.NewGraph(), "x", x)
+	if err != nil {
+		return nil, err
 	}
 	y, err := layer.Fwd(in)
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
-	return run(t, y)
+	return tryRun(y)
 }
 
 // run executes y's graph once and gives the elements of y.
 func run(t *testing.T, y *gorgonia.Node) []float32 {
 	t.Helper()
-	m := gorgonia.NewTapeMachine(y.Graph())
-	defer m.Close()
-	if err := m.RunAll(); err != nil {
-		t.Fatal(err)
-	}
-	got, err := backend.Slice[float32](y.Value())
+	out, err := tryRun(y)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return got
+	return out
+}
+
+func tryRun(y *gorgonia.Node) ([]float32, error) {
+	m := gorgonia.NewTapeMachine(y.Graph())
+	defer m.Close()
+	if err := m.RunAll(); err != nil {
+		return nil, err
+	}
+	return backend.Slice[float32](y.Value())
 }
 
 // Two ranks with half of the experts each add up to the whole.
