@@ -43,7 +43,7 @@ func byValue(a, b string) int { return atoi(a) - atoi(b) }
 func atoi(text string) int {
 	n, err := strconv.Atoi(text)
 	if err != nil {
-		return -1 << 40
+		return -1 << 30
 	}
 	return n
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/bits"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -166,7 +167,7 @@ func TestNewBlockQuantized(t *testing.T) {
 		{backend.Q8_0, tensor.Shape{1, 1, 3, 33}, 3 * 2 * 34, backend.ErrShape},
 		{backend.Q8_0, tensor.Shape{-1, 33}, 34, backend.ErrShape},
 		{backend.Q8_0, tensor.Shape{-1, -1, 32}, 34, backend.ErrShape},
-		{backend.Q8_0, tensor.Shape{1 << 62, 4, 32}, 0, backend.ErrShape}, // whose product is 0 with 64 bits
+		{backend.Q8_0, tensor.Shape{1 << (bits.UintSize - 2), 4, 32}, 0, backend.ErrShape}, // whose product is 0
 		{backend.Q8_0, tensor.Shape{1, math.MaxInt}, 34, backend.ErrShape},
 	} {
 		_, err := backend.NewBlockQuantized(c.format, c.shape, make([]byte, c.size))

@@ -3,6 +3,7 @@ package backend
 import (
 	"errors"
 	"math"
+	"math/bits"
 	"testing"
 
 	"gorgonia.org/tensor"
@@ -58,7 +59,7 @@ func TestRowsForCounts(t *testing.T) {
 		counts []int32
 		align  int
 	}{"align 0": {[]int32{1}, 0}, "negative": {[]int32{1, -1}, 1}, "overflow": {[]int32{math.MaxInt32, math.MaxInt32}, 1},
-		"huge align": {[]int32{1}, math.MaxInt}} {
+		"huge align": {[]int32{1, 1}, math.MaxInt}} {
 		if got, err := RowsForCounts(c.counts, c.align); !errors.Is(err, ErrParameter) {
 			t.Errorf("%s: %d, %v, want ErrParameter", name, got, err)
 		}
@@ -131,7 +132,7 @@ func TestQuantizedOfRefuses(t *testing.T) {
 }
 
 func TestNewKVCacheRefuses(t *testing.T) {
-	for _, c := range [][3]int{{-1, 1, 1}, {1, 0, 1}, {1, 1, 0}, {0, math.MaxInt/2 + 1, 2}, {1, 1 << 31, 1 << 33}} {
+	for _, c := range [][3]int{{-1, 1, 1}, {1, 0, 1}, {1, 1, 0}, {0, math.MaxInt/2 + 1, 2}, {1, 1 << (bits.UintSize/2 - 1), 1 << (bits.UintSize/2 + 1)}} {
 		if cache, err := NewKVCache(Host, tensor.Float32, c[0], c[1], c[2]); !errors.Is(err, ErrParameter) {
 			t.Errorf("%v: %v, %v, want ErrParameter", c, cache, err)
 		}
