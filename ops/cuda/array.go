@@ -62,6 +62,14 @@ func (d *Device) newArray(dt tensor.Dtype, s tensor.Shape) (*Array, error) {
 
 func (a *Array) bytes() int64 { return int64(backend.Elements(a.shape)) * int64(a.dtype.Size()) }
 
+// inMemory is an ErrShape if the shape, which whoever asked for it can write to, is larger than the memory.
+func (a *Array) inMemory() error {
+	if bytes, err := backend.TensorBytes(a.dtype, a.shape); err != nil || int64(bytes) > a.block.Size {
+		return fmt.Errorf("an array of %v of shape %v in %d bytes: %w", a.dtype, a.shape, a.block.Size, backend.ErrShape)
+	}
+	return nil
+}
+
 // Device implements backend.Located.
 func (a *Array) Device() backend.Device { return a.device }
 

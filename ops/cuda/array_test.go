@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -130,6 +131,25 @@ func TestClosedArrayIsAnError(t *testing.T) {
 	}
 	if a.Data() != nil || !strings.Contains(fmt.Sprint(a), "used after close") {
 		t.Errorf("data %v, printed as %q", a.Data(), fmt.Sprint(a))
+	}
+}
+
+// Nothing behind an Array's memory is read or written to, whatever has been written into its shape.
+func TestShapeBeyondTheMemory(t *testing.T) {
+	d := testDevice(t)
+	for _, rows := range []int{1 << 30, -4, math.MaxInt} {
+		a := must(d.New(tensor.Float32, tensor.Shape{4, 2}))(t).(*Array)
+		a.Shape()[0] = rows
+		if v, err := d.Download(a); !errors.Is(err, backend.ErrShape) {
+			t.Errorf("%d rows: download %T, error %v, want ErrShape", rows, v, err)
+		}
+		if v, err := a.Clone(); err == nil {
+			t.Errorf("%d rows: a clone %v", rows, v)
+		}
+		fine := must(d.New(tensor.Float32, tensor.Shape{4, 2}))(t)
+		if err := (Portable{}).Add(fine, a, fine); !errors.Is(err, backend.ErrShape) {
+			t.Errorf("%d rows: add, error %v, want ErrShape", rows, err)
+		}
 	}
 }
 

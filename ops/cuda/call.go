@@ -75,6 +75,10 @@ func (c *call) array(what string, v backend.Value) operand {
 	c.dev = a.device
 	c.held[c.holds] = a.reference
 	c.holds++
+	if err := a.inMemory(); err != nil {
+		c.fail("%s", what, err)
+		return none
+	}
 	return operand{what, a, a.shape, a.dtype}
 }
 

@@ -109,6 +109,10 @@ func (d *Device) newStackTable(stack *backend.ExpertStack) (*stackTable, error) 
 				return nil, fmt.Errorf("block %d of expert %d: %w", i, e, ErrClosed)
 			}
 			t.blocks = append(t.blocks, a.reference)
+			if err := a.inMemory(); err != nil {
+				release()
+				return nil, fmt.Errorf("block %d of expert %d: %w", i, e, err)
+			}
 			table = append(table, int64(a.block.Address))
 		}
 	}

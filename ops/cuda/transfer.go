@@ -94,6 +94,9 @@ func (a *Array) transfer(what string, f func(d *Device, s *staging) error) error
 		return fmt.Errorf("%v: %s: array %w", d, what, ErrClosed)
 	}
 	defer a.release()
+	if err := a.inMemory(); err != nil {
+		return fmt.Errorf("%v: %s: %w", d, what, err)
+	}
 	d.staging.mu.Lock()
 	defer d.staging.mu.Unlock()
 	return d.do(what, func() error {
