@@ -32,9 +32,10 @@ func (l *Attention) To(d backend.Device) (*Attention, error) {
 	return &m, move(d, &m.Q, &m.K, &m.V, &m.O)
 }
 
-// NewCache is an empty cache for the layer, on the device of its weights, with room for a number of positions.
+// NewCache is an empty cache of float32 for the layer, on the device of its weights, with room for a number of positions. One of
+// another dtype comes from backend.NewKVCache. Weights that tell no number of heads are a backend.ErrParameter.
 func (l *Attention) NewCache(capacity int) (*backend.KVCache, error) {
-	if l.K == nil || len(l.K.Shape()) != 2 || l.HeadDim < 1 {
+	if rank(l.K) != 2 || l.HeadDim < 1 {
 		return nil, fmt.Errorf("attention %q: heads of width %d, want ≥ 1 and a weight K (KVHeads·D,H): %w", l.Name, l.HeadDim, backend.ErrParameter)
 	}
 	return backend.NewKVCache(backend.DeviceOf(l.K), gorgonia.Float32, capacity, l.K.Shape()[0]/l.HeadDim, l.HeadDim)

@@ -1,7 +1,11 @@
 // Package layers builds the parts of a Mixture-of-Experts decoder in a Gorgonia graph: the MoE layer itself and what stands
 // around it, attention, norm, rotary positions, linear maps and embeddings. A layer holds its weights as values and adds
 // its ops to the graph of the node it is given. Layers are not changed by use: any number of graphs and goroutines may
-// share one. Importing the package registers the CPU backend.
+// share one. What To, Pack and QuantizeWeights give is a layer of its own, which shares what it leaves as it is. Importing the package
+// registers the CPU backend.
+//
+// What an op computes, in which dtypes and how exactly, is said in package ops; outputs have the dtype of x where no other is named.
+// Errors are those of the ops, name the layer where there are several of a kind, and wrap the sentinels of package backend.
 package layers
 
 import (
@@ -53,6 +57,14 @@ func weight(x *gorgonia.Node, name string, v backend.Value) (*gorgonia.Node, err
 		return nil, fmt.Errorf("%q is applied to no node: %w", name, backend.ErrValue)
 	}
 	return Input(x.Graph(), name, v)
+}
+
+// rank is the number of dimensions of a weight, −1 if there is none.
+func rank(v backend.Value) int {
+	if backend.CheckValue(v) != nil {
+		return -1
+	}
+	return len(v.Shape())
 }
 
 // move replaces each value by its copy on d; nil values stay nil.

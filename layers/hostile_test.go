@@ -57,6 +57,9 @@ func TestIncompleteLayersAreErrors(t *testing.T) {
 		"moe of no node":        func() (*gorgonia.Node, error) { return (&layers.MoE{}).Fwd(nil) },
 		"moe without a router":  func() (*gorgonia.Node, error) { return (&layers.MoE{}).Fwd(x) },
 		"moe without experts":   func() (*gorgonia.Node, error) { return (&layers.MoE{Router: random(r, 2, 4)}).Fwd(x) },
+		"moe of nil tensors": func() (*gorgonia.Node, error) {
+			return (&layers.MoE{Router: random(r, 2, 4), W13: (*tensor.Dense)(nil), W2: (*tensor.Dense)(nil)}).Fwd(x)
+		},
 		"moe with flat experts": func() (*gorgonia.Node, error) {
 			return (&layers.MoE{Router: random(r, 2, 4), W13: random(r, 4, 4), W2: random(r, 4, 4)}).Fwd(x)
 		},
@@ -87,6 +90,7 @@ func TestIncompleteLayersAreErrors(t *testing.T) {
 	for name, l := range map[string]*layers.Attention{
 		"no weight": {AttentionConfig: layers.AttentionConfig{HeadDim: 2}},
 		"no width":  {K: random(r, 4, 4)},
+		"nil K":     {AttentionConfig: layers.AttentionConfig{HeadDim: 2}, K: (*tensor.Dense)(nil)},
 	} {
 		if c, err := l.NewCache(3); !errors.Is(err, backend.ErrParameter) {
 			t.Errorf("a cache of an attention layer with %s: %v, error %v", name, c, err)

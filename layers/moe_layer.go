@@ -97,7 +97,7 @@ func (l *MoE) Route(x *gorgonia.Node) (r Routing, err error) {
 	if err != nil {
 		return r, err
 	}
-	if l.W2 == nil || len(l.W2.Shape()) != 3 || len(l.Router.Shape()) != 2 {
+	if rank(l.W2) != 3 || rank(l.Router) != 2 {
 		return r, fmt.Errorf("moe %q: want a router (E,H) and W2 (E,H,F): %w", l.Name, backend.ErrShape)
 	}
 	if r.Logits, err = ops.Linear(x, router); err != nil {

@@ -8,10 +8,14 @@ import (
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-// CacheAppend writes the keys and values (T, KVHeads·D) of tokens at positions (T) int32 into the cache and yields the cache.
-// It writes in place, and writing the same again changes nothing, so a graph that is run twice gives the same. A position
-// outside the cache is an error (backend.ErrIndex), and so is an input that shares memory with the cache (backend.ErrValue);
-// then nothing is written.
+// CacheAppend writes the keys and values of tokens into the cache and yields the cache:
+//
+//	K[positions[t]] = keys[t],  V[positions[t]] = values[t]
+//
+// keys and values are (T, KVHeads·D) of float32, float64, BFloat16 or Float16, rounded to the cache's dtype; positions is (T) int32.
+// Of two tokens at one position the later one stays. The output is the cache itself: it is written in place, and writing the same
+// again changes nothing, so a graph that is run twice gives the same. A position outside the cache is an error (backend.ErrIndex),
+// and so is an input that shares memory with the cache (backend.ErrValue); then nothing is written.
 func CacheAppend(cache, keys, values, positions *gorgonia.Node) (*gorgonia.Node, error) {
 	return apply(cacheAppend{}, cache, keys, values, positions)
 }
@@ -97,8 +101,10 @@ type AttentionConfig struct {
 //
 //	out[t,h] = Σ_j softmax_j(q[t,h]·K[j,g]/√D) · V[j,g],  max(0, p−Window+1) ≤ j ≤ p
 //
-// q and out are (T, Heads·D) of float32, float64, BFloat16 or Float16, positions (T) int32. cache should be the node that
-// CacheAppend gave, so that the tokens' own keys are in it. The softmax and the sums run in float32 (float64 for float64).
+// q and out are (T, Heads·D) of float32, float64, BFloat16 or Float16, Heads a multiple of the cache's KVHeads, positions (T) int32.
+// cache should be the node that CacheAppend gave, so that the tokens' own keys are in it; what it holds at positions that no query
+// sees is not read. The softmax and the sums run in float32 (float64 for float64). A position outside the cache is an error
+// (backend.ErrIndex).
 func Attention(q, cache, positions *gorgonia.Node, c AttentionConfig) (*gorgonia.Node, error) {
 	return apply(attention{c}, q, cache, positions)
 }

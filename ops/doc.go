@@ -19,11 +19,16 @@
 //
 // Every op comes twice: under its name for a graph, and with Eval in front for values, without a graph. Both run the same
 // code. An op runs on the device that holds any of its inputs, on the CPU if none does; ToDevice and ToHost move a value
-// between them. Bad input is an error that names the op, what it got and what it wants, and wraps one of the sentinel errors
-// of package backend; no op panics.
+// between them.
+//
+// Bad input is an error that names the op, what it got and what it wants, and wraps one of the sentinel errors of package backend; no
+// op panics. Sizes that do not fit are an ErrShape, dtypes an ErrDtype, hyper-parameters out of range an ErrParameter, values of a
+// kind that the op cannot read an ErrValue: while the graph is built, as far as that knows them, or when it runs. What only the data
+// can tell is said at each op. After an error outputs are undefined.
 //
 // Every op is deterministic: on one backend the same inputs give the same bits, whatever the number of cores. No op writes to
-// its inputs, CacheAppend's cache excepted; a host tensor may have any order of memory, only a masked one is refused.
+// its inputs, CacheAppend's cache excepted, and no output shares memory with one unless the op says so. A host tensor may have any
+// order of memory, only a masked one is refused; parts of other values, the keys of a cache or the blocks of a stack, are contiguous.
 //
 // The ops are made for Gorgonia's TapeMachine. A LispMachine runs them forward; going backwards is an error. The machines'
 // WithNaNWatch and WithInfWatch know no other values than tensors and panic on a plan.

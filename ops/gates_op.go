@@ -27,7 +27,8 @@ const (
 // logits is (T,E) of float32, float64, BFloat16 or Float16, ids (T,K) int32 as TopK makes them, gates (T,K) float32. A slot
 // with id −1 has gate 0 and is none of the chosen; another id outside [0,E) is an error (backend.ErrExpertID). Computed in float32
 // at least, relative to the greatest logit, so that nothing overflows. A NaN or +Inf among the logits that a token's softmax sums
-// over makes NaN of its gates, and of no other token's.
+// over makes NaN of its gates, and of no other token's; so does it if all of them are −Inf. SoftmaxTopK sums over the chosen logits,
+// the other two look at all.
 func Gates(logits, ids *gorgonia.Node, mode backend.GateMode) (*gorgonia.Node, error) {
 	return apply(gates{mode}, logits, ids)
 }

@@ -16,7 +16,8 @@ import (
 // rows is (R,D), w (E,N,D) in the layout of the checkpoints, out (R,N). rows and w are float32, float64, BFloat16 or Float16
 // (float64 only with float64), or block-scaled FP8 (backend.Quantized). w may be a *tensor.Dense, a backend.ExpertStack, a
 // backend.BlockQuantized (see QuantizeBlocks) or another backend.Packed (see Pack). out has the dtype of the rows, float32 for
-// quantized rows; sums run in float32 (float64 for float64).
+// quantized rows; sums run in float32 (float64 for float64). A plan whose segments lie outside of the rows or overlap is an error
+// (backend.ErrIndex).
 func GroupedMatMul(rows, w, plan *gorgonia.Node) (*gorgonia.Node, error) {
 	return apply(groupedMatMul{}, rows, w, plan)
 }

@@ -16,7 +16,7 @@ import (
 //
 // x is (T,…) of any fixed-size dtype, rows (R,…) of the same. A backend.Quantized with blocks one row high moves codes and
 // scales together; so does permuting the codes (T,H) and the scales (T,⌈H/128⌉) one after the other with the same plan.
-// Rows are copied bit for bit.
+// Rows are copied bit for bit. A plan that names a slot outside [−1,T·K) is an error (backend.ErrIndex).
 func Permute(x, plan *gorgonia.Node) (*gorgonia.Node, error) { return apply(permute{}, x, plan) }
 
 // EvalPermute is Permute on values, without a graph.

@@ -14,14 +14,15 @@ import (
 //
 //	scale = max|x| / 448,  code = e4m3(x / scale)
 //
-// x is (T,H) of float32, float64, BFloat16 or Float16; the result is a backend.Quantized of shape (T,H): codes (T,H)
-// Float8E4M3 and scales (T,⌈H/128⌉) float32 in one value. Codes and Scales take it apart.
+// with the maximum over the finite elements, and scale 1 if that is 0; ±Inf becomes the code of ±448, NaN stays NaN. x is (T,H), or
+// (…,H), of float32, float64, BFloat16 or Float16; the result is a backend.Quantized of x's shape: codes (T,H) Float8E4M3 and scales
+// (T,⌈H/128⌉) float32 in one value. Codes and Scales take it apart.
 func Quantize(x *gorgonia.Node) (*gorgonia.Node, error) { return apply(quantize{1}, x) }
 
 // EvalQuantize is Quantize on a value, without a graph.
 func EvalQuantize(x backend.Value) (*backend.Quantized, error) { return evalQuantize(1, x) }
 
-// QuantizeWeight is Quantize for weights (…,N,D): one scale for each 128×128 block.
+// QuantizeWeight is Quantize for weights (…,N,D): one scale for each 128×128 block, (…,⌈N/128⌉,⌈D/128⌉).
 func QuantizeWeight(w *gorgonia.Node) (*gorgonia.Node, error) {
 	return apply(quantize{backend.QuantBlock}, w)
 }

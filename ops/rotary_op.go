@@ -2,6 +2,7 @@ package ops
 
 import (
 	"fmt"
+	"math"
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
@@ -14,7 +15,8 @@ import (
 //
 //	(x_i·cos θ_i − x_{i+d}·sin θ_i,  x_{i+d}·cos θ_i + x_i·sin θ_i),  0 ≤ i < d
 //
-// x is (T, heads·D) of float32, float64, BFloat16 or Float16, positions (T) int32, out like x.
+// x is (T, heads·D) of float32, float64, BFloat16 or Float16, D even, positions (T) int32, any, out like x. The base is positive and
+// finite. Angles are those that models are trained with, computed in float32 (float64 for float64).
 func Rotary(x, positions *gorgonia.Node, headDim int, base float64) (*gorgonia.Node, error) {
 	return apply(rotary{headDim, base}, x, positions)
 }
@@ -34,8 +36,8 @@ func (s rotary) spec() string { return fmt.Sprintf("D=%d base=%g", s.headDim, s.
 
 func (s rotary) infer(in []operand) (operand, error) {
 	x, pos := in[0], in[1]
-	if s.headDim < 2 || s.headDim%2 != 0 || !(s.base > 0) {
-		return operand{}, fmt.Errorf("rotary: head width %d, base %g, want an even width ≥ 2 and a base > 0: %w", s.headDim, s.base, backend.ErrParameter)
+	if s.headDim < 2 || s.headDim%2 != 0 || !(s.base > 0) || math.IsInf(s.base, 1) {
+		return operand{}, fmt.Errorf("rotary: head width %d, base %g, want an even width ≥ 2 and a finite base > 0: %w", s.headDim, s.base, backend.ErrParameter)
 	}
 	if err := wantRank("rotary", "x (T,heads·D)", x, 2); err != nil {
 		return operand{}, err

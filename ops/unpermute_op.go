@@ -14,7 +14,8 @@ import (
 //	y[t] = Σ_k gates[t,k] · rows[SlotRow[t,k]]
 //
 // rows is (R,H) of float32, float64, BFloat16 or Float16, gates (T,K) float32, y (T,H) of the rows' dtype. The sum runs over
-// ascending k in float32 (float64 for float64). A slot that is not here adds nothing, not even 0·NaN.
+// ascending k in float32 (float64 for float64). A slot that is not here adds nothing, not even 0·NaN;
+// a gate of 0 times a NaN is NaN. A plan that names a row outside [−1,R) is an error (backend.ErrIndex).
 func Unpermute(rows, gates, plan *gorgonia.Node) (*gorgonia.Node, error) {
 	return apply(unpermute{}, rows, gates, plan)
 }
