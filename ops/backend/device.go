@@ -73,15 +73,33 @@ func wholeOn(d Device, v Value) bool {
 }
 
 // To copies v to the device d, part by part; a value that is there already is returned as it is. A packed value that moves is
-// unpacked, for its order of memory suits the device that it leaves.
+// unpacked, for its order of memory suits the device that it leaves. No device is an ErrParameter, no value an ErrValue.
 func To(d Device, v Value) (Value, error) {
+	if err := checkDevice(d); err != nil {
+		return nil, fmt.Errorf("to: %w", err)
+	}
+	if err := CheckValue(v); err != nil {
+		return nil, fmt.Errorf("to %v: the value %w", d, err)
+	}
+	return move(d, v)
+}
+
+func checkDevice(d Device) error {
+	if d == nil {
+		return fmt.Errorf("the device is nil: %w", ErrParameter)
+	}
+	return nil
+}
+
+// move is To for a device and a value that are there.
+func move(d Device, v Value) (Value, error) {
 	if c, ok := v.(Composite); ok {
 		if wholeOn(d, c) {
 			return c, nil
 		}
 		parts := slices.Clone(c.Parts())
 		for i, p := range parts {
-			moved, err := To(d, p)
+			moved, err := move(d, p)
 			if err != nil {
 				return nil, err
 			}
@@ -98,7 +116,7 @@ func To(d Device, v Value) (Value, error) {
 		if err != nil {
 			return nil, err
 		}
-		return To(d, plain)
+		return move(d, plain)
 	}
 	if from != Host {
 		h, err := from.Download(v)

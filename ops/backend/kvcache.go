@@ -28,8 +28,11 @@ func NewKVCache(d Device, dt tensor.Dtype, capacity, kvHeads, headDim int) (*KVC
 		return nil, fmt.Errorf("kv cache: capacity %d, %d heads of width %d, want ≥ 0, ≥ 1, ≥ 1 and a product of the latter two that is an int: %w",
 			capacity, kvHeads, headDim, ErrParameter)
 	}
+	err := checkDevice(d)
+	if err != nil {
+		return nil, fmt.Errorf("kv cache: %w", err)
+	}
 	c := &KVCache{Capacity: capacity, KVHeads: kvHeads, HeadDim: headDim}
-	var err error
 	if c.Keys, err = d.New(dt, c.Shape()); err != nil {
 		return nil, err
 	}

@@ -42,6 +42,9 @@ type Plan struct {
 
 // NewPlan allocates the tables of a plan on d; a Planner fills them.
 func NewPlan(d Device, tokens, slots, experts, align, rows int) (*Plan, error) {
+	if err := checkDevice(d); err != nil {
+		return nil, fmt.Errorf("plan: %w", err)
+	}
 	p := &Plan{Tokens: tokens, Slots: slots, Experts: experts, Align: align, Rows: rows}
 	for _, t := range p.tables() {
 		v, err := d.New(tensor.Int32, t.shape())

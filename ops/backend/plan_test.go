@@ -142,6 +142,25 @@ func TestNewKVCacheRefuses(t *testing.T) {
 	}
 }
 
+func TestNoDeviceIsAnError(t *testing.T) {
+	x := tensor.New(tensor.WithShape(2), tensor.Of(tensor.Float32))
+	for name, do := range map[string]func() (any, error){
+		"plan":      func() (any, error) { return NewPlan(nil, 1, 1, 1, 1, 1) },
+		"cache":     func() (any, error) { return NewKVCache(nil, tensor.Float32, 1, 1, 1) },
+		"quantized": func() (any, error) { return NewQuantized(nil, tensor.Shape{2, 2}, 1, 1) },
+		"to":        func() (any, error) { return To(nil, x) },
+	} {
+		if v, err := do(); !errors.Is(err, ErrParameter) {
+			t.Errorf("%s: %v, error %v, want ErrParameter", name, v, err)
+		}
+	}
+	for _, v := range []Value{nil, (*tensor.Dense)(nil), (*Plan)(nil), &Plan{}} {
+		if moved, err := To(Host, v); !errors.Is(err, ErrValue) {
+			t.Errorf("moving a %T: %v, error %v, want ErrValue", v, moved, err)
+		}
+	}
+}
+
 func TestStackExpertsRefuses(t *testing.T) {
 	m := func(rows, cols int) Value {
 		return tensor.New(tensor.WithShape(rows, cols), tensor.Of(tensor.Float32))

@@ -31,6 +31,9 @@ func NewQuantized(d Device, shape tensor.Shape, blockRows, blockCols int) (*Quan
 	if err != nil {
 		return nil, err
 	}
+	if err := checkDevice(d); err != nil {
+		return nil, fmt.Errorf("quantized: %w", err)
+	}
 	q := &Quantized{BlockRows: blockRows, BlockCols: blockCols}
 	if q.Codes, err = d.New(Float8E4M3, shape); err != nil {
 		return nil, err
