@@ -40,7 +40,7 @@ func Example() {
 	machine.Close()
 }
 
-// A run that is recorded once and replayed with new inputs.
+// A whole run of a TapeMachine that is recorded once and replayed with new inputs.
 func ExampleCapture() {
 	device, err := cuda.Open(0)
 	if err != nil {
@@ -53,24 +53,29 @@ func ExampleCapture() {
 		}
 		return v.(*cuda.Array)
 	}
-	x, w := upload(tensor.Shape{1, 4}, []float32{1, -1, 1, -1}), upload(tensor.Shape{4}, []float32{1, 1, 2, 2})
+	input, weight := upload(tensor.Shape{1, 4}, []float32{1, -1, 1, -1}), upload(tensor.Shape{4}, []float32{1, 1, 2, 2})
 
-	var y backend.Value
-	graph, err := cuda.Capture(device, func() (err error) {
-		y, err = ops.EvalRMSNorm(x, w, 1e-6) // or machine.RunAll()
-		return err
-	})
+	g := gorgonia.NewGraph()
+	x := gorgonia.NewMatrix(g, tensor.Float32, gorgonia.WithName("x"), gorgonia.WithShape(1, 4), gorgonia.WithValue(input))
+	w := gorgonia.NewVector(g, tensor.Float32, gorgonia.WithName("w"), gorgonia.WithShape(4), gorgonia.WithValue(weight))
+	y, err := ops.RMSNorm(x, w, 1e-6)
 	if err != nil {
 		log.Fatal(err)
 	}
-	for _, input := range [][]float32{{1, 2, 3, 4}, {5, 6, 7, 8}} {
-		if err := x.CopyFrom(tensor.New(tensor.WithShape(1, 4), tensor.WithBacking(input))); err != nil {
-			log.Fatal(err)
-		}
-		if err := graph.Replay(); err != nil {
-			log.Fatal(err)
-		}
-		fmt.Println(y)
+	machine := gorgonia.NewTapeMachine(g)
+	run, err := cuda.Capture(device, machine.RunAll)
+	if err != nil {
+		log.Fatal(err)
 	}
-	graph.Close()
+	for _, elements := range [][]float32{{1, 2, 3, 4}, {5, 6, 7, 8}} {
+		if err := input.CopyFrom(tensor.New(tensor.WithShape(1, 4), tensor.WithBacking(elements))); err != nil {
+			log.Fatal(err)
+		}
+		if err := run.Replay(); err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(y.Value())
+	}
+	run.Close()
+	machine.Close()
 }
