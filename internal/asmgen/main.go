@@ -28,6 +28,7 @@ func main() {
 	narrow.numbers()
 	narrow.common()
 	narrow.tile(besideF32)
+	narrow.tile(besideWidened)
 	narrow.beside()
 	wide.common()
 	bf16.tile(dotBF16)

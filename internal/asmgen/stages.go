@@ -91,19 +91,20 @@ func (g *gen) fence() {
 	g.RET()
 }
 
-// weightedAhead is how far ahead rows are prefetched, in bytes: across the ends of pages, where the processor's own prefetching stops.
-const weightedAhead = 1024
-
-// weighted writes the weighted sum of rows.
+// weighted writes the weighted sum of rows. Of bfloat16, a line takes so many instructions that few lines are under way at a time,
+// unless they are prefetched; of float32, the processor's own prefetching keeps up.
 func (g *gen) weighted(e element) {
-	name := "weighted" + e.name
-	g.function(name, fmt.Sprintf("func(to, from %s, at *int, weights *float32, terms, n, past int)", e.goType),
+	name, prefetched := "weighted"+e.name, ""
+	if e.narrow() {
+		prefetched = " The rows that are next[i] bytes behind from are prefetched."
+	}
+	g.function(name, fmt.Sprintf("func(to, from %s, at, next *int, weights *float32, terms, n, past int)", e.goType),
 		fmt.Sprintf("%s%s computes to[j] = Σ weights[i]·(the element j of the row that is at[i] bytes behind from) for j below n, %s.",
 			name, g.suffix, g.multiple()),
-		"Terms are added one after the other to 0, each product and each sum rounded to float32.",
+		"Terms are added one after the other to 0, each product and each sum rounded to float32. "+prefetched,
 		fmt.Sprintf("If past is not 0, to must be a multiple of %d, and is written past the caches; a fence must follow.", g.bytes()))
 	to, from, n := reg.RAX, reg.RBX, reg.RCX
-	at, weights, terms, row := reg.RDX, reg.RSI, reg.RDI, reg.R8
+	at, weights, terms, row, next, ahead := reg.RDX, reg.RSI, reg.RDI, reg.R8, reg.R10, reg.R11
 	x, weight, upper := g.vecs[8:10], g.vecs[10], g.vecs[11]
 	s := store{e, g.vecs[12:15]}
 	if e.narrow() {
@@ -120,13 +121,20 @@ func (g *gen) weighted(e element) {
 				g.zero(sum)
 			}
 			g.load("at", at)
+			if e.narrow() {
+				g.load("next", next)
+			}
 			g.load("weights", weights)
 			g.load("terms", terms)
 			g.loop(label+"_terms", terms, 1, func() {
 				g.MOVQ(mem{Base: at}, row)
 				g.VBROADCASTSS(mem{Base: weights}, weight)
-				for line := 0; line < vectors*g.lanes*e.size; line += 64 {
-					g.PREFETCHT0(mem{Base: row, Index: from, Scale: 1, Disp: line + weightedAhead})
+				if e.narrow() {
+					g.MOVQ(mem{Base: next}, ahead)
+					for line := 0; line < vectors*g.lanes*e.size; line += 64 {
+						g.PREFETCHT0(mem{Base: ahead, Index: from, Scale: 1, Disp: line})
+					}
+					g.ADDQ(operand.I32(8), next)
 				}
 				for j := 0; j < vectors; j += 2 {
 					g.loadSplit(e, upper, mem{Base: row, Index: from, Scale: 1, Disp: j * g.lanes * e.size}, x[0], x[1])

@@ -17,10 +17,11 @@ type mode struct {
 }
 
 var (
-	f32       = mode{name: "tileF32", aStep: 4, doc: "A step is one element of float32: a is (rows, steps), b (steps, 32)."}
-	besideF32 = mode{name: "tileBesideF32", aStep: 4, beside: true, doc: "A step is one element of float32: a is (steps, rows), its lda of no account, b (steps, 32)."}
-	widened   = mode{name: "tileWidened", aStep: 8, pairs: true, doc: "A step is two elements: a is (rows, 2·steps) of float32, b (steps, 32, 2) of bfloat16, widened."}
-	dotBF16   = mode{name: "tileDot", aStep: 4, dot: true, doc: "A step is two elements: a is (rows, 2·steps) of bfloat16, b (steps, 32, 2) of bfloat16. Denormals count as zero."}
+	f32           = mode{name: "tileF32", aStep: 4, doc: "A step is one element of float32: a is (rows, steps), b (steps, 32)."}
+	besideF32     = mode{name: "tileBesideF32", aStep: 4, beside: true, doc: "A step is one element of float32: a is (steps, rows), its lda of no account, b (steps, 32)."}
+	besideWidened = mode{name: "tileBesideWidened", aStep: 8, pairs: true, beside: true, doc: "A step is two elements: a is (2·steps, rows) of float32, its lda of no account, b (steps, 32, 2) of bfloat16, widened."}
+	widened       = mode{name: "tileWidened", aStep: 8, pairs: true, doc: "A step is two elements: a is (rows, 2·steps) of float32, b (steps, 32, 2) of bfloat16, widened."}
+	dotBF16       = mode{name: "tileDot", aStep: 4, dot: true, doc: "A step is two elements: a is (rows, 2·steps) of bfloat16, b (steps, 32, 2) of bfloat16. Denormals count as zero."}
 )
 
 // panelBytes is what a step of b takes: 32 elements of 32 bits.
@@ -45,10 +46,10 @@ var (
 	multiples = map[int]reg.GPPhysical{1: reg.RDI, 3: reg.R8, 5: reg.R9, 7: reg.R10, 9: reg.R11, 11: reg.R12, 13: reg.R13}
 )
 
-// aRow is the address of the element at offset of row r of a.
+// aRow is the address of the 32-bit element at offset of row r of a.
 func (m mode) aRow(s shape, r, offset int) mem {
 	if m.beside {
-		return mem{Base: tileA, Disp: offset*s.rows + r*m.aStep}
+		return mem{Base: tileA, Disp: offset*s.rows + 4*r}
 	}
 	if r == 0 {
 		return mem{Base: tileA, Disp: offset}

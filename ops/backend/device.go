@@ -8,6 +8,8 @@ import (
 
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
+
+	"github.com/gorgonia/moe/internal/hugepages"
 )
 
 // Value is what flows along the edges of a Gorgonia graph.
@@ -173,10 +175,15 @@ func (host) New(dt tensor.Dtype, shape tensor.Shape) (Value, error) {
 	if dt.Type == nil {
 		return nil, fmt.Errorf("cpu: a tensor without a dtype: %w", ErrDtype)
 	}
-	if _, err := TensorBytes(dt, shape); err != nil {
+	bytes, err := TensorBytes(dt, shape)
+	if err != nil {
 		return nil, fmt.Errorf("cpu: %w", err)
 	}
-	return tensor.New(tensor.Of(dt), tensor.WithShape(shape.Clone()...)), nil
+	d := tensor.New(tensor.Of(dt), tensor.WithShape(shape.Clone()...))
+	if bytes > 0 {
+		hugepages.Want(bytesOf(d, bytes)) // stages stream through it
+	}
+	return d, nil
 }
 
 func (host) Upload(v Value) (Value, error)   { return v, nil }

@@ -84,6 +84,15 @@ func addScaledAVX2(to *float32, x *float32, a float32, n int)
 //go:noescape
 func tileBesideF32AVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
 
+// tileBesideWidenedAVX2 computes c (rows, cols) = a·b, or adds to c if add is not 0.
+// A step is two elements: a is (2·steps, rows) of float32, its lda of no account, b (steps, 32, 2) of bfloat16, widened.
+// cols is at most what the kernel has, 32 columns for one or two rows, 16 for more; rows is in [1,6].
+// Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
+// Rows of a and c are lda and ldc bytes apart. Every 4 steps two cache lines at next are prefetched, which then moves by ahead bytes.
+//
+//go:noescape
+func tileBesideWidenedAVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+
 // besideAVX2 sets to[rows·k+i] = from[i,k] for rows i, 1 to 8, ld bytes apart, and k below steps, a multiple of 8.
 // It writes 8−rows elements of undefined contents beyond the last.
 //

@@ -24,11 +24,11 @@ type kernels struct {
 	// A step of tileF32 is an element of float32. A step of tileWidened is two elements, of float32 in a and of bfloat16 in b.
 	// A step of tileDot is two elements of bfloat16; it is nil where there are no instructions for it.
 	tileF32, tileWidened, tileDot tileKernel
-	// tileBesideF32 is tileF32 with a's elements of a step side by side: a is (steps, rows), and lda is of no account. It is nil
-	// where there is none.
-	tileBesideF32 tileKernel
+	// tileBesideF32 is tileF32 with a's elements of a step side by side: a is (steps, rows), and lda is of no account. So is
+	// tileBesideWidened tileWidened, whose a then is (2·steps, rows). They are nil where there are none.
+	tileBesideF32, tileBesideWidened tileKernel
 	// to[rows·k+i] = from[i,k] for rows i, 1 to lanes, ld bytes apart, and k below steps, a multiple of lanes. It writes lanes−rows
-	// elements of undefined contents beyond the last. It is nil with tileBesideF32.
+	// elements of undefined contents beyond the last. It is nil with tileBesideF32 and tileBesideWidened.
 	beside func(to, from *uint32, ld, steps, rows int)
 
 	// out[4i+j] = Σ x[i,k]·w[j,k] for k below n, a multiple of lanes, four rows j of w and rows i of x, in [1, dotRows].

@@ -21,6 +21,16 @@ var goKernels = kernels{
 			return sum
 		})
 	},
+	tileBesideWidened: func(a *uint32, _ int, b *uint32, c *float32, ldc, steps, rows, cols, add int, _ *uint32, _ int) {
+		goSums(c, ldc, rows, cols, add, func(i, j int) (sum float32) {
+			for k := range steps {
+				pair := *at(b, 4*(panelCols*k+j))
+				sum += math.Float32frombits(*at(a, 4*(rows*2*k+i))) * lower(pair)
+				sum += math.Float32frombits(*at(a, 4*(rows*(2*k+1)+i))) * upper(pair)
+			}
+			return sum
+		})
+	},
 	tileWidened: goTileWidened,
 	dotF32: func(out, x *float32, ldx int, w *float32, ldw, n, rows int) {
 		goDots(out, x, ldx, n, rows, func(j, k int) float32 { return *at(w, j*ldw+4*k) })

@@ -51,6 +51,7 @@ func TestTileKernels(t *testing.T) {
 		}{
 			{"f32", k.tileF32, goKernels.tileF32, 1, smallWord, smallWord},
 			{"beside f32", k.tileBesideF32, goKernels.tileBesideF32, 1, smallWord, smallWord},
+			{"beside widened", k.tileBesideWidened, goKernels.tileBesideWidened, 2, smallWord, smallPair},
 			{"widened", k.tileWidened, goKernels.tileWidened, 2, smallWord, smallPair},
 			{"dot", k.tileDot, goKernels.tileDot, 1, smallPair, smallPair},
 		} {
@@ -113,15 +114,22 @@ func TestTilesRoundOncePerProduct(t *testing.T) {
 			if !slices.Equal(got, want) {
 				t.Fatalf("float32, %d rows: got %v, want %v", rows, got, want)
 			}
-			if k.tileBesideF32 != nil {
-				beside := make([]float32, rows*elements)
+			for _, kind := range []struct {
+				kernel tileKernel
+				b      *uint32
+				steps  int
+			}{{k.tileBesideF32, wide, elements}, {k.tileBesideWidened, &pairs[0], elements / 2}} {
+				if kind.kernel == nil {
+					continue
+				}
+				beside := guarded[float32](t, rows*elements, atEnd)
 				for i, v := range a {
 					beside[i%elements*rows+i/elements] = v
 				}
 				clear(got)
-				k.tileBesideF32((*uint32)(unsafe.Pointer(&beside[0])), 0, wide, &got[0], 4*cols, elements, rows, cols, 0, wide, 64)
+				kind.kernel((*uint32)(unsafe.Pointer(&beside[0])), 0, kind.b, &got[0], 4*cols, kind.steps, rows, cols, 0, wide, 64)
 				if !slices.Equal(got, want) {
-					t.Fatalf("float32 side by side, %d rows: got %v, want %v", rows, got, want)
+					t.Fatalf("side by side, %d rows, %d steps: got %v, want %v", rows, kind.steps, got, want)
 				}
 			}
 			clear(got)

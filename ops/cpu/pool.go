@@ -226,7 +226,7 @@ func split(n, grain int, body func(lo, hi int)) {
 	if n <= 0 {
 		return
 	}
-	pieces := max(1, min(n/max(grain, 1), 4*runtime.GOMAXPROCS(0)))
+	pieces := max(1, min(n/max(grain, 1), 8*runtime.GOMAXPROCS(0)))
 	if pieces == 1 {
 		body(0, n)
 		return

@@ -22,7 +22,7 @@ func addRows[E row](v *vectors, k *rowKernels[E], out, a, b backend.Value) bool 
 		return false
 	}
 	l.s.v, l.s.k = v, k
-	l.s.past = pastCaches(l.s.out, addStretch)
+	l.s.past = pastCaches(l.s.out, addStretch, 2*len(l.s.out))
 	l.run(pieces(len(l.s.a), addStretch), 1<<15/addStretch)
 	return true
 }

@@ -290,9 +290,9 @@ func (a *attending[E]) blockScores(t *attendTask, chunk, block, g, token int) {
 			continue
 		}
 		for ; rest < to; rest++ { // one position in the place of four
-			a.scores(&t.weights[0], 4*group, &q[h*a.d], 4*a.d, &keys[rest*ld], 0, a.d, group, heads, 0)
+			a.scores(&t.dots[0], 4*group, &q[h*a.d], 4*a.d, &keys[rest*ld], 0, a.d, group, heads, 0)
 			for i := range heads {
-				scores[i*chunkPositions+rest] = t.weights[i*group]
+				scores[i*chunkPositions+rest] = t.dots[i*group]
 			}
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // The product out = x · wᵀ on tiles of a few rows of x by a panel of w.
 //
 // A task is a strip of rows of x by some columns of out; tasks are what the workers share out. Within a task the inner
-// dimension is cut into lengths of blockWords: the strip's part of x stays in the second level of cache, a panel's part passes
+// dimension is cut into lengths of partSteps: the strip's part of x stays in the second level of cache, a panel's part passes
 // through the first as the tiles of the strip, all of about equal height, are multiplied with it. While they are, the next
 // panel's part is prefetched into the second level, evenly spread over the tiles. Before that all strips are copied, part by part
 // and, if they have many rows, tile by tile, so that a tile reads x in one stream.
@@ -21,21 +21,22 @@ import (
 // stream is left to the hardware's prefetching, which is faster than any in the kernel. A weight that is not packed is read as it
 // lies by a kernel of dots for up to dotStrip rows; for more, parts of it are packed as they come into play.
 //
-// bfloat16 weights meet float32 by widening: as they are loaded if a strip has few tiles, once for the strip if it has more.
+// bfloat16 weights meet float32 by widening as they are loaded. Where no such kernel reads rows of x side by side, a strip of many
+// rows widens each part of a panel once instead.
 //
 // An element of out is the sum, in ascending order, of the sums over each length, again in ascending order, with one rounding for
 // each product: the same for all variants and whatever other rows there are. It is not so for a weight that is not packed and up
 // to dotStrip rows, whose sums run side by side in the elements of a vector.
 
 const (
-	blockWords = 384 // 32-bit elements of a row of x at a time: 6 rows are 9 KiB, a panel is 48 KiB
+	partSteps  = 384 // steps of a panel at a time: 48 KiB; 6 rows of x are 9 KiB, 18 where a step is two elements
 	padWords   = 16  // between the rows of a copy, so that their distance is an odd number of cache lines
 	streamRows = 4   // strips of up to so many rows read a panel from its beginning to its end
 	dotStrip   = 16  // strips of up to so many rows read an unpacked weight as it lies
-	stripRows  = 128 // rows of a strip at most, but for what makes the last tile whole: with blockWords 192 KiB
+	stripRows  = 128 // rows of a strip at most, but for what makes the last tile whole: with partSteps 192 or 384 KiB
 	taskCols   = 512 // columns of w of a task at most
-	besideRows = 32  // strips of so many rows or more have copies with a tile's rows side by side
-	widenRows  = 64  // strips of so many rows or more widen a panel once
+	besideRows = 32  // strips of so many rows or more have copies with a tile's rows side by side; all copies for bfloat16 weights are such
+	widenRows  = 64  // strips of so many rows or more widen a part once, without a kernel for such copies
 
 	copyWords = 1 << 24 // of the copies of strips at a time, but for one strip that alone has more
 )

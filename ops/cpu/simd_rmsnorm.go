@@ -40,7 +40,7 @@ func normRows[E row](k *kernels, rows *rowKernels[E], out, x, w backend.Value, e
 	} else {
 		return false
 	}
-	l.s.v, l.s.k, l.s.width, l.s.eps, l.s.past = k.vectors, rows, width, eps, pastCaches(l.s.out, width)
+	l.s.v, l.s.k, l.s.width, l.s.eps, l.s.past = k.vectors, rows, width, eps, pastCaches(l.s.out, width, len(l.s.out))
 	l.run(tokens, 1<<15/width)
 	return true
 }

@@ -26,7 +26,7 @@ func turnRows[E row](v *vectors, k *rowKernels[E], out, x, positions backend.Val
 	}
 	r.turning = turningOf(r.halfD, base, true)
 	defer turnings.Put(r.turning)
-	r.v, r.k, r.past = v, k, pastCaches(r.outBits, r.halfD)
+	r.v, r.k, r.past = v, k, pastCaches(r.outBits, r.halfD, len(r.outBits))
 	l.run(len(r.positions), 1<<14/r.width)
 	return true
 }

@@ -6,27 +6,27 @@ import "unsafe"
 type layout struct {
 	kernel     tileKernel
 	words      int  // 32-bit elements of a row of x for a step of a panel
-	beside     bool // the kernel is tileBesideF32
+	beside     bool // the kernel is tileBesideF32 or tileBesideWidened
 	dot        bool // x stays bfloat16
 	widenFirst bool // a panel becomes float32 before tiles read it
 	steps      int  // of a part of a panel, at most
 }
 
 func (g *gemm) layout(s strip) layout {
-	l := layout{kernel: g.k.tileF32, words: 1}
+	l := layout{kernel: g.k.tileF32, words: 1, steps: partSteps}
 	switch {
 	case g.w.size == 4:
-		l.beside = s.rows >= besideRows
+		if s.rows >= besideRows && g.k.tileBesideF32 != nil {
+			l.kernel, l.beside = g.k.tileBesideF32, true
+		}
 	case g.xIsBF16 && g.k.tileDot != nil:
 		l.kernel, l.dot = g.k.tileDot, true
+	case s.rows > streamRows && g.k.tileBesideWidened != nil:
+		l.kernel, l.words, l.beside = g.k.tileBesideWidened, 2, true
 	case s.rows >= widenRows:
-		l.words, l.widenFirst, l.beside = 2, true, true
+		l.words, l.widenFirst = 2, true
 	default:
 		l.kernel, l.words = g.k.tileWidened, 2
-	}
-	l.steps = blockWords / l.words
-	if l.beside = l.beside && g.k.tileBesideF32 != nil; l.beside {
-		l.kernel = g.k.tileBesideF32
 	}
 	return l
 }

@@ -42,14 +42,19 @@ func unpermuteRows[E row](v *vectors, k *rowKernels[E], y, rows, gates backend.V
 			return false
 		}
 	}
-	w.v, w.k, w.slots, w.width, w.past = v, k, p.Slots, width, pastCaches(w.y, width)
-	w.across = pieces(width, weightedColumns)
-	l.run(p.Tokens*w.across, 1<<15/(min(width, weightedColumns)*max(p.Slots, 1)))
+	w.v, w.k, w.slots, w.width, w.past = v, k, p.Slots, width, pastCaches(w.y, width, p.Slots*len(w.y))
+	w.columns = stretchColumns(width, p.Slots, int(unsafe.Sizeof(w.y[0])))
+	w.across = pieces(width, w.columns)
+	l.run(p.Tokens*w.across, 1<<15/(w.columns*max(p.Slots, 1)))
 	return true
 }
 
-// weightedColumns is the columns of a token that are computed at a time.
-const weightedColumns = 1 << 12
+// stretchColumns is the columns of a token that are computed at a time: so few that the next ones, which are read meanwhile, fit beside
+// them into the first level of cache, but for many slots.
+func stretchColumns(width, slots, size int) int {
+	const least, bytes = 256, 16 << 10
+	return min(width, max(1, bytes/(size*max(slots, 1)*least))*least)
+}
 
 // weighted is the sums of each token's rows, in stretches of columns.
 type weighted[E row] struct {
@@ -60,32 +65,49 @@ type weighted[E row] struct {
 	slotRow            []int32
 	gates              []float32
 	slots, width, past int
-	across             int // stretches of a token
+	columns, across    int // of a stretch, and stretches of a token
+}
+
+// terms are the rows whose sum a stretch is: where they begin behind the first, in bytes, and their weights.
+type terms struct {
+	at      [mostTerms]int
+	weights [mostTerms]float32
+	n       int
+}
+
+// terms lists those of stretch i.
+func (w *weighted[E]) terms(of *terms, i int) {
+	t, from := i/w.across, i%w.across*w.columns
+	of.n = 0
+	for s := t * w.slots; s < (t+1)*w.slots; s++ {
+		if r := int(w.slotRow[s]); r >= 0 {
+			of.at[of.n], of.weights[of.n] = (r*w.width+from)*int(unsafe.Sizeof(w.y[0])), w.gates[s]
+			of.n++
+		}
+	}
 }
 
 func (w *weighted[E]) span(lo, hi int) {
 	work := vectorWorks.Get().(*vectorWork)
 	defer vectorWorks.Put(work)
-	var e E
+	now, next := &work.terms[0], &work.terms[1]
+	w.terms(next, lo)
 	for i := lo; i < hi; i++ {
-		t, from := i/w.across, i%w.across*weightedColumns
-		to := min(from+weightedColumns, w.width)
-		terms := 0
-		for s := t * w.slots; s < (t+1)*w.slots; s++ {
-			if r := int(w.slotRow[s]); r >= 0 {
-				work.at[terms], work.weights[terms] = r*w.width*int(unsafe.Sizeof(e)), w.gates[s]
-				terms++
-			}
+		now, next = next, now
+		copy(next.at[:now.n], now.at[:now.n]) // of as many rows, even if the next stretch has fewer
+		if i+1 < hi {
+			w.terms(next, i+1)
 		}
-		y := w.y[t*w.width+from : t*w.width+to]
+		from := i % w.across * w.columns
+		y := w.y[i/w.across*w.width:][from:min(from+w.columns, w.width)]
 		n := len(y) / w.v.step * w.v.step
 		if n > 0 {
-			w.k.weighted(&y[0], &w.rows[from], &work.at[0], &work.weights[0], terms, n, w.past)
+			w.k.weighted(&y[0], &w.rows[0], &now.at[0], &next.at[0], &now.weights[0], now.n, n, w.past)
 		}
 		for j := n; j < len(y); j++ {
 			var sum float32
-			for k := range terms {
-				sum += work.weights[k] * float(w.rows[work.at[k]/int(unsafe.Sizeof(e))+from+j])
+			for k := range now.n {
+				sum += now.weights[k] * float(w.rows[now.at[k]/int(unsafe.Sizeof(y[0]))+j])
 			}
 			y[j] = rounded[E](sum)
 		}

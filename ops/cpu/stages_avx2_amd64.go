@@ -17,7 +17,7 @@ func fenceAVX2()
 // If past is not 0, to must be a multiple of 32, and is written past the caches; a fence must follow.
 //
 //go:noescape
-func weightedF32AVX2(to *float32, from *float32, at *int, weights *float32, terms int, n int, past int)
+func weightedF32AVX2(to *float32, from *float32, at *int, next *int, weights *float32, terms int, n int, past int)
 
 // addF32AVX2 computes to[j] = a[j] + b[j] for j below n, a multiple of 16; to may be a or b.
 // If past is not 0, to must be a multiple of 32, and is written past the caches; a fence must follow.
@@ -67,11 +67,11 @@ func scoresF32AVX2(out *float32, ldo int, q *float32, ldq int, keys *float32, ld
 func mixF32AVX2(out *float32, ldo int, weights *float32, ldw int, values *float32, ldv int, d int, positions int, heads int, ahead int)
 
 // weightedBF16AVX2 computes to[j] = Σ weights[i]·(the element j of the row that is at[i] bytes behind from) for j below n, a multiple of 16.
-// Terms are added one after the other to 0, each product and each sum rounded to float32.
+// Terms are added one after the other to 0, each product and each sum rounded to float32.  The rows that are next[i] bytes behind from are prefetched.
 // If past is not 0, to must be a multiple of 32, and is written past the caches; a fence must follow.
 //
 //go:noescape
-func weightedBF16AVX2(to *uint16, from *uint16, at *int, weights *float32, terms int, n int, past int)
+func weightedBF16AVX2(to *uint16, from *uint16, at *int, next *int, weights *float32, terms int, n int, past int)
 
 // addBF16AVX2 computes to[j] = a[j] + b[j] for j below n, a multiple of 16; to may be a or b.
 // If past is not 0, to must be a multiple of 32, and is written past the caches; a fence must follow.

@@ -635,13 +635,13 @@ TEXT ·fenceAVX2(SB), NOSPLIT, $0
 	SFENCE
 	RET
 
-// func weightedF32AVX2(to *float32, from *float32, at *int, weights *float32, terms int, n int, past int)
-// Requires: AVX, MMX+
-TEXT ·weightedF32AVX2(SB), NOSPLIT, $0-56
+// func weightedF32AVX2(to *float32, from *float32, at *int, next *int, weights *float32, terms int, n int, past int)
+// Requires: AVX
+TEXT ·weightedF32AVX2(SB), NOSPLIT, $0-64
 	MOVQ to+0(FP), AX
 	MOVQ from+8(FP), BX
-	MOVQ n+40(FP), CX
-	MOVQ past+48(FP), R9
+	MOVQ n+48(FP), CX
+	MOVQ past+56(FP), R9
 	SUBQ $+64, CX
 	JL   columns8_done
 
@@ -655,18 +655,14 @@ columns8:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   at+16(FP), DX
-	MOVQ   weights+24(FP), SI
-	MOVQ   terms+32(FP), DI
+	MOVQ   weights+32(FP), SI
+	MOVQ   terms+40(FP), DI
 	SUBQ   $+1, DI
 	JL     columns8_terms_done
 
 columns8_terms:
 	MOVQ         (DX), R8
 	VBROADCASTSS (SI), Y10
-	PREFETCHT0   1024(R8)(BX*1)
-	PREFETCHT0   1088(R8)(BX*1)
-	PREFETCHT0   1152(R8)(BX*1)
-	PREFETCHT0   1216(R8)(BX*1)
 	VMOVUPS      (R8)(BX*1), Y8
 	VMOVUPS      32(R8)(BX*1), Y9
 	VMULPS       Y10, Y8, Y8
@@ -735,15 +731,14 @@ columns2:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   at+16(FP), DX
-	MOVQ   weights+24(FP), SI
-	MOVQ   terms+32(FP), DI
+	MOVQ   weights+32(FP), SI
+	MOVQ   terms+40(FP), DI
 	SUBQ   $+1, DI
 	JL     columns2_terms_done
 
 columns2_terms:
 	MOVQ         (DX), R8
 	VBROADCASTSS (SI), Y10
-	PREFETCHT0   1024(R8)(BX*1)
 	VMOVUPS      (R8)(BX*1), Y8
 	VMOVUPS      32(R8)(BX*1), Y9
 	VMULPS       Y10, Y8, Y8
@@ -1655,15 +1650,15 @@ columns1_2_done:
 	VZEROUPPER
 	RET
 
-// func weightedBF16AVX2(to *uint16, from *uint16, at *int, weights *float32, terms int, n int, past int)
+// func weightedBF16AVX2(to *uint16, from *uint16, at *int, next *int, weights *float32, terms int, n int, past int)
 // Requires: AVX, AVX2, MMX+
-TEXT ·weightedBF16AVX2(SB), NOSPLIT, $0-56
+TEXT ·weightedBF16AVX2(SB), NOSPLIT, $0-64
 	VPCMPEQD Y11, Y11, Y11
 	VPSLLD   $0x10, Y11, Y11
 	MOVQ     to+0(FP), AX
 	MOVQ     from+8(FP), BX
-	MOVQ     n+40(FP), CX
-	MOVQ     past+48(FP), R9
+	MOVQ     n+48(FP), CX
+	MOVQ     past+56(FP), R9
 	SUBQ     $+64, CX
 	JL       columns8_done
 
@@ -1677,16 +1672,19 @@ columns8:
 	VXORPS Y6, Y6, Y6
 	VXORPS Y7, Y7, Y7
 	MOVQ   at+16(FP), DX
-	MOVQ   weights+24(FP), SI
-	MOVQ   terms+32(FP), DI
+	MOVQ   next+24(FP), R10
+	MOVQ   weights+32(FP), SI
+	MOVQ   terms+40(FP), DI
 	SUBQ   $+1, DI
 	JL     columns8_terms_done
 
 columns8_terms:
 	MOVQ         (DX), R8
 	VBROADCASTSS (SI), Y10
-	PREFETCHT0   1024(R8)(BX*1)
-	PREFETCHT0   1088(R8)(BX*1)
+	MOVQ         (R10), R11
+	PREFETCHT0   (R11)(BX*1)
+	PREFETCHT0   64(R11)(BX*1)
+	ADDQ         $+8, R10
 	VMOVUPS      (R8)(BX*1), Y8
 	VPAND        Y8, Y11, Y9
 	VPSLLD       $0x10, Y8, Y8
@@ -1807,15 +1805,18 @@ columns2:
 	VXORPS Y0, Y0, Y0
 	VXORPS Y1, Y1, Y1
 	MOVQ   at+16(FP), DX
-	MOVQ   weights+24(FP), SI
-	MOVQ   terms+32(FP), DI
+	MOVQ   next+24(FP), R10
+	MOVQ   weights+32(FP), SI
+	MOVQ   terms+40(FP), DI
 	SUBQ   $+1, DI
 	JL     columns2_terms_done
 
 columns2_terms:
 	MOVQ         (DX), R8
 	VBROADCASTSS (SI), Y10
-	PREFETCHT0   1024(R8)(BX*1)
+	MOVQ         (R10), R11
+	PREFETCHT0   (R11)(BX*1)
+	ADDQ         $+8, R10
 	VMOVUPS      (R8)(BX*1), Y8
 	VPAND        Y8, Y11, Y9
 	VPSLLD       $0x10, Y8, Y8

@@ -625,13 +625,13 @@ TEXT ·fenceAVX512(SB), NOSPLIT, $0
 	SFENCE
 	RET
 
-// func weightedF32AVX512(to *float32, from *float32, at *int, weights *float32, terms int, n int, past int)
-// Requires: AVX, AVX512F, MMX+
-TEXT ·weightedF32AVX512(SB), NOSPLIT, $0-56
+// func weightedF32AVX512(to *float32, from *float32, at *int, next *int, weights *float32, terms int, n int, past int)
+// Requires: AVX, AVX512F
+TEXT ·weightedF32AVX512(SB), NOSPLIT, $0-64
 	MOVQ to+0(FP), AX
 	MOVQ from+8(FP), BX
-	MOVQ n+40(FP), CX
-	MOVQ past+48(FP), R9
+	MOVQ n+48(FP), CX
+	MOVQ past+56(FP), R9
 	SUBQ $+128, CX
 	JL   columns8_done
 
@@ -645,22 +645,14 @@ columns8:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 	MOVQ   at+16(FP), DX
-	MOVQ   weights+24(FP), SI
-	MOVQ   terms+32(FP), DI
+	MOVQ   weights+32(FP), SI
+	MOVQ   terms+40(FP), DI
 	SUBQ   $+1, DI
 	JL     columns8_terms_done
 
 columns8_terms:
 	MOVQ         (DX), R8
 	VBROADCASTSS (SI), Z10
-	PREFETCHT0   1024(R8)(BX*1)
-	PREFETCHT0   1088(R8)(BX*1)
-	PREFETCHT0   1152(R8)(BX*1)
-	PREFETCHT0   1216(R8)(BX*1)
-	PREFETCHT0   1280(R8)(BX*1)
-	PREFETCHT0   1344(R8)(BX*1)
-	PREFETCHT0   1408(R8)(BX*1)
-	PREFETCHT0   1472(R8)(BX*1)
 	VMOVUPS      (R8)(BX*1), Z8
 	VMOVUPS      64(R8)(BX*1), Z9
 	VMULPS       Z10, Z8, Z8
@@ -729,16 +721,14 @@ columns2:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	MOVQ   at+16(FP), DX
-	MOVQ   weights+24(FP), SI
-	MOVQ   terms+32(FP), DI
+	MOVQ   weights+32(FP), SI
+	MOVQ   terms+40(FP), DI
 	SUBQ   $+1, DI
 	JL     columns2_terms_done
 
 columns2_terms:
 	MOVQ         (DX), R8
 	VBROADCASTSS (SI), Z10
-	PREFETCHT0   1024(R8)(BX*1)
-	PREFETCHT0   1088(R8)(BX*1)
 	VMOVUPS      (R8)(BX*1), Z8
 	VMOVUPS      64(R8)(BX*1), Z9
 	VMULPS       Z10, Z8, Z8
@@ -2320,15 +2310,15 @@ columns1_4_done:
 	VZEROUPPER
 	RET
 
-// func weightedBF16AVX512(to *uint16, from *uint16, at *int, weights *float32, terms int, n int, past int)
+// func weightedBF16AVX512(to *uint16, from *uint16, at *int, next *int, weights *float32, terms int, n int, past int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·weightedBF16AVX512(SB), NOSPLIT, $0-56
+TEXT ·weightedBF16AVX512(SB), NOSPLIT, $0-64
 	VPTERNLOGD $0xff, Z11, Z11, Z11
 	VPSLLD     $0x10, Z11, Z11
 	MOVQ       to+0(FP), AX
 	MOVQ       from+8(FP), BX
-	MOVQ       n+40(FP), CX
-	MOVQ       past+48(FP), R9
+	MOVQ       n+48(FP), CX
+	MOVQ       past+56(FP), R9
 	SUBQ       $+128, CX
 	JL         columns8_done
 
@@ -2342,18 +2332,21 @@ columns8:
 	VPXORD Z6, Z6, Z6
 	VPXORD Z7, Z7, Z7
 	MOVQ   at+16(FP), DX
-	MOVQ   weights+24(FP), SI
-	MOVQ   terms+32(FP), DI
+	MOVQ   next+24(FP), R10
+	MOVQ   weights+32(FP), SI
+	MOVQ   terms+40(FP), DI
 	SUBQ   $+1, DI
 	JL     columns8_terms_done
 
 columns8_terms:
 	MOVQ         (DX), R8
 	VBROADCASTSS (SI), Z10
-	PREFETCHT0   1024(R8)(BX*1)
-	PREFETCHT0   1088(R8)(BX*1)
-	PREFETCHT0   1152(R8)(BX*1)
-	PREFETCHT0   1216(R8)(BX*1)
+	MOVQ         (R10), R11
+	PREFETCHT0   (R11)(BX*1)
+	PREFETCHT0   64(R11)(BX*1)
+	PREFETCHT0   128(R11)(BX*1)
+	PREFETCHT0   192(R11)(BX*1)
+	ADDQ         $+8, R10
 	VMOVUPS      (R8)(BX*1), Z8
 	VPANDD       Z8, Z11, Z9
 	VPSLLD       $0x10, Z8, Z8
@@ -2490,15 +2483,18 @@ columns2:
 	VPXORD Z0, Z0, Z0
 	VPXORD Z1, Z1, Z1
 	MOVQ   at+16(FP), DX
-	MOVQ   weights+24(FP), SI
-	MOVQ   terms+32(FP), DI
+	MOVQ   next+24(FP), R10
+	MOVQ   weights+32(FP), SI
+	MOVQ   terms+40(FP), DI
 	SUBQ   $+1, DI
 	JL     columns2_terms_done
 
 columns2_terms:
 	MOVQ         (DX), R8
 	VBROADCASTSS (SI), Z10
-	PREFETCHT0   1024(R8)(BX*1)
+	MOVQ         (R10), R11
+	PREFETCHT0   (R11)(BX*1)
+	ADDQ         $+8, R10
 	VMOVUPS      (R8)(BX*1), Z8
 	VPANDD       Z8, Z11, Z9
 	VPSLLD       $0x10, Z8, Z8

@@ -10,7 +10,8 @@ var levels = []string{"go", "avx2", "avx512", "avx512bf16"}
 var (
 	avx2 = kernels{
 		lanes: 8, rows: 6, full: 2, prefetch: 4,
-		tileF32: tileF32AVX2, tileBesideF32: tileBesideF32AVX2, beside: besideAVX2, tileWidened: tileWidenedAVX2,
+		tileF32: tileF32AVX2, tileWidened: tileWidenedAVX2,
+		tileBesideF32: tileBesideF32AVX2, tileBesideWidened: tileBesideWidenedAVX2, beside: besideAVX2,
 		dotF32: dotF32AVX2, dotWidened: dotWidenedAVX2, dotRows: 2,
 		axpyF32: axpyF32AVX2, copyPanel: copyPanelAVX2,
 		transpose: transposeAVX2, widen: widenAVX2, narrow: narrowAVX2, widenPanel: widenPanelAVX2,

@@ -36,8 +36,9 @@ type row interface{ float32 | uint16 }
 
 // rowKernels are kernels for rows of E.
 type rowKernels[E row] struct {
-	// to[j] = Σ weights[i]·(element j of the row at[i] bytes behind from), in the order of terms, each step rounded to float32.
-	weighted func(to, from *E, at *int, weights *float32, terms, n, past int)
+	// to[j] = Σ weights[i]·(element j of the row at[i] bytes behind from), in the order of terms, each step rounded to float32. The rows
+	// next[i] bytes behind from are prefetched meanwhile if they are bfloat16.
+	weighted func(to, from *E, at, next *int, weights *float32, terms, n, past int)
 	add      func(to, a, b *E, n, past int) // to[j] = a[j] + b[j]
 	squares  func(x *E, n int) float64      // Σ x[j]²
 	// to[j] = x[j]·factor·w[j], in float64 for float32 and in float32 for bfloat16.
@@ -56,16 +57,16 @@ type rowKernels[E row] struct {
 }
 
 const (
-	// cacheBytes is what an output must exceed to be written past the caches: of a larger one little would still be there when it
-	// is read.
+	// cacheBytes is what an output must exceed to be written past the caches, if half of what is moved is output: of a larger one little
+	// would still be there when it is read.
 	cacheBytes = 16 << 20
 	lineBytes  = 64
 )
 
-// pastCaches is 1 if rows should be written past the caches, and can be: each begins at a cache line.
-func pastCaches[E row](out []E, width int) int {
+// pastCaches is 1 if rows should be written past the caches, while so many elements are read, and can be: each begins at a cache line.
+func pastCaches[E row](out []E, width, read int) int {
 	size := int(unsafe.Sizeof(out[0]))
-	if len(out)*size <= cacheBytes || width*size%lineBytes != 0 || uintptr(unsafe.Pointer(&out[0]))%lineBytes != 0 {
+	if (len(out)+read)*size <= 2*cacheBytes || width*size%lineBytes != 0 || uintptr(unsafe.Pointer(&out[0]))%lineBytes != 0 {
 		return 0
 	}
 	return 1
@@ -129,9 +130,9 @@ func (v *vectors) fromSplit(to, from []float32) {
 
 // vectorWork is the memory of a piece of a loop.
 type vectorWork struct {
-	at      [mostTerms]int
-	weights [mostTerms]float32
-	total   float32
+	terms [2]terms
+	dots  [4 * 4]float32
+	total float32
 
 	scores, mixed, sums, q []float32
 	ordered                []float32 // a head, or some, between the caller's order and the kernels'

@@ -71,7 +71,9 @@ func testWeighted[E row](t *testing.T, k kernelTest[E]) {
 				}
 				rows := k.row(t, 3*n, true)
 				at, weights := make([]int, max(terms, 1)), make([]float32, max(terms, 1))
+				next := make([]int, max(terms, 1))
 				for i := range terms {
+					next[i] = (i*5 - 7) * len(rows) * size // of which nothing is there, mostly
 					at[i], weights[i] = i*2%3*n*size, float32(k.r.NormFloat64())
 				}
 				got, want := k.row(t, n, true), make([]E, n)
@@ -82,7 +84,7 @@ func testWeighted[E row](t *testing.T, k kernelTest[E]) {
 					}
 					want[j] = rounded[E](sum)
 				}
-				k.k.weighted(&got[0], &rows[0], &at[0], &weights[0], terms, n, past)
+				k.k.weighted(&got[0], &rows[0], &at[0], &next[0], &weights[0], terms, n, past)
 				k.v.fence()
 				same(t, fmt.Sprintf("%d terms of %d, past %d", terms, n, past), got, want)
 			}
