@@ -8,7 +8,8 @@ import (
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-// CacheAppend writes the keys and values (T, KVHeads·D) of tokens at positions (T) int32 into the cache and yields the cache.
+// CacheAppend writes the keys and values (T, KVHeads·D), both of one dtype F, of tokens at positions (T) int32 into the cache, converted
+// to its dtype, and yields the cache.
 // It writes in place, and writing the same again changes nothing, so a graph that is run twice gives the same. A position
 // outside the cache is an error (backend.ErrIndex), and so is an input that shares memory with the cache (backend.ErrValue);
 // then nothing is written.
@@ -53,9 +54,12 @@ func (cacheAppend) infer(in []operand) (operand, error) {
 		if err := wantShape("cacheappend", "keys and values", x, keys.shape[0], cache.shape[1]); err != nil {
 			return operand{}, err
 		}
-		if err := wantDtype("cacheappend", "keys and values", x, floats...); err != nil {
-			return operand{}, err
-		}
+	}
+	if err := wantDtype("cacheappend", "keys", keys, floats...); err != nil {
+		return operand{}, err
+	}
+	if err := wantDtype("cacheappend", "values", values, keys.dtype); err != nil {
+		return operand{}, err
 	}
 	if err := checkPositions("cacheappend", pos, keys.shape[0]); err != nil {
 		return operand{}, err
