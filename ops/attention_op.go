@@ -12,7 +12,7 @@ import (
 //
 //	K[positions[t]] = keys[t],  V[positions[t]] = values[t]
 //
-// keys and values are (T, KVHeads·D) of float32, float64, BFloat16 or Float16, rounded to the cache's dtype; positions is (T) int32.
+// keys and values are (T, KVHeads·D), both of one dtype: float32, float64, BFloat16 or Float16, rounded to the cache's dtype; positions is (T) int32.
 // Of two tokens at one position the later one stays. The output is the cache itself: it is written in place, and writing the same
 // again changes nothing, so a graph that is run twice gives the same. A position outside the cache is an error (backend.ErrIndex),
 // and so is an input that shares memory with the cache (backend.ErrValue); then nothing is written.
@@ -57,9 +57,12 @@ func (cacheAppend) infer(in []operand) (operand, error) {
 		if err := wantShape("cacheappend", "keys and values", x, keys.shape[0], cache.shape[1]); err != nil {
 			return operand{}, err
 		}
-		if err := wantDtype("cacheappend", "keys and values", x, floats...); err != nil {
-			return operand{}, err
-		}
+	}
+	if err := wantDtype("cacheappend", "keys", keys, floats...); err != nil {
+		return operand{}, err
+	}
+	if err := wantDtype("cacheappend", "values", values, keys.dtype); err != nil {
+		return operand{}, err
 	}
 	if err := checkPositions("cacheappend", pos, keys.shape[0]); err != nil {
 		return operand{}, err

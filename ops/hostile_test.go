@@ -255,6 +255,23 @@ func TestAbsurdSizesAreRefused(t *testing.T) {
 	}
 }
 
+// TestExactRowsNeedNoBound: any routing of 4096 slots to as many experts would take 2³² rows, this one takes 2²⁰.
+func TestExactRowsNeedNoBound(t *testing.T) {
+	const n, align = 1 << 12, 1 << 20
+	choice := make([]int32, n) // all of expert 0
+	c := ops.PlanConfig{Experts: n, Align: align}
+	if p, err := ops.EvalPlan(ids(n, 1, choice...), nil, c); !errors.Is(err, backend.ErrParameter) {
+		t.Errorf("without R: %v, %v, want ErrParameter", p, err)
+	}
+	counts := make([]int32, n)
+	counts[0] = n
+	c.Rows = must[int](t)(backend.RowsForCounts(counts, align))
+	p := must[*backend.Plan](t)(ops.EvalPlan(ids(n, 1, choice...), nil, c))
+	if last := must[[]int32](t)(backend.Slice[int32](p.SlotRow))[n-1]; p.Rows != align || last != n-1 {
+		t.Errorf("R is %d and the last slot's row %d, want %d and %d", p.Rows, last, align, n-1)
+	}
+}
+
 // TestVastTensorsOfNoElements: a dimension of 0 lets the others be anything. No op takes time or memory by them.
 func TestVastTensorsOfNoElements(t *testing.T) {
 	if strconv.IntSize < 64 {

@@ -63,8 +63,8 @@ func (s plan) align() int { return max(s.Align, 1) }
 
 func (s plan) infer(in []operand) (operand, error) {
 	const most = math.MaxInt32 // of rows and experts: the tables hold int32
-	if s.Experts < 1 || s.Experts > most || s.Align < 0 || s.Rows < 0 || s.Rows > most {
-		return operand{}, fmt.Errorf("plan: E = %d, A = %d, R = %d, want 1 ≤ E ≤ %d, A ≥ 0, 0 ≤ R ≤ %[4]d: %w",
+	if s.Experts < 1 || s.Experts > most || s.Align < 0 || s.Align > most || s.Rows < 0 || s.Rows > most {
+		return operand{}, fmt.Errorf("plan: E = %d, A = %d, R = %d, want 1 ≤ E ≤ %d, 0 ≤ A ≤ %[4]d, 0 ≤ R ≤ %[4]d: %w",
 			s.Experts, s.Align, s.Rows, most, backend.ErrParameter)
 	}
 	if err := wantRank("plan", "ids (T,K)", in[0], 2); err != nil {
@@ -81,7 +81,11 @@ func (s plan) infer(in []operand) (operand, error) {
 			return operand{}, err
 		}
 	}
-	rows, err := backend.RowBound(in[0].shape[0], in[0].shape[1], s.Experts, s.align())
+	align := s.align()
+	if s.Rows > 0 {
+		align = 1 // then the bound is T·K: the tables number the slots, whatever the rows are
+	}
+	rows, err := backend.RowBound(in[0].shape[0], in[0].shape[1], s.Experts, align)
 	if err != nil {
 		return operand{}, err
 	}

@@ -19,7 +19,7 @@ type KVCache struct {
 	HeadDim  int // D
 
 	Keys   Value // (Capacity, KVHeads·D) F
-	Values Value // (Capacity, KVHeads·D) F
+	Values Value // the same, of the keys' dtype
 }
 
 // NewKVCache allocates a cache on d with keys and values of dtype dt. Its contents are undefined.

@@ -92,6 +92,20 @@ func blocks(n, size int) int {
 	return (n-1)/size + 1
 }
 
+// PermutedQuantized gives the rows that Permute writes those of x to as what they are. It is an ErrValue if x is nil or they are no
+// Quantized, or if not both have blocks one row high and of one width, without which a row's scales cannot move with it.
+func PermutedQuantized(rows Value, x *Quantized) (*Quantized, error) {
+	to, ok := rows.(*Quantized)
+	switch {
+	case !ok || to == nil || x == nil:
+		return nil, fmt.Errorf("permute: rows are a %T and x is a %T, want two Quantized that are not nil: %w", rows, x, ErrValue)
+	case x.BlockRows != 1 || to.BlockRows != 1 || to.BlockCols != x.BlockCols:
+		return nil, fmt.Errorf("permute: rows are quantized in %d×%d blocks, x in %d×%d, want one row and the same width: %w",
+			to.BlockRows, to.BlockCols, x.BlockRows, x.BlockCols, ErrValue)
+	}
+	return to, nil
+}
+
 // Parts implements Composite: codes, scales.
 func (q *Quantized) Parts() []Value { return []Value{q.Codes, q.Scales} }
 

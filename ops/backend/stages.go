@@ -84,8 +84,8 @@ type (
 	Rotary interface {
 		Rotary(out, x, positions Value, headDim int, base float64) error
 	}
-	// CacheAppend writes keys and values (T, KVHeads·D) into the cache at positions (T) int32. Writing the same twice
-	// leaves the same cache.
+	// CacheAppend writes keys and values (T, KVHeads·D), both of one dtype F, into the cache at positions (T) int32, converted to
+	// the cache's dtype. Writing the same twice leaves the same cache. Of two tokens at one position the later stays.
 	CacheAppend interface {
 		CacheAppend(c *KVCache, keys, values, positions Value) error
 	}

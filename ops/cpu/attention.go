@@ -25,7 +25,7 @@ func (Go) Attention(out, q backend.Value, c *backend.KVCache, positions backend.
 	if window < 0 {
 		return fmt.Errorf("attention: a window of %d positions, want 0 (none) or more: %w", window, backend.ErrParameter)
 	}
-	for _, v := range []backend.Value{q, c.Keys, c.Values} {
+	for _, v := range []backend.Value{q, c.Keys} {
 		if v.Dtype() == tensor.Float64 {
 			return attend(out, q, c, positions, window, math.Exp)
 		}

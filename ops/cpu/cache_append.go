@@ -8,8 +8,8 @@ import (
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-// CacheAppend implements backend.CacheAppend for keys and values (T, KVHeads·D) of any dtype F, converted to the cache's. Of
-// two tokens at one position the later one stays. The first position outside [0,Capacity) is an ErrIndex, before anything is
+// CacheAppend implements backend.CacheAppend for keys and values (T, KVHeads·D) of any one dtype F, converted to the cache's.
+// Of two tokens at one position the later one stays. The first position outside [0,Capacity) is an ErrIndex, before anything is
 // written.
 func (Go) CacheAppend(c *backend.KVCache, keys, values, positions backend.Value) error {
 	if err := checkOperands("cache append", keys, values, positions); err != nil {
@@ -18,7 +18,10 @@ func (Go) CacheAppend(c *backend.KVCache, keys, values, positions backend.Value)
 	if err := checkCache("cache append", c); err != nil {
 		return err
 	}
-	if c.Keys.Dtype() == tensor.Float64 || c.Values.Dtype() == tensor.Float64 {
+	if err := checkDtype("cache append", "values", values, keys.Dtype()); err != nil {
+		return err
+	}
+	if c.Keys.Dtype() == tensor.Float64 {
 		return cacheAppend[float64](c, keys, values, positions)
 	}
 	return cacheAppend[float32](c, keys, values, positions)
@@ -32,7 +35,7 @@ func checkCache(stage string, c *backend.KVCache) error {
 	if c.KVHeads < 1 || c.HeadDim < 1 {
 		return fmt.Errorf("%s: a cache of %d heads of width %d, want 1 or more of each: %w", stage, c.KVHeads, c.HeadDim, backend.ErrParameter)
 	}
-	return nil
+	return checkDtype(stage, "the cache's values", c.Values, c.Keys.Dtype())
 }
 
 func cacheAppend[A accumulator](c *backend.KVCache, keys, values, positions backend.Value) error {

@@ -33,13 +33,9 @@ func (g Go) Permute(rows, x backend.Value, p *backend.Plan) error {
 
 // permuteQuantized moves the codes, then the scales.
 func permuteQuantized(by backend.Permute, rows backend.Value, x *backend.Quantized, p *backend.Plan) error {
-	to, ok := rows.(*backend.Quantized)
-	switch {
-	case !ok || to == nil || x == nil:
-		return fmt.Errorf("permute: rows are a %T and x is a %T, want two that are not nil: %w", rows, x, backend.ErrValue)
-	case x.BlockRows != 1 || to.BlockRows != 1 || to.BlockCols != x.BlockCols:
-		return fmt.Errorf("permute: rows are quantized in %d×%d blocks, x in %d×%d, want one row and the same width: %w",
-			to.BlockRows, to.BlockCols, x.BlockRows, x.BlockCols, backend.ErrValue)
+	to, err := backend.PermutedQuantized(rows, x)
+	if err != nil {
+		return err
 	}
 	if err := by.Permute(to.Codes, x.Codes, p); err != nil {
 		return err

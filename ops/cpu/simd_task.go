@@ -181,30 +181,33 @@ func (g *gemm) floats(t task, s *workspace, width int) (*float32, int) {
 	return (*float32)(unsafe.Pointer(&s.a[0])), 4 * ld
 }
 
-// dots computes a task of a weight that lies as it is, four of its rows at a time.
+// dots computes a task of a weight that lies as it is, four of its rows at a time. Those are as far from each other as they can be: what
+// is read are four streams, each from its beginning to its end.
 func (g *gemm) dots(t task, s *workspace, c []float32, ldc int) {
 	x, ldx := g.floats(t, s, g.w.d)
+	row := g.w.d * g.w.size
 	for j := 0; j < t.cols; {
 		b := g.w.block(t.matrix, t.col+j)
-		for end := min(b.end-t.col, t.cols); j < end; {
-			n := 4
-			if end-j < n {
-				n = 1
-			}
-			g.dotGroup(s, x, ldx, b.data[(t.col+j-b.start)*g.w.d*g.w.size:][:n*g.w.d*g.w.size], t.rows, c[j:], ldc)
-			j += n
+		n := min(b.end-t.col, t.cols) - j
+		w := b.data[(t.col+j-b.start)*row:][:n*row]
+		apart := n / 4
+		for i := range apart {
+			g.dotGroup(s, x, ldx, w[i*row:], apart, t.rows, c[j+i:], ldc)
 		}
+		for i := 4 * apart; i < n; i++ {
+			g.dotGroup(s, x, ldx, w[i*row:], 0, t.rows, c[j+i:], ldc)
+		}
+		j += n
 	}
 }
 
-// dotGroup computes the columns of four rows of w, or of one.
-func (g *gemm) dotGroup(s *workspace, x *float32, ldx int, w []byte, rows int, c []float32, ldc int) {
-	d, size := g.w.d, g.w.size
-	n := len(w) / (d * size)
-	ldw := d * size
-	if n == 1 {
-		ldw = 0 // the kernel takes the one row four times
+// dotGroup computes the columns of four rows of w, apart from each other, or of one if that is 0.
+func (g *gemm) dotGroup(s *workspace, x *float32, ldx int, w []byte, apart, rows int, c []float32, ldc int) {
+	d, size, n := g.w.d, g.w.size, 4
+	if apart == 0 {
+		n = 1 // the kernel takes the one row four times
 	}
+	ldw := apart * d * size
 	whole := d / g.k.lanes * g.k.lanes
 	for i := 0; i < rows; i += g.k.dotRows {
 		here := min(g.k.dotRows, rows-i)
@@ -217,7 +220,7 @@ func (g *gemm) dotGroup(s *workspace, x *float32, ldx int, w []byte, rows int, c
 		for r := range here {
 			row := unsafe.Slice((*float32)(unsafe.Add(unsafe.Pointer(at), r*ldx)), d)
 			for j := range n {
-				c[(i+r)*ldc+j] = s.dots[4*r+j] + g.dotRest(row, w[j*d*size:][:d*size], whole)
+				c[(i+r)*ldc+j*apart] = s.dots[4*r+j] + g.dotRest(row, w[j*ldw:][:d*size], whole)
 			}
 		}
 	}

@@ -10,8 +10,7 @@ import (
 
 var cacheAppendKernels = newSquare("cacheappend")
 
-// CacheAppend implements backend.CacheAppend, for keys and values of one dtype. Of two tokens at one position the later stays;
-// a token whose position is out of range is left out.
+// CacheAppend implements backend.CacheAppend, for keys and values of one dtype. A token whose position is out of range is left out.
 func (Portable) CacheAppend(cache *backend.KVCache, keys, values, positions backend.Value) error {
 	c := call{stage: "cacheappend"}
 	defer c.done()

@@ -35,15 +35,9 @@ func (Portable) Permute(rows, x backend.Value, p *backend.Plan) error {
 	if !ok {
 		return c.permute(p, rowSlot, slotRow, c.moved("x", x, "rows", rows, p), moved{})
 	}
-	to, ok := rows.(*backend.Quantized)
-	switch {
-	case !ok || to == nil || q == nil:
-		c.fail("rows are a %T and x is a %T, want two that are not nil", rows, x, backend.ErrValue)
-		return c.err
-	case q.BlockRows != 1 || to.BlockRows != 1 || q.BlockCols != to.BlockCols:
-		c.fail("rows are quantized in %d×%d blocks, x in %d×%d, want one row and the same width",
-			to.BlockRows, to.BlockCols, q.BlockRows, q.BlockCols, backend.ErrValue)
-		return c.err
+	to, err := backend.PermutedQuantized(rows, q)
+	if err != nil {
+		return err
 	}
 	codes := c.moved("the codes of x", q.Codes, "the codes of rows", to.Codes, p)
 	scales := c.moved("the scales of x", q.Scales, "the scales of rows", to.Scales, p)

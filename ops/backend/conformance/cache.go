@@ -32,6 +32,18 @@ func cacheAppendChecks(s backend.CacheAppend) []check {
 			keys, values, positions := e.alloc(dt, 0, 3, 8), e.alloc(dt, 0, 3, 8), e.ints([]int32{0, 1, 2}, 3)
 			return e.refuses(call, nil, e.misfits(e.cache(dt, 10, 2, 4), keys, values, positions)...)
 		}})
+		other := backend.BFloat16
+		if dt == other {
+			other = tensor.Float32
+		}
+		checks = append(checks, check{fmt.Sprintf("%v beside %v", dt, other), func(e *env) error {
+			keys, values, positions := e.alloc(dt, 0, 3, 8), e.alloc(other, 0, 3, 8), e.ints([]int32{0, 1, 2}, 3)
+			mixed := e.cache(dt, 10, 2, 4)
+			mixed.Values = e.cache(other, 10, 2, 4).Values
+			return e.refuses(call, backend.ErrDtype,
+				refusal{"keys and values of two dtypes", e.cache(dt, 10, 2, 4), []backend.Value{keys, values, positions}},
+				refusal{"a cache of two dtypes", mixed, []backend.Value{keys, keys, positions}})
+		}})
 	}
 	for _, position := range []int32{-1, 10, math.MinInt32, math.MaxInt32} {
 		checks = append(checks, check{fmt.Sprintf("position %d of 10", position), func(e *env) error {

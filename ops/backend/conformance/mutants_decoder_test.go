@@ -108,6 +108,12 @@ var decoderMutants = []mutant{
 	{"keys and values change places", "CacheAppend", cacheMutant{f: func(r reference, c *backend.KVCache, keys, values, positions backend.Value) error {
 		return r.CacheAppend(c, values, keys, positions)
 	}}},
+	{"values of another dtype are keys", "CacheAppend", cacheMutant{f: func(r reference, c *backend.KVCache, keys, values, positions backend.Value) error {
+		if values.Dtype() != keys.Dtype() {
+			values = keys
+		}
+		return r.CacheAppend(c, keys, values, positions)
+	}}},
 	{"positions are clamped", "CacheAppend", cacheMutant{f: func(r reference, c *backend.KVCache, keys, values, positions backend.Value) error {
 		return r.CacheAppend(c, keys, values, clampedTo(positions, c.Capacity))
 	}}},
