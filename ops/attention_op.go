@@ -12,10 +12,10 @@ import (
 //
 //	K[positions[t]] = keys[t],  V[positions[t]] = values[t]
 //
-// keys and values are (T, KVHeads·D), both of one dtype: float32, float64, BFloat16 or Float16, rounded to the cache's dtype; positions is (T) int32.
-// Of two tokens at one position the later one stays. The output is the cache itself: it is written in place, and writing the same
-// again changes nothing, so a graph that is run twice gives the same. A position outside the cache is an error (backend.ErrIndex),
-// and so is an input that shares memory with the cache (backend.ErrValue); then nothing is written.
+// keys and values are (T, KVHeads·D), both of one dtype: float32, float64, BFloat16 or Float16, rounded to the cache's dtype;
+// positions is (T) int32. Of two tokens at one position the later one stays. The output is the cache itself: it is written in
+// place, and writing the same again changes nothing, so a graph that is run twice gives the same. A position outside the cache is
+// an error (backend.ErrIndex), and so is an input that shares memory with the cache (backend.ErrValue); then nothing is written.
 func CacheAppend(cache, keys, values, positions *gorgonia.Node) (*gorgonia.Node, error) {
 	return apply(cacheAppend{}, cache, keys, values, positions)
 }
