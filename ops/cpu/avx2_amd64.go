@@ -53,11 +53,6 @@ func copyPanelAVX2(to *uint32, from *uint32, ld int, steps int)
 //go:noescape
 func widenAVX2(to *float32, from *uint16, n int)
 
-// widenPanelAVX2 converts a panel (steps, 32, 2) of bfloat16 to one of float32, (2·steps, 32).
-//
-//go:noescape
-func widenPanelAVX2(to *uint32, from *uint32, steps int)
-
 // narrowAVX2 rounds n elements of float32, a multiple of 8, to the nearest bfloat16, ties to even.
 //
 //go:noescape

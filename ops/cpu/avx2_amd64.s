@@ -4231,48 +4231,6 @@ loop_done:
 	VZEROUPPER
 	RET
 
-// func widenPanelAVX2(to *uint32, from *uint32, steps int)
-// Requires: AVX, AVX2
-TEXT ·widenPanelAVX2(SB), NOSPLIT, $0-24
-	VPCMPEQD Y8, Y8, Y8
-	VPSLLD   $0x10, Y8, Y8
-	MOVQ     to+0(FP), AX
-	MOVQ     from+8(FP), BX
-	MOVQ     steps+16(FP), CX
-	SUBQ     $+1, CX
-	JL       loop_done
-
-loop:
-	VMOVUPS (BX), Y0
-	VPSLLD  $0x10, Y0, Y0
-	VMOVUPS Y0, (AX)
-	VPAND   (BX), Y8, Y0
-	VMOVUPS Y0, 128(AX)
-	VMOVUPS 32(BX), Y1
-	VPSLLD  $0x10, Y1, Y1
-	VMOVUPS Y1, 32(AX)
-	VPAND   32(BX), Y8, Y1
-	VMOVUPS Y1, 160(AX)
-	VMOVUPS 64(BX), Y2
-	VPSLLD  $0x10, Y2, Y2
-	VMOVUPS Y2, 64(AX)
-	VPAND   64(BX), Y8, Y2
-	VMOVUPS Y2, 192(AX)
-	VMOVUPS 96(BX), Y3
-	VPSLLD  $0x10, Y3, Y3
-	VMOVUPS Y3, 96(AX)
-	VPAND   96(BX), Y8, Y3
-	VMOVUPS Y3, 224(AX)
-	ADDQ    $+128, BX
-	ADDQ    $+256, AX
-	SUBQ    $+1, CX
-	JGE     loop
-
-loop_done:
-	ADDQ $+1, CX
-	VZEROUPPER
-	RET
-
 // func narrowAVX2(to *uint16, from *float32, n int)
 // Requires: AVX, AVX2
 TEXT ·narrowAVX2(SB), NOSPLIT, $0-24

@@ -53,11 +53,6 @@ func copyPanelAVX512(to *uint32, from *uint32, ld int, steps int)
 //go:noescape
 func widenAVX512(to *float32, from *uint16, n int)
 
-// widenPanelAVX512 converts a panel (steps, 32, 2) of bfloat16 to one of float32, (2·steps, 32).
-//
-//go:noescape
-func widenPanelAVX512(to *uint32, from *uint32, steps int)
-
 // narrowAVX512 rounds n elements of float32, a multiple of 16, to the nearest bfloat16, ties to even.
 //
 //go:noescape
@@ -74,3 +69,8 @@ func swigluAVX512(gate *float32, up *float32, out *float32, n int)
 //
 //go:noescape
 func addScaledAVX512(to *float32, x *float32, a float32, n int)
+
+// widenPanelAVX512 converts a panel (steps, 32, 2) of bfloat16 to one of float32, (2·steps, 32).
+//
+//go:noescape
+func widenPanelAVX512(to *uint32, from *uint32, steps int)

@@ -13965,36 +13965,6 @@ loop_done:
 	VZEROUPPER
 	RET
 
-// func widenPanelAVX512(to *uint32, from *uint32, steps int)
-// Requires: AVX, AVX512F
-TEXT ·widenPanelAVX512(SB), NOSPLIT, $0-24
-	VPTERNLOGD $0xff, Z8, Z8, Z8
-	VPSLLD     $0x10, Z8, Z8
-	MOVQ       to+0(FP), AX
-	MOVQ       from+8(FP), BX
-	MOVQ       steps+16(FP), CX
-	SUBQ       $+1, CX
-	JL         loop_done
-
-loop:
-	VPSLLD  $0x10, (BX), Z0
-	VMOVUPS Z0, (AX)
-	VPANDD  (BX), Z8, Z0
-	VMOVUPS Z0, 128(AX)
-	VPSLLD  $0x10, 64(BX), Z1
-	VMOVUPS Z1, 64(AX)
-	VPANDD  64(BX), Z8, Z1
-	VMOVUPS Z1, 192(AX)
-	ADDQ    $+128, BX
-	ADDQ    $+256, AX
-	SUBQ    $+1, CX
-	JGE     loop
-
-loop_done:
-	ADDQ $+1, CX
-	VZEROUPPER
-	RET
-
 // func narrowAVX512(to *uint16, from *float32, n int)
 // Requires: AVX, AVX512F
 TEXT ·narrowAVX512(SB), NOSPLIT, $0-24
@@ -14153,5 +14123,35 @@ loop:
 
 loop_done:
 	ADDQ $+16, CX
+	VZEROUPPER
+	RET
+
+// func widenPanelAVX512(to *uint32, from *uint32, steps int)
+// Requires: AVX, AVX512F
+TEXT ·widenPanelAVX512(SB), NOSPLIT, $0-24
+	VPTERNLOGD $0xff, Z8, Z8, Z8
+	VPSLLD     $0x10, Z8, Z8
+	MOVQ       to+0(FP), AX
+	MOVQ       from+8(FP), BX
+	MOVQ       steps+16(FP), CX
+	SUBQ       $+1, CX
+	JL         loop_done
+
+loop:
+	VPSLLD  $0x10, (BX), Z0
+	VMOVUPS Z0, (AX)
+	VPANDD  (BX), Z8, Z0
+	VMOVUPS Z0, 128(AX)
+	VPSLLD  $0x10, 64(BX), Z1
+	VMOVUPS Z1, 64(AX)
+	VPANDD  64(BX), Z8, Z1
+	VMOVUPS Z1, 192(AX)
+	ADDQ    $+128, BX
+	ADDQ    $+256, AX
+	SUBQ    $+1, CX
+	JGE     loop
+
+loop_done:
+	ADDQ $+1, CX
 	VZEROUPPER
 	RET

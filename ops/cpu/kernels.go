@@ -49,7 +49,7 @@ type kernels struct {
 	narrow  func(to *uint16, from *float32, n int)
 	vectors *vectors // for the other stages; nil if there are none
 
-	// widenPanel converts steps of two bfloat16 of a panel to twice as many of float32.
+	// widenPanel converts steps of two bfloat16 of a panel to twice as many of float32. It is nil where tileBesideWidened makes it needless.
 	widenPanel func(to, from *uint32, steps int)
 	// out[i] = silu(gate[i])·up[i] and to[i] += a·x[i] for n elements, a multiple of lanes. out may be gate or up.
 	swiglu    func(gate, up, out *float32, n int)

@@ -261,6 +261,12 @@ func TestWidenKernels(t *testing.T) {
 				t.Fatalf("bfloat16 %#04x became %#08x", i, x)
 			}
 		}
+	})
+}
+
+func TestWidenPanelKernels(t *testing.T) {
+	hasWidenPanel := func(k *kernels) bool { return k.widenPanel != nil }
+	forKernels(t, hasWidenPanel, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
 		for _, steps := range []int{0, 1, 5} {
 			pairs := fill(guarded[uint32](t, max(steps*panelCols, 1), atEnd), r.Uint32)
 			got, want := guarded[uint32](t, max(2*steps*panelCols, 1), atEnd), make([]uint32, max(2*steps*panelCols, 1))

@@ -3,6 +3,7 @@ package cpu
 import (
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"gorgonia.org/tensor"
 
@@ -14,8 +15,8 @@ import (
 // A task is a strip of rows of x by some columns of out; tasks are what the workers share out. Within a task the inner
 // dimension is cut into lengths of partSteps: the strip's part of x stays in the second level of cache, a panel's part passes
 // through the first as the tiles of the strip, all of about equal height, are multiplied with it. While they are, the next
-// panel's part is prefetched into the second level, evenly spread over the tiles. Before that all strips are copied, part by part
-// and, if they have many rows, tile by tile, so that a tile reads x in one stream.
+// panel's part, or the first of the task that follows, is prefetched into the second level, evenly spread over the tiles. Before
+// that all strips are copied, part by part and, if they have many rows, tile by tile, so that a tile reads x in one stream.
 //
 // With a few rows all time goes into reading w once: each panel is read from its beginning to its end, and x as it lies. Such a
 // stream is left to the hardware's prefetching, which is faster than any in the kernel. A weight that is not packed is read as it
@@ -63,6 +64,7 @@ type gemm struct {
 	strips []placedStrip
 	tasks  []task
 	body   func(i int)
+	begun  atomic.Int64 // tasks that a worker has begun
 
 	// rounded are the rows of x that are rounded for a weight in blocks, places where each row is among them (blocks_rounded.go).
 	rounded   []uint32
@@ -92,7 +94,10 @@ func getGEMM(k *kernels) *gemm {
 	g, ok := gemms.Get().(*gemm)
 	if !ok {
 		g = &gemm{}
-		g.body = func(i int) { g.compute(g.tasks[i]) }
+		g.body = func(i int) {
+			g.begun.Add(1)
+			g.compute(g.tasks[i])
+		}
 		g.roundBody = g.roundRows
 		g.copyBody = func(i int) { g.copyPart(g.parts[i]) }
 	}
@@ -197,6 +202,7 @@ func (g *gemm) run() {
 		if !g.filled {
 			parallel(len(g.parts), g.copyBody)
 		}
+		g.begun.Store(0)
 		parallel(len(g.tasks), g.body)
 		from += n
 	}

@@ -79,23 +79,29 @@ func (g *gemm) panelPart(t task, s *workspace, col, from, steps int) []uint32 {
 	return s.panel
 }
 
-// nextPart is what is read from panels after the steps from one on of the panel at col; nothing if that is not known.
+// nextPart is what is read from panels after the steps from one on of the panel at col; nothing if that is not known. After the last
+// part of a task it is the first of the task that most likely follows.
 func (g *gemm) nextPart(t task, l layout, col, from int) []uint32 {
-	if g.w.packed == nil {
-		return nil
-	}
-	data := g.w.packed.data[t.matrix]
-	if t.rows <= streamRows {
+	if g.w.packed == nil || t.rows <= streamRows {
 		return nil
 	}
 	if col += panelCols; col >= t.col+t.cols {
 		col, from = t.col, from+l.steps
 	}
 	if from >= g.w.steps {
-		return nil
+		from = 0
+		if g.gated && t.col+t.cols <= g.n { // these are the gates, and the ups follow
+			col = (g.n + t.col) / panelCols * panelCols
+		} else {
+			i := int(g.begun.Load())
+			if i >= len(g.tasks) || g.tasks[i].matrix == padding || g.tasks[i].rows <= streamRows {
+				return nil
+			}
+			t, col = g.tasks[i], g.tasks[i].col
+		}
 	}
 	at := col*g.w.steps + from*panelCols
-	return data[at : at+min(l.steps, g.w.steps-from)*panelCols]
+	return g.w.packed.data[t.matrix][at:][:min(l.steps, g.w.steps-from)*panelCols]
 }
 
 // panelTiles multiplies the tiles of a strip with a part of a panel: the steps from one on of the panel at col, counted from the

@@ -14,7 +14,7 @@ var (
 		tileBesideF32: tileBesideF32AVX2, tileBesideWidened: tileBesideWidenedAVX2, beside: besideAVX2,
 		dotF32: dotF32AVX2, dotWidened: dotWidenedAVX2, dotRows: 2,
 		axpyF32: axpyF32AVX2, copyPanel: copyPanelAVX2,
-		transpose: transposeAVX2, widen: widenAVX2, narrow: narrowAVX2, widenPanel: widenPanelAVX2,
+		transpose: transposeAVX2, widen: widenAVX2, narrow: narrowAVX2,
 		swiglu: swigluAVX2, addScaled: addScaledAVX2, formats: &formatsAVX2, vectors: &vectorsAVX2,
 	}
 	avx512 = kernels{
