@@ -65,6 +65,7 @@ func StagesOf(b backend.Backend) []string {
 func VectorBackends() []backend.Backend {
 	noDot := goKernels
 	noDot.tileDot, noDot.tileBesideF32 = nil, nil
+	noDot.fewF32, noDot.fewWidened, noDot.fewDot = nil, nil, nil
 	var list []backend.Backend
 	for _, s := range append(variantsAndGo(hasAll), simd{"cpu/kernels in go without dot", &noDot, 0}) {
 		list = append(list, s, packing{simd{s.name + " packed", s.k, 0}})
