@@ -26,13 +26,17 @@ func main() {
 
 	narrow, wide, bf16 := newGen("AVX2", 8), newGen("AVX512", 16), newGen("AVX512BF16", 16)
 	narrow.numbers()
-	narrow.common()
-	narrow.tile(besideF32)
+	for _, g := range []*gen{narrow, wide} {
+		g.common()
+		g.tile(besideF32)
+		g.beside()
+	}
 	narrow.tile(besideWidened)
-	narrow.beside()
-	wide.common()
 	wide.widenPanel()
+	wide.few(f32)
+	wide.few(widened)
 	bf16.tile(dotBF16)
+	bf16.few(dotBF16)
 	narrowBlocks, wideBlocks := newGen("AVX2", 8), newGen("AVX512", 16)
 	narrowBlocks.blocks()
 	wideBlocks.blocks()

@@ -61,6 +61,14 @@ func (m mode) aRow(s shape, r, offset int) mem {
 	return mem{Base: tileA, Index: multiples[r], Scale: uint8(scale), Disp: offset}
 }
 
+// rowMultiples fills the multiples for a shape's rows.
+func (g *gen) rowMultiples(s shape) {
+	g.load("lda", multiples[1])
+	for k := 3; k < s.rows; k += 2 {
+		g.LEAQ(mem{Base: multiples[k-2], Index: multiples[1], Scale: 2}, multiples[k])
+	}
+}
+
 // shape is how a tile of some rows uses the vector registers.
 type shape struct {
 	rows, across int // vectors of sums: rows·across
@@ -125,10 +133,7 @@ func (g *gen) tileLoop(m mode, s shape) {
 	g.load("next", tileNext)
 	g.load("ahead", tileAhead)
 	if !m.beside {
-		g.load("lda", multiples[1])
-		for k := 3; k < s.rows; k += 2 {
-			g.LEAQ(mem{Base: multiples[k-2], Index: multiples[1], Scale: 2}, multiples[k])
-		}
+		g.rowMultiples(s)
 	}
 	for r := range s.rows {
 		for j := range s.across {
@@ -176,19 +181,33 @@ func (g *gen) tileSteps(m mode, s shape, n int) {
 	g.ADDQ(operand.I32(n*m.aStep), tileA)
 }
 
-// tileProducts adds the products of the 32-bit elements of a at an offset with the vectors of b in the first registers.
+// tileProducts adds the products of the 32-bit elements of a at an offset with the vectors of b in the first registers. Where rows lie
+// side by side and vectors are wide, the multiply-adds of every other row read its element themselves: with all rows like that there
+// are too many loads, with none too many instructions. Addresses with an index, as of rows one below the other, would cost an
+// instruction each.
 func (g *gen) tileProducts(m mode, s shape, offset int) {
 	element := g.vecs[s.across]
 	for r := range s.rows {
+		if g.wide() && m.beside && r%2 == 1 {
+			for j := range s.across {
+				g.VFMADD231PS_BCST(m.aRow(s, r, offset), g.vecs[j], s.sum(g, r, j))
+			}
+			continue
+		}
 		g.VBROADCASTSS(m.aRow(s, r, offset), element)
 		for j := range s.across {
-			if m.dot {
-				g.dotPairs(element, g.vecs[j], s.sum(g, r, j))
-			} else {
-				g.VFMADD231PS(element, g.vecs[j], s.sum(g, r, j))
-			}
+			g.product(m, element, g.vecs[j], s.sum(g, r, j))
 		}
 	}
+}
+
+// product adds the products of the elements of a and b.
+func (g *gen) product(m mode, a, b, sum vec) {
+	if m.dot {
+		g.dotPairs(a, b, sum)
+		return
+	}
+	g.VFMADD231PS(a, b, sum)
 }
 
 // tileStore stores the sums, or adds them to c: all columns, or through masks those below cols only.
@@ -197,10 +216,7 @@ func (g *gen) tileStore(s shape) {
 	g.load("cols", reg.RCX)
 	g.CMPQ(reg.RCX, operand.I32(s.across*g.lanes))
 	g.JNE(operand.LabelRef(part))
-	g.tilePasses(s, "whole", masks{
-		load:  func(from mem, _ int, to vec) { g.VMOVUPS(from, to) },
-		store: func(from vec, _ int, to mem) { g.VMOVUPS(from, to) },
-	})
+	g.tilePasses(s, "whole", wholeVectors(g))
 	g.Label(part)
 	g.tilePasses(s, "part", g.columnMasks())
 }
@@ -236,6 +252,14 @@ func (g *gen) tilePasses(s shape, label string, columns masks) {
 type masks struct {
 	load  func(from mem, j int, to vec)
 	store func(from vec, j int, to mem)
+}
+
+// wholeVectors masks nothing.
+func wholeVectors(g *gen) masks {
+	return masks{
+		load:  func(from mem, _ int, to vec) { g.VMOVUPS(from, to) },
+		store: func(from vec, _ int, to mem) { g.VMOVUPS(from, to) },
+	}
 }
 
 // columnMasks makes masks of the parameter cols.

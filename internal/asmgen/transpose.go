@@ -11,7 +11,7 @@ import (
 func (g *gen) transpose() {
 	g.function("transpose", "func(to, from *uint32, ld, steps int)",
 		fmt.Sprintf("transpose%s sets to[32k+i] = from[i,k] for %d rows i, ld bytes apart, and k below steps, a multiple of %d.", g.suffix, g.lanes, g.lanes))
-	to, from, ld, steps, low, high := reg.RAX, reg.RBX, reg.RCX, reg.RDX, reg.RSI, reg.RDI
+	to, from, ld, steps, low := reg.RAX, reg.RBX, reg.RCX, reg.RDX, reg.RSI
 	g.load("to", to)
 	g.load("from", from)
 	g.load("ld", ld)
@@ -22,12 +22,7 @@ func (g *gen) transpose() {
 			g.VMOVUPS(mem{Base: low}, g.vecs[i])
 			g.ADDQ(ld, low)
 		}
-		g.MOVQ(to, high)
-		if g.wide() {
-			g.transpose16(high)
-		} else {
-			g.transpose8(high)
-		}
+		g.square(func(step int, column vec) { g.VMOVUPS(column, mem{Base: to, Disp: step * panelBytes}) })
 		g.ADDQ(operand.I32(4*g.lanes), from)
 		g.ADDQ(operand.I32(panelBytes*g.lanes), to)
 	})
@@ -47,35 +42,39 @@ func (g *gen) interleave4(v []vec, free []vec) {
 	g.VUNPCKHPD(free[3], free[1], v[3])
 }
 
-// transpose16 transposes 16 registers of 16 elements and stores them as the columns of 16 steps.
-func (g *gen) transpose16(to reg.GPPhysical) {
+// square transposes as many registers as one has elements, the first ones, and gives the columns to store, in order.
+func (g *gen) square(store func(step int, column vec)) {
+	if g.wide() {
+		g.sixteen(store)
+		return
+	}
+	g.eight(store)
+}
+
+// sixteen transposes 16 registers of 16 elements.
+func (g *gen) sixteen(store func(step int, column vec)) {
 	v := g.vecs
 	for i := 0; i < 16; i += 4 {
 		g.interleave4(v[i:i+4], v[16:20])
 	}
-	// Even and odd groups of two registers, then of four.
+	// Even and odd groups of two registers, then of four. A column goes where it is to be counted from.
 	pick := func(imm int, a, b, out vec) { g.VSHUFF32X4(operand.U8(imm), b, a, out) }
 	for c := range 4 {
-		pick(0x88, v[c], v[4+c], v[20])
-		pick(0xdd, v[c], v[4+c], v[21])
-		pick(0x88, v[8+c], v[12+c], v[22])
-		pick(0xdd, v[8+c], v[12+c], v[23])
-		pick(0x88, v[20], v[22], v[24])
-		pick(0x88, v[21], v[23], v[25])
-		pick(0xdd, v[20], v[22], v[26])
-		pick(0xdd, v[21], v[23], v[27])
-		for group := range 4 {
-			g.VMOVUPS(v[24+group], mem{Base: to, Disp: (4*group + c) * panelBytes})
-		}
+		pick(0x88, v[c], v[4+c], v[16])
+		pick(0xdd, v[c], v[4+c], v[17])
+		pick(0x88, v[8+c], v[12+c], v[18])
+		pick(0xdd, v[8+c], v[12+c], v[19])
+		pick(0x88, v[16], v[18], v[c])
+		pick(0x88, v[17], v[19], v[4+c])
+		pick(0xdd, v[16], v[18], v[8+c])
+		pick(0xdd, v[17], v[19], v[12+c])
+	}
+	for step := range 16 {
+		store(step, v[step])
 	}
 }
 
-// transpose8 transposes 8 registers of 8 elements and stores them as the columns of 8 steps.
-func (g *gen) transpose8(to reg.GPPhysical) {
-	g.eight(func(step int, column vec) { g.VMOVUPS(column, mem{Base: to, Disp: step * panelBytes}) })
-}
-
-// eight transposes 8 registers of 8 elements and gives the 8 columns to store, in order.
+// eight transposes 8 registers of 8 elements.
 func (g *gen) eight(store func(step int, column vec)) {
 	v := g.vecs
 	g.interleave4(v[:4], v[8:12])
@@ -87,38 +86,33 @@ func (g *gen) eight(store func(step int, column vec)) {
 	}
 }
 
-// beside writes the kernel that puts the elements of a few rows side by side. It transposes eight, of which the last are there more
-// than once if they are fewer, and stores eight elements for each step; those beyond the rows' are overwritten by the next step's.
+// beside writes the kernel that puts the elements of a few rows side by side. It transposes as many rows as a vector has elements, of
+// which the last is there more than once if they are fewer, and stores a vector for each step; what is beyond the rows' elements is
+// overwritten by the next step's.
 func (g *gen) beside() {
 	g.function("beside", "func(to, from *uint32, ld, steps, rows int)",
 		fmt.Sprintf("beside%s sets to[rows·k+i] = from[i,k] for rows i, 1 to %d, ld bytes apart, and k below steps, a multiple of %d.",
 			g.suffix, g.lanes, g.lanes),
 		fmt.Sprintf("It writes %d−rows elements of undefined contents beyond the last.", g.lanes))
-	to, from, steps, distance, ld := reg.RAX, reg.RBX, reg.RDX, reg.RSI, reg.R13
-	rows := []reg.GPPhysical{reg.RCX, reg.RDI, reg.R8, reg.R9, reg.R10, reg.R11, reg.R12} // where they begin, from the second on
+	to, from, ld, steps, rows := reg.RAX, reg.RBX, reg.RCX, reg.RDX, reg.RSI
+	row, next, distance := reg.RDI, reg.R8, reg.R9
 	g.load("to", to)
-	g.load("ld", ld)
-	g.load("rows", distance)
-	g.XORQ(from, from)
-	last := from
-	for i, row := range rows {
-		g.CMPQ(distance, operand.I32(i+1))
-		g.CMOVQLE(from, ld)
-		g.MOVQ(ld, row)
-		if i > 0 {
-			g.ADDQ(last, row)
-		}
-		last = row
-	}
 	g.load("from", from)
+	g.load("ld", ld)
 	g.load("steps", steps)
+	g.load("rows", rows)
+	g.MOVQ(rows, distance)
 	g.SHLQ(operand.U8(2), distance)
 	g.loop("loop", steps, g.lanes, func() {
-		g.VMOVUPS(mem{Base: from}, g.vecs[0])
-		for i, row := range rows {
-			g.VMOVUPS(mem{Base: from, Index: row, Scale: 1}, g.vecs[i+1])
+		g.MOVQ(from, row)
+		g.VMOVUPS(mem{Base: row}, g.vecs[0])
+		for i := 1; i < g.lanes; i++ {
+			g.LEAQ(mem{Base: row, Index: ld, Scale: 1}, next)
+			g.CMPQ(rows, operand.I32(i))
+			g.CMOVQGT(next, row)
+			g.VMOVUPS(mem{Base: row}, g.vecs[i])
 		}
-		g.eight(func(_ int, column vec) {
+		g.square(func(_ int, column vec) {
 			g.VMOVUPS(column, mem{Base: to})
 			g.ADDQ(distance, to)
 		})

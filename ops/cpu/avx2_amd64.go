@@ -79,6 +79,12 @@ func addScaledAVX2(to *float32, x *float32, a float32, n int)
 //go:noescape
 func tileBesideF32AVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
 
+// besideAVX2 sets to[rows·k+i] = from[i,k] for rows i, 1 to 8, ld bytes apart, and k below steps, a multiple of 8.
+// It writes 8−rows elements of undefined contents beyond the last.
+//
+//go:noescape
+func besideAVX2(to *uint32, from *uint32, ld int, steps int, rows int)
+
 // tileBesideWidenedAVX2 computes c (rows, cols) = a·b, or adds to c if add is not 0.
 // A step is two elements: a is (2·steps, rows) of float32, its lda of no account, b (steps, 32, 2) of bfloat16, widened.
 // cols is at most what the kernel has, 32 columns for one or two rows, 16 for more; rows is in [1,6].
@@ -87,9 +93,3 @@ func tileBesideF32AVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps
 //
 //go:noescape
 func tileBesideWidenedAVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
-
-// besideAVX2 sets to[rows·k+i] = from[i,k] for rows i, 1 to 8, ld bytes apart, and k below steps, a multiple of 8.
-// It writes 8−rows elements of undefined contents beyond the last.
-//
-//go:noescape
-func besideAVX2(to *uint32, from *uint32, ld int, steps int, rows int)

@@ -4134,7 +4134,6 @@ loop:
 	ADDQ       CX, SI
 	VMOVUPS    (SI), Y7
 	ADDQ       CX, SI
-	MOVQ       AX, DI
 	VUNPCKLPS  Y1, Y0, Y8
 	VUNPCKHPS  Y1, Y0, Y9
 	VUNPCKLPS  Y3, Y2, Y10
@@ -4152,21 +4151,21 @@ loop:
 	VUNPCKLPD  Y11, Y9, Y6
 	VUNPCKHPD  Y11, Y9, Y7
 	VPERM2F128 $0x20, Y4, Y0, Y8
-	VMOVUPS    Y8, (DI)
+	VMOVUPS    Y8, (AX)
 	VPERM2F128 $0x20, Y5, Y1, Y9
-	VMOVUPS    Y9, 128(DI)
+	VMOVUPS    Y9, 128(AX)
 	VPERM2F128 $0x20, Y6, Y2, Y8
-	VMOVUPS    Y8, 256(DI)
+	VMOVUPS    Y8, 256(AX)
 	VPERM2F128 $0x20, Y7, Y3, Y9
-	VMOVUPS    Y9, 384(DI)
+	VMOVUPS    Y9, 384(AX)
 	VPERM2F128 $0x31, Y4, Y0, Y8
-	VMOVUPS    Y8, 512(DI)
+	VMOVUPS    Y8, 512(AX)
 	VPERM2F128 $0x31, Y5, Y1, Y9
-	VMOVUPS    Y9, 640(DI)
+	VMOVUPS    Y9, 640(AX)
 	VPERM2F128 $0x31, Y6, Y2, Y8
-	VMOVUPS    Y8, 768(DI)
+	VMOVUPS    Y8, 768(AX)
 	VPERM2F128 $0x31, Y7, Y3, Y9
-	VMOVUPS    Y9, 896(DI)
+	VMOVUPS    Y9, 896(AX)
 	ADDQ       $+32, BX
 	ADDQ       $+1024, AX
 	SUBQ       $+8, DX
@@ -5917,6 +5916,99 @@ part_store6:
 	VPCMPGTD   numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS Y4, Y1, 32(AX)
 	ADDQ       BX, AX
+	VZEROUPPER
+	RET
+
+// func besideAVX2(to *uint32, from *uint32, ld int, steps int, rows int)
+// Requires: AVX, CMOV
+TEXT ·besideAVX2(SB), NOSPLIT, $0-40
+	MOVQ to+0(FP), AX
+	MOVQ from+8(FP), BX
+	MOVQ ld+16(FP), CX
+	MOVQ steps+24(FP), DX
+	MOVQ rows+32(FP), SI
+	MOVQ SI, R9
+	SHLQ $0x02, R9
+	SUBQ $+8, DX
+	JL   loop_done
+
+loop:
+	MOVQ       BX, DI
+	VMOVUPS    (DI), Y0
+	LEAQ       (DI)(CX*1), R8
+	CMPQ       SI, $+1
+	CMOVQGT    R8, DI
+	VMOVUPS    (DI), Y1
+	LEAQ       (DI)(CX*1), R8
+	CMPQ       SI, $+2
+	CMOVQGT    R8, DI
+	VMOVUPS    (DI), Y2
+	LEAQ       (DI)(CX*1), R8
+	CMPQ       SI, $+3
+	CMOVQGT    R8, DI
+	VMOVUPS    (DI), Y3
+	LEAQ       (DI)(CX*1), R8
+	CMPQ       SI, $+4
+	CMOVQGT    R8, DI
+	VMOVUPS    (DI), Y4
+	LEAQ       (DI)(CX*1), R8
+	CMPQ       SI, $+5
+	CMOVQGT    R8, DI
+	VMOVUPS    (DI), Y5
+	LEAQ       (DI)(CX*1), R8
+	CMPQ       SI, $+6
+	CMOVQGT    R8, DI
+	VMOVUPS    (DI), Y6
+	LEAQ       (DI)(CX*1), R8
+	CMPQ       SI, $+7
+	CMOVQGT    R8, DI
+	VMOVUPS    (DI), Y7
+	VUNPCKLPS  Y1, Y0, Y8
+	VUNPCKHPS  Y1, Y0, Y9
+	VUNPCKLPS  Y3, Y2, Y10
+	VUNPCKHPS  Y3, Y2, Y11
+	VUNPCKLPD  Y10, Y8, Y0
+	VUNPCKHPD  Y10, Y8, Y1
+	VUNPCKLPD  Y11, Y9, Y2
+	VUNPCKHPD  Y11, Y9, Y3
+	VUNPCKLPS  Y5, Y4, Y8
+	VUNPCKHPS  Y5, Y4, Y9
+	VUNPCKLPS  Y7, Y6, Y10
+	VUNPCKHPS  Y7, Y6, Y11
+	VUNPCKLPD  Y10, Y8, Y4
+	VUNPCKHPD  Y10, Y8, Y5
+	VUNPCKLPD  Y11, Y9, Y6
+	VUNPCKHPD  Y11, Y9, Y7
+	VPERM2F128 $0x20, Y4, Y0, Y8
+	VMOVUPS    Y8, (AX)
+	ADDQ       R9, AX
+	VPERM2F128 $0x20, Y5, Y1, Y9
+	VMOVUPS    Y9, (AX)
+	ADDQ       R9, AX
+	VPERM2F128 $0x20, Y6, Y2, Y8
+	VMOVUPS    Y8, (AX)
+	ADDQ       R9, AX
+	VPERM2F128 $0x20, Y7, Y3, Y9
+	VMOVUPS    Y9, (AX)
+	ADDQ       R9, AX
+	VPERM2F128 $0x31, Y4, Y0, Y8
+	VMOVUPS    Y8, (AX)
+	ADDQ       R9, AX
+	VPERM2F128 $0x31, Y5, Y1, Y9
+	VMOVUPS    Y9, (AX)
+	ADDQ       R9, AX
+	VPERM2F128 $0x31, Y6, Y2, Y8
+	VMOVUPS    Y8, (AX)
+	ADDQ       R9, AX
+	VPERM2F128 $0x31, Y7, Y3, Y9
+	VMOVUPS    Y9, (AX)
+	ADDQ       R9, AX
+	ADDQ       $+32, BX
+	SUBQ       $+8, DX
+	JGE        loop
+
+loop_done:
+	ADDQ $+8, DX
 	VZEROUPPER
 	RET
 
@@ -7960,103 +8052,5 @@ part_store6:
 	VPCMPGTD   numbers<>+32(SB), Y2, Y1
 	VMASKMOVPS Y4, Y1, 32(AX)
 	ADDQ       BX, AX
-	VZEROUPPER
-	RET
-
-// func besideAVX2(to *uint32, from *uint32, ld int, steps int, rows int)
-// Requires: AVX, CMOV
-TEXT ·besideAVX2(SB), NOSPLIT, $0-40
-	MOVQ    to+0(FP), AX
-	MOVQ    ld+16(FP), R13
-	MOVQ    rows+32(FP), SI
-	XORQ    BX, BX
-	CMPQ    SI, $+1
-	CMOVQLE BX, R13
-	MOVQ    R13, CX
-	CMPQ    SI, $+2
-	CMOVQLE BX, R13
-	MOVQ    R13, DI
-	ADDQ    CX, DI
-	CMPQ    SI, $+3
-	CMOVQLE BX, R13
-	MOVQ    R13, R8
-	ADDQ    DI, R8
-	CMPQ    SI, $+4
-	CMOVQLE BX, R13
-	MOVQ    R13, R9
-	ADDQ    R8, R9
-	CMPQ    SI, $+5
-	CMOVQLE BX, R13
-	MOVQ    R13, R10
-	ADDQ    R9, R10
-	CMPQ    SI, $+6
-	CMOVQLE BX, R13
-	MOVQ    R13, R11
-	ADDQ    R10, R11
-	CMPQ    SI, $+7
-	CMOVQLE BX, R13
-	MOVQ    R13, R12
-	ADDQ    R11, R12
-	MOVQ    from+8(FP), BX
-	MOVQ    steps+24(FP), DX
-	SHLQ    $0x02, SI
-	SUBQ    $+8, DX
-	JL      loop_done
-
-loop:
-	VMOVUPS    (BX), Y0
-	VMOVUPS    (BX)(CX*1), Y1
-	VMOVUPS    (BX)(DI*1), Y2
-	VMOVUPS    (BX)(R8*1), Y3
-	VMOVUPS    (BX)(R9*1), Y4
-	VMOVUPS    (BX)(R10*1), Y5
-	VMOVUPS    (BX)(R11*1), Y6
-	VMOVUPS    (BX)(R12*1), Y7
-	VUNPCKLPS  Y1, Y0, Y8
-	VUNPCKHPS  Y1, Y0, Y9
-	VUNPCKLPS  Y3, Y2, Y10
-	VUNPCKHPS  Y3, Y2, Y11
-	VUNPCKLPD  Y10, Y8, Y0
-	VUNPCKHPD  Y10, Y8, Y1
-	VUNPCKLPD  Y11, Y9, Y2
-	VUNPCKHPD  Y11, Y9, Y3
-	VUNPCKLPS  Y5, Y4, Y8
-	VUNPCKHPS  Y5, Y4, Y9
-	VUNPCKLPS  Y7, Y6, Y10
-	VUNPCKHPS  Y7, Y6, Y11
-	VUNPCKLPD  Y10, Y8, Y4
-	VUNPCKHPD  Y10, Y8, Y5
-	VUNPCKLPD  Y11, Y9, Y6
-	VUNPCKHPD  Y11, Y9, Y7
-	VPERM2F128 $0x20, Y4, Y0, Y8
-	VMOVUPS    Y8, (AX)
-	ADDQ       SI, AX
-	VPERM2F128 $0x20, Y5, Y1, Y9
-	VMOVUPS    Y9, (AX)
-	ADDQ       SI, AX
-	VPERM2F128 $0x20, Y6, Y2, Y8
-	VMOVUPS    Y8, (AX)
-	ADDQ       SI, AX
-	VPERM2F128 $0x20, Y7, Y3, Y9
-	VMOVUPS    Y9, (AX)
-	ADDQ       SI, AX
-	VPERM2F128 $0x31, Y4, Y0, Y8
-	VMOVUPS    Y8, (AX)
-	ADDQ       SI, AX
-	VPERM2F128 $0x31, Y5, Y1, Y9
-	VMOVUPS    Y9, (AX)
-	ADDQ       SI, AX
-	VPERM2F128 $0x31, Y6, Y2, Y8
-	VMOVUPS    Y8, (AX)
-	ADDQ       SI, AX
-	VPERM2F128 $0x31, Y7, Y3, Y9
-	VMOVUPS    Y9, (AX)
-	ADDQ       SI, AX
-	ADDQ       $+32, BX
-	SUBQ       $+8, DX
-	JGE        loop
-
-loop_done:
-	ADDQ $+8, DX
 	VZEROUPPER
 	RET

@@ -70,7 +70,40 @@ func swigluAVX512(gate *float32, up *float32, out *float32, n int)
 //go:noescape
 func addScaledAVX512(to *float32, x *float32, a float32, n int)
 
+// tileBesideF32AVX512 computes c (rows, cols) = a·b, or adds to c if add is not 0.
+// A step is one element of float32: a is (steps, rows), its lda of no account, b (steps, 32).
+// cols is at most what the kernel has, 32 columns; rows is in [1,14].
+// Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
+// Rows of a and c are lda and ldc bytes apart. Every 2 steps two cache lines at next are prefetched, which then moves by ahead bytes.
+//
+//go:noescape
+func tileBesideF32AVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+
+// besideAVX512 sets to[rows·k+i] = from[i,k] for rows i, 1 to 16, ld bytes apart, and k below steps, a multiple of 16.
+// It writes 16−rows elements of undefined contents beyond the last.
+//
+//go:noescape
+func besideAVX512(to *uint32, from *uint32, ld int, steps int, rows int)
+
 // widenPanelAVX512 converts a panel (steps, 32, 2) of bfloat16 to one of float32, (2·steps, 32).
 //
 //go:noescape
 func widenPanelAVX512(to *uint32, from *uint32, steps int)
+
+// fewF32AVX512 computes c (rows, cols) = a·b, or adds to c if add is not 0, for up to 3 rows and 128 columns or 4 rows and 64 columns.
+// A step is one element of float32: a is (rows, steps), b (steps, 32).
+// b is parts of panels of 32 columns each, apart bytes one from the next; c has their columns one after the other.
+// Each element is the sum of its products in ascending order of steps, one rounding each, whatever the rows.
+// Rows of a and c are lda and ldc bytes apart. What lies behind the parts is prefetched.
+//
+//go:noescape
+func fewF32AVX512(a *uint32, lda int, b *uint32, apart int, c *float32, ldc int, steps int, rows int, add int)
+
+// fewWidenedAVX512 computes c (rows, cols) = a·b, or adds to c if add is not 0, for up to 3 rows and 128 columns or 4 rows and 64 columns.
+// A step is two elements: a is (rows, 2·steps) of float32, b (steps, 32, 2) of bfloat16, widened.
+// b is parts of panels of 32 columns each, apart bytes one from the next; c has their columns one after the other.
+// Each element is the sum of its products in ascending order of steps, one rounding each, whatever the rows.
+// Rows of a and c are lda and ldc bytes apart. What lies behind the parts is prefetched.
+//
+//go:noescape
+func fewWidenedAVX512(a *uint32, lda int, b *uint32, apart int, c *float32, ldc int, steps int, rows int, add int)

@@ -10,3 +10,12 @@ package cpu
 //
 //go:noescape
 func tileDotAVX512BF16(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+
+// fewDotAVX512BF16 computes c (rows, cols) = a·b, or adds to c if add is not 0, for up to 3 rows and 128 columns or 4 rows and 64 columns.
+// A step is two elements: a is (rows, 2·steps) of bfloat16, b (steps, 32, 2) of bfloat16. Denormals count as zero.
+// b is parts of panels of 32 columns each, apart bytes one from the next; c has their columns one after the other.
+// Each element is the sum of its products in ascending order of steps, one rounding each, whatever the rows.
+// Rows of a and c are lda and ldc bytes apart. What lies behind the parts is prefetched.
+//
+//go:noescape
+func fewDotAVX512BF16(a *uint32, lda int, b *uint32, apart int, c *float32, ldc int, steps int, rows int, add int)

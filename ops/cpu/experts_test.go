@@ -100,6 +100,7 @@ func TestFusedExperts(t *testing.T) {
 		"padding":              {29, 2, 5, 8, 70, 33, func(t, k int) int { return (t*t + 2*k) % 5 }},
 		"padding and not here": {50, 3, 4, 8, 2, 3, func(t, k int) int { return (t+k)%5 - 1 }},
 		"uneven":               {160, 2, 5, 1, 45, 67, func(t, k int) int { return []int{0, 0, 0, 0, 1, 0, 2, 0, 1, 0, 3, 0, 4, 0, 0, 0}[(t*2+k)%320/20] }},
+		"few rows":             {6, 2, 4, 1, 50, 150, func(t, k int) int { return (2*t + k) % 4 }},
 		"wide":                 {9, 2, 2, 1, 515, 1100, func(_, k int) int { return k }},
 	} {
 		if testing.Short() && c.h*c.f > 1<<13 {

@@ -64,7 +64,7 @@ func StagesOf(b backend.Backend) []string {
 // a dot of bfloat16, and all of these with weights that are packed first.
 func VectorBackends() []backend.Backend {
 	noDot := goKernels
-	noDot.tileDot, noDot.tileBesideF32, noDot.tileBesideWidened = nil, nil, nil
+	noDot.tileDot, noDot.fewDot, noDot.tileBesideWidened = nil, nil, nil
 	var list []backend.Backend
 	for _, s := range append(variantsAndGo(hasAll), simd{"cpu/kernels in go without dot", &noDot, 0}) {
 		list = append(list, s, packing{simd{s.name + " packed", s.k, 0}})

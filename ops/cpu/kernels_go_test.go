@@ -32,6 +32,9 @@ var goKernels = kernels{
 		})
 	},
 	tileWidened: goTileWidened,
+	fewF32:      goFew(goTile(func(a, b uint32) float32 { return math.Float32frombits(a) * math.Float32frombits(b) })),
+	fewWidened:  goFew(goTileWidened),
+	fewDot:      goFew(goTile(func(a, b uint32) float32 { return lower(a)*lower(b) + upper(a)*upper(b) })),
 	dotF32: func(out, x *float32, ldx int, w *float32, ldw, n, rows int) {
 		goDots(out, x, ldx, n, rows, func(j, k int) float32 { return *at(w, j*ldw+4*k) })
 	},
@@ -117,6 +120,15 @@ func goTile(product func(a, b uint32) float32) tileKernel {
 			}
 			return sum
 		})
+	}
+}
+
+// goFew is a kernel for few rows, given the one for tiles.
+func goFew(tile tileKernel) fewKernel {
+	return func(a *uint32, lda int, b *uint32, apart int, c *float32, ldc, steps, rows, add int) {
+		for p := range fewPanels(rows) {
+			tile(a, lda, at(b, p*apart), at(c, 4*panelCols*p), ldc, steps, rows, panelCols, add, b, 0)
+		}
 	}
 }
 

@@ -11,10 +11,10 @@ import (
 // TestKernelsOfEachLevel says which kernels a level lacks. Tests of these kernels pass over the level.
 func TestKernelsOfEachLevel(t *testing.T) {
 	lacking := map[string][]string{
-		"cpu/avx2":       {"tileDot", "widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded"},
-		"cpu/avx512":     {"tileDot", "tileBesideF32", "tileBesideWidened", "beside", "formats.blocks[0].rounded", "formats.f16.rounded"},
-		"cpu/avx512bf16": {"tileBesideF32", "tileBesideWidened", "beside", "formats.blocks[0].rounded", "formats.f16.rounded"},
-		"cpu/neon":       {"tileDot", "tileBesideF32", "tileBesideWidened", "beside", "axpyF32", "copyPanel", "vectors", "swiglu", "addScaled", "formats"},
+		"cpu/avx2":       {"tileDot", "fewF32", "fewWidened", "fewDot", "widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded"},
+		"cpu/avx512":     {"tileDot", "tileBesideWidened", "fewDot", "formats.blocks[0].rounded", "formats.f16.rounded"},
+		"cpu/avx512bf16": {"tileBesideWidened", "formats.blocks[0].rounded", "formats.f16.rounded"},
+		"cpu/neon":       {"tileDot", "tileBesideF32", "tileBesideWidened", "fewF32", "fewWidened", "fewDot", "beside", "axpyF32", "copyPanel", "vectors", "swiglu", "addScaled", "formats"},
 	}
 	for _, v := range machineVariants() {
 		want, known := lacking[v.name]
@@ -62,6 +62,7 @@ func someVariants(t testing.TB, has func(k *kernels) bool) []simd {
 }
 
 func hasAll(*kernels) bool         { return true }
+func hasFew(k *kernels) bool       { return k.fewF32 != nil }
 func hasAxpy(k *kernels) bool      { return k.axpyF32 != nil }
 func hasSwiGLU(k *kernels) bool    { return k.swiglu != nil }
 func hasAddScaled(k *kernels) bool { return k.addScaled != nil }

@@ -82,6 +82,43 @@ func TestTileKernels(t *testing.T) {
 	})
 }
 
+func TestFewKernels(t *testing.T) {
+	forKernels(t, hasFew, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+		for _, kind := range []struct {
+			name      string
+			got, want fewKernel
+			words     int // of a for a step
+			a, b      func(*rand.Rand) uint32
+		}{
+			{"f32", k.fewF32, goKernels.fewF32, 1, smallWord, smallWord},
+			{"widened", k.fewWidened, goKernels.fewWidened, 2, smallWord, smallPair},
+			{"dot", k.fewDot, goKernels.fewDot, 1, smallPair, smallPair},
+		} {
+			if kind.got == nil {
+				continue
+			}
+			for rows := 1; rows <= streamRows; rows++ {
+				for _, steps := range []int{0, 1, 2, 5, 33} {
+					panels := fewPanels(rows)
+					cols := panels * panelCols
+					lda, ldc, apart := steps*kind.words+r.IntN(3), cols+r.IntN(3), (steps+r.IntN(3))*panelCols
+					a := fill(guarded[uint32](t, max((rows-1)*lda+steps*kind.words, 1), atEnd), func() uint32 { return kind.a(r) })
+					b := fill(guarded[uint32](t, max((panels-1)*apart+steps*panelCols, 1), atEnd), func() uint32 { return kind.b(r) })
+					c := fill(guarded[float32](t, (rows-1)*ldc+cols, atEnd), func() float32 { return small(r) })
+					for add := range 2 {
+						want := slices.Clone(c)
+						kind.want(&a[0], 4*lda, &b[0], 4*apart, &want[0], 4*ldc, steps, rows, add)
+						kind.got(&a[0], 4*lda, &b[0], 4*apart, &c[0], 4*ldc, steps, rows, add)
+						if !slices.Equal(c, want) {
+							t.Fatalf("%s, %d rows, %d steps, add %d: got %v, want %v", kind.name, rows, steps, add, c, want)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
 // TestTilesRoundOncePerProduct holds tiles, on numbers whose sums are not exact, to one order of sums: ascending, with one
 // rounding for each product, whatever the size of the tile.
 func TestTilesRoundOncePerProduct(t *testing.T) {
@@ -130,6 +167,22 @@ func TestTilesRoundOncePerProduct(t *testing.T) {
 				kind.kernel((*uint32)(unsafe.Pointer(&beside[0])), 0, kind.b, &got[0], 4*cols, kind.steps, rows, cols, 0, wide, 64)
 				if !slices.Equal(got, want) {
 					t.Fatalf("side by side, %d rows, %d steps: got %v, want %v", rows, kind.steps, got, want)
+				}
+			}
+			if rows <= streamRows && k.fewF32 != nil {
+				all := fewPanels(rows) * cols // columns of the same panel several times
+				sums := guarded[float32](t, rows*all, atEnd)
+				for name, few := range map[string]func(){
+					"float32":  func() { k.fewF32(x, 4*elements, wide, 0, &sums[0], 4*all, elements, rows, 0) },
+					"bfloat16": func() { k.fewWidened(x, 4*elements, &pairs[0], 0, &sums[0], 4*all, elements/2, rows, 0) },
+				} {
+					clear(sums)
+					few()
+					for i, got := range sums {
+						if want := want[i/all*cols+i%cols]; got != want {
+							t.Fatalf("%s, several panels, %d rows: element %d is %v, want %v", name, rows, i, got, want)
+						}
+					}
 				}
 			}
 			clear(got)

@@ -18,9 +18,10 @@ import (
 // panel's part, or the first of the task that follows, is prefetched into the second level, evenly spread over the tiles. Before
 // that all strips are copied, part by part and, if they have many rows, tile by tile, so that a tile reads x in one stream.
 //
-// With a few rows all time goes into reading w once: each panel is read from its beginning to its end, and x as it lies. Such a
-// stream is left to the hardware's prefetching, which is faster than any in the kernel. A weight that is not packed is read as it
-// lies by a kernel of dots for up to dotStrip rows; for more, parts of it are packed as they come into play.
+// With a few rows all time goes into reading w once: each panel is read from its beginning to its end, and x as it lies. One such
+// stream is left to the hardware's prefetching, which is faster than any in the kernel. Kernels for few rows, at the levels that have
+// them, read several panels at once and do prefetch. A weight that is not packed is read as it lies by a kernel of dots for up to
+// dotStrip rows; for more, parts of it are packed as they come into play.
 //
 // bfloat16 weights meet float32 by widening as they are loaded. Where no such kernel reads rows of x side by side, a strip of many
 // rows widens each part of a panel once instead.
@@ -231,6 +232,9 @@ func (g *gemm) divide(strips []placedStrip) {
 			same++
 		}
 		cols := min(pieces(aim*unit/weight(strips[0].strip), panelCols)*panelCols, most)
+		if kernel, atOnce := g.few(strips[0].strip); kernel != nil && cols > atOnce {
+			cols = cols / atOnce * atOnce
+		}
 		for col := 0; col < g.n; col += cols {
 			for _, s := range strips[:same] {
 				g.tasks = append(g.tasks, task{s, col, min(cols, g.n-col)})

@@ -26,7 +26,7 @@ func guardedTensor(t *testing.T, r *rand.Rand, dt tensor.Dtype, shape ...int) *t
 // reach beyond each of the units that products are cut into, and none divides one of them.
 func TestVectorProducts(t *testing.T) {
 	for _, size := range []struct{ rows, d, n int }{
-		{1, 1, 1}, {1, 37, 70}, {2, 64, 33}, {4, 805, 100}, {5, 37, 1}, {8, 131, 67}, {9, 131, 67}, {15, 803, 40}, {43, 97, 1100}, {150, 805, 66},
+		{1, 1, 1}, {1, 37, 70}, {2, 64, 33}, {2, 805, 130}, {3, 38, 300}, {4, 805, 100}, {5, 37, 1}, {8, 131, 67}, {9, 131, 67}, {15, 803, 40}, {43, 97, 1100}, {150, 805, 66},
 	} {
 		for _, dts := range []struct{ x, w, out tensor.Dtype }{
 			{tensor.Float32, tensor.Float32, tensor.Float32},
@@ -67,6 +67,34 @@ func sameBytes(t *testing.T, got, want backend.Value) {
 	for i := range b {
 		if a[i] != b[i] {
 			t.Fatalf("element %d differs: got %v, want %v", i/int(want.Dtype().Size()), got, want)
+		}
+	}
+}
+
+// TestStreamsRoundAsTiles multiplies few rows, of numbers whose sums are not exact, with several panels at a time and with one: no bit
+// differs.
+func TestStreamsRoundAsTiles(t *testing.T) {
+	r := rand.New(rand.NewPCG(17, 18))
+	for _, v := range append(variantsWith(hasFew), goVariant) {
+		single := *v.k
+		single.fewF32, single.fewWidened, single.fewDot = nil, nil, nil
+		for rows := 1; rows <= streamRows; rows++ {
+			for _, dts := range [][2]tensor.Dtype{{tensor.Float32, tensor.Float32}, {tensor.Float32, backend.BFloat16}, {backend.BFloat16, backend.BFloat16}} {
+				t.Run(fmt.Sprintf("%s/%d rows/%v,%v", v.name, rows, dts[0].Name(), dts[1].Name()), func(t *testing.T) {
+					const d, n = 805, 310
+					x, _ := normals(t, r, dts[0], rows, d)
+					plain, _ := normals(t, r, dts[1], n, d)
+					w, err := v.PackWeight(plain)
+					if err != nil {
+						t.Fatal(err)
+					}
+					got, want := guardedTensor(t, r, tensor.Float32, rows, n), poisoned(t, tensor.Float32, rows, n)
+					if err := errors.Join(v.Linear(got, x, w), simd{v.name, &single, 0}.Linear(want, x, w)); err != nil {
+						t.Fatal(err)
+					}
+					sameBytes(t, got, want)
+				})
+			}
 		}
 	}
 }

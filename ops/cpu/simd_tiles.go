@@ -25,6 +25,9 @@ func (g *gemm) layout(s strip) layout {
 		l.kernel, l.words, l.beside = g.k.tileBesideWidened, 2, true
 	case s.rows >= widenRows:
 		l.words, l.widenFirst = 2, true
+		if g.k.tileBesideF32 != nil {
+			l.kernel, l.beside = g.k.tileBesideF32, true
+		}
 	default:
 		l.kernel, l.words = g.k.tileWidened, 2
 	}
@@ -48,13 +51,7 @@ func (g *gemm) tileCount(s strip) int {
 func (g *gemm) tiles(t task, s *workspace, c []float32, ldc int) {
 	l := g.layout(t.strip)
 	if t.rows <= streamRows {
-		a, lda := g.fewRows(t, s, l)
-		for col := 0; col < t.cols; col += panelCols {
-			for from := 0; from < g.w.steps; from += l.steps {
-				at := (*uint32)(unsafe.Add(unsafe.Pointer(a), 4*l.words*from))
-				g.panelTiles(t, s, l, from, col, at, lda, c, ldc)
-			}
-		}
+		g.stream(t, s, l, c, ldc)
 		return
 	}
 	for from := 0; from < g.w.steps; from += l.steps {
@@ -63,6 +60,41 @@ func (g *gemm) tiles(t task, s *workspace, c []float32, ldc int) {
 			g.panelTiles(t, s, l, from, col, &g.copied[p.begin], 4*p.ld, c, ldc)
 		}
 	}
+}
+
+// stream computes a task of few rows: several panels at a time, as far as there are a kernel and panels for that, or one.
+func (g *gemm) stream(t task, s *workspace, l layout, c []float32, ldc int) {
+	a, lda := g.fewRows(t, s, l)
+	col := 0
+	if kernel, cols := g.few(t.strip); kernel != nil {
+		for ; col+cols <= t.cols; col += cols {
+			b := g.w.packed.data[t.matrix][(t.col+col)*g.w.steps:]
+			for from, add := 0, 0; from < g.w.steps; from, add = from+l.steps, 1 {
+				at := (*uint32)(unsafe.Add(unsafe.Pointer(a), 4*l.words*from))
+				kernel(at, lda, &b[from*panelCols], 4*panelCols*g.w.steps, &c[col], 4*ldc, min(l.steps, g.w.steps-from), t.rows, add)
+			}
+		}
+	}
+	for ; col < t.cols; col += panelCols {
+		for from := 0; from < g.w.steps; from += l.steps {
+			at := (*uint32)(unsafe.Add(unsafe.Pointer(a), 4*l.words*from))
+			g.panelTiles(t, s, l, from, col, at, lda, c, ldc)
+		}
+	}
+}
+
+// few is the kernel that multiplies a strip with several panels at a time, nil if there is none, and the number of their columns.
+func (g *gemm) few(s strip) (kernel fewKernel, cols int) {
+	cols = fewPanels(s.rows) * panelCols
+	switch {
+	case s.rows > streamRows || g.w.packed == nil:
+		return nil, cols
+	case g.w.size == 4:
+		return g.k.fewF32, cols
+	case g.xIsBF16 && g.k.tileDot != nil:
+		return g.k.fewDot, cols
+	}
+	return g.k.fewWidened, cols
 }
 
 // panelPart is the steps of a panel from one on.

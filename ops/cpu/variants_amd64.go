@@ -19,17 +19,19 @@ var (
 	}
 	avx512 = kernels{
 		lanes: 16, rows: 14, full: 14, prefetch: 2,
-		tileF32: tileF32AVX512, tileWidened: tileWidenedAVX512,
+		tileF32: tileF32AVX512, tileBesideF32: tileBesideF32AVX512, beside: besideAVX512, tileWidened: tileWidenedAVX512,
+		fewF32: fewF32AVX512, fewWidened: fewWidenedAVX512,
 		dotF32: dotF32AVX512, dotWidened: dotWidenedAVX512, dotRows: 4,
 		axpyF32: axpyF32AVX512, copyPanel: copyPanelAVX512,
 		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512, widenPanel: widenPanelAVX512,
 		swiglu: swigluAVX512, addScaled: addScaledAVX512, formats: &formatsAVX512, vectors: &vectorsAVX512,
 	}
-	avx512bf16 = withDot(avx512, tileDotAVX512BF16)
+	avx512bf16 = withDots(avx512)
 )
 
-func withDot(k kernels, dot tileKernel) kernels {
-	k.tileDot = dot
+// withDots adds the kernels of dots of bfloat16.
+func withDots(k kernels) kernels {
+	k.tileDot, k.fewDot = tileDotAVX512BF16, fewDotAVX512BF16
 	return k
 }
 
