@@ -39,11 +39,14 @@ func (b *benchmark) prepare(o *options) (*problem, func() error, error) {
 		return nil, nil, err
 	}
 	p := &problem{
-		shape: b.shape, tokens: b.tokens, context: o.context, layers: o.layers, align: o.align, pack: o.pack,
+		shape: b.shape, tokens: b.tokens, context: o.context, layers: o.layers, align: o.align, rowCount: o.rows, pack: o.pack,
 		weights: b.dtype, activations: o.activations, device: o.device, ids: ids, store: b.store,
 	}
 	if b.work.host {
 		p.device, p.pack = backend.Host, false
+	}
+	if b.work.layered {
+		p.rowCount = boundRows
 	}
 	run := b.work.setup(p)
 	return p, run, p.err
@@ -86,7 +89,7 @@ func (b *benchmark) measure(o *options) (*record, error) {
 	r := newRecord(t)
 	r.Work, r.Shape, r.Tokens, r.Dtype = b.work.name, b.shape.name, b.tokens, b.dtypeName()
 	r.Packed = p.pack && len(b.work.weights) > 0
-	r.Activations, r.Routing = o.activations.name, o.routing.name
+	r.Activations, r.Routing, r.Rows = o.activations.name, o.routing.name, p.rowCount
 	r.Backend, r.Variant = p.device.String(), variant
 	r.GFLOPS, r.GBS = flops/t.median, bytes/t.median
 	return r, nil

@@ -29,6 +29,7 @@ type options struct {
 	context     int
 	layers      int
 	align       int
+	rows        rows
 	pack        bool
 	cpus        int
 	budget      time.Duration
@@ -69,6 +70,13 @@ func newFlags(o *options) *flag.FlagSet {
 	list("routing", "balanced", "`routing` of the tokens: one of those below or a JSON file of rows of ids, [[3,5],[1,0]]", func(s string) (err error) {
 		o.routing, err = parseRouting(s)
 		return err
+	})
+	list("rows", "bound", "`R` of plans, rows of the permuted matrix: bound, that of any routing, or exact, that of this one; layers and models have the bound", func(s string) error {
+		o.rows = rows(s)
+		if o.rows != boundRows && o.rows != exactRows {
+			return fmt.Errorf("rows %q, want %s or %s", s, boundRows, exactRows)
+		}
+		return nil
 	})
 	list("backend", "cpu", "`backend` to run on: "+names(places, func(p place) string { return p.kind }), func(s string) error {
 		i := slices.IndexFunc(places, func(p place) bool { return p.kind == s })

@@ -32,8 +32,8 @@ func caseNames(o *options) []string {
 
 func TestFlags(t *testing.T) {
 	o := parse(t, "-work", "permute,groupedmatmul-w2", "-shape", "mixtral,qwen3", "-tokens", "3,1", "-dtype", "bf16,fp8",
-		"-activations", "f16", "-routing", "hot", "-context", "7", "-layers", "4", "-align", "8", "-cpus", "1", "-time", "20ms", "-json", "-ceilings")
-	if o.activations != f16 || o.routing.name != "hot" || o.context != 7 || o.layers != 4 || o.align != 8 || o.cpus != 1 ||
+		"-activations", "f16", "-routing", "hot", "-context", "7", "-layers", "4", "-align", "8", "-rows", "exact", "-cpus", "1", "-time", "20ms", "-json", "-ceilings")
+	if o.activations != f16 || o.routing.name != "hot" || o.context != 7 || o.layers != 4 || o.align != 8 || o.rows != exactRows || o.cpus != 1 ||
 		o.budget != 20*time.Millisecond || !o.json || !o.ceilings || o.device == nil || o.device.Kind() != "cpu" {
 		t.Errorf("options %+v", o)
 	}
@@ -92,6 +92,7 @@ func TestFlagsRefuse(t *testing.T) {
 		"-context -1":                 "≥ 0",
 		"-layers 0":                   "≥ 1",
 		"-align 0":                    "≥ 1",
+		"-rows 12":                    "want bound or exact",
 		"-time -1s":                   "≥ 0",
 		"-time soon":                  "time",
 		"-frequency 3":                "frequency",

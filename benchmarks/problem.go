@@ -17,6 +17,7 @@ type problem struct {
 	context     int // positions in the key/value cache before the tokens
 	layers      int // of a model
 	align       int // of an expert's rows in the plan
+	rowCount    rows
 	pack        bool
 	weights     *dtype
 	activations *dtype
@@ -133,7 +134,7 @@ func (p *problem) expertMap() []int32 {
 }
 
 func (p *problem) planConfig() ops.PlanConfig {
-	return ops.PlanConfig{Experts: p.shape.E, Align: p.align}
+	return ops.PlanConfig{Experts: p.shape.E, Align: p.align, Rows: p.planRows()}
 }
 
 // plan is where the rows of the routing go.
@@ -149,9 +150,22 @@ func (p *problem) plan() *backend.Plan {
 	return made[*backend.Plan](p)(ops.EvalPlan(ids, expertMap, p.planConfig()))
 }
 
+// rows says what R, the rows of a plan, is.
+type rows string
+
+const (
+	boundRows rows = "bound" // the least that holds any routing (backend.RowBound)
+	exactRows rows = "exact" // what this one needs (backend.RowsForCounts), at least A
+)
+
 // planRows is R, the rows of the plan.
 func (p *problem) planRows() int {
-	r, err := backend.RowBound(p.tokens, p.shape.K, p.shape.E, max(p.align, 1))
+	align := max(p.align, 1)
+	r, err := backend.RowBound(p.tokens, p.shape.K, p.shape.E, align)
+	if p.rowCount == exactRows && err == nil {
+		r, err = backend.RowsForCounts(p.counts(), align)
+		r = max(r, align) // for a plan 0 stands for the bound
+	}
 	if err != nil {
 		p.fail(err)
 	}
@@ -159,8 +173,8 @@ func (p *problem) planRows() int {
 }
 
 // counts is the number of rows of each expert that is here.
-func (p *problem) counts() []int {
-	n := make([]int, p.shape.E)
+func (p *problem) counts() []int32 {
+	n := make([]int32, p.shape.E)
 	for _, id := range p.ids {
 		if int(id) < p.shape.E {
 			n[id]++

@@ -18,8 +18,9 @@ type record struct {
 	Packed      bool    `json:"packed,omitempty"`
 	Activations string  `json:"activations,omitempty"`
 	Routing     string  `json:"routing,omitempty"`
-	Backend     string  `json:"backend"` // the device
-	Variant     string  `json:"variant"` // the code that ran on it
+	Rows        rows    `json:"rows,omitempty"` // of plans
+	Backend     string  `json:"backend"`        // the device
+	Variant     string  `json:"variant"`        // the code that ran on it
 	CPU         string  `json:"cpu"`
 	CPUs        int     `json:"cpus"` // GOMAXPROCS
 	Go          string  `json:"go"`
@@ -60,8 +61,8 @@ func newReport(out io.Writer, o *options) *report {
 	if o.pack {
 		packed = ", weights packed"
 	}
-	fmt.Fprintf(out, "%s, %d CPUs, %s; backend %v, activations %s, routing %s%s\n",
-		cpuName(), runtime.GOMAXPROCS(0), runtime.Version(), o.device, o.activations.name, o.routing.name, packed)
+	fmt.Fprintf(out, "%s, %d CPUs, %s; backend %v, activations %s, routing %s, rows %s%s\n",
+		cpuName(), runtime.GOMAXPROCS(0), runtime.Version(), o.device, o.activations.name, o.routing.name, o.rows, packed)
 	return r
 }
 

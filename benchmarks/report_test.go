@@ -27,7 +27,7 @@ func TestJSONLines(t *testing.T) {
 		t.Fatal(err)
 	}
 	for field, want := range map[string]any{
-		"work": "experts", "shape": tiny, "tokens": 4., "dtype": "bf16", "activations": "f32", "routing": "balanced",
+		"work": "experts", "shape": tiny, "tokens": 4., "dtype": "bf16", "activations": "f32", "routing": "balanced", "rows": "bound",
 		"backend": "cpu", "cpu": cpuName(), "cpus": float64(runtime.GOMAXPROCS(0)), "go": runtime.Version(), "reps": 5.,
 	} {
 		if r[field] != want {

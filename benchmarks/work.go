@@ -26,6 +26,8 @@ type work struct {
 	activations []*dtype
 	// host says that it runs on the host, whatever -backend says.
 	host bool
+	// layered says that it is made of layers, which make their plans themselves, whatever -rows says.
+	layered bool
 	// flops are the multiplications and additions of its products and sums; empty for a work that only moves data.
 	flops formula
 	// bytes are those of the distinct data that must be moved, each read or written once.

@@ -64,6 +64,7 @@ func setupMoE(p *problem) func() error {
 	if m := p.expertMap(); m != nil {
 		expertMap = p.ints(m, len(m))
 	}
+	config := p.planConfig()
 	return func() error {
 		logits, err := ops.EvalLinear(x, router)
 		if err != nil {
@@ -77,7 +78,7 @@ func setupMoE(p *problem) func() error {
 		if err != nil {
 			return err
 		}
-		plan, err := ops.EvalPlan(ids, expertMap, p.planConfig())
+		plan, err := ops.EvalPlan(ids, expertMap, config)
 		if err != nil {
 			return err
 		}

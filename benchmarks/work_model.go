@@ -13,21 +13,21 @@ import (
 var modelWorks = []work{
 	{
 		name: "layer", what: "the MoE layer in a graph on a TapeMachine, from router to sum, with one Experts node",
-		stage: "experts", weights: expertDtypes, activations: plainDtypes,
+		stage: "experts", layered: true, weights: expertDtypes, activations: plainDtypes,
 		flops: "6·N·H·F + 2·T·G·H",
 		bytes: "3·U·F·H·w + G·H·b + T·H·(a + o)",
 		setup: func(p *problem) func() error { return setupLayer(p, layers.FusionWhole) },
 	},
 	{
 		name: "layer-unfused", what: "the same with a node for every stage",
-		stage: "experts", weights: expertDtypes, activations: plainDtypes,
+		stage: "experts", layered: true, weights: expertDtypes, activations: plainDtypes,
 		flops: "6·N·H·F + 2·T·G·H",
 		bytes: "3·U·F·H·w + G·H·b + T·H·(a + o)",
 		setup: func(p *problem) func() error { return setupLayer(p, layers.FusionNone) },
 	},
 	{
 		name: "model", what: "a decoder of -layers layers that share their weights, from token ids to the last token's logits",
-		stage: "experts", weights: expertDtypes, activations: plainDtypes,
+		stage: "experts", layered: true, weights: expertDtypes, activations: plainDtypes,
 		flops: "L·(6·N·H·F + 2·T·G·H + 4·T·H·(Q + P)·D + 4·Q·D·(T·C + T·(T + 1)/2)) + 2·V·H",
 		bytes: "L·(3·U·F·H·w + G·H·b + 2·(Q + P)·D·H·m + 8·(C + T)·P·D) + T·H·b + V·H·m",
 		setup: func(p *problem) func() error {

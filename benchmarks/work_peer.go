@@ -43,7 +43,8 @@ func setupMatMul(p *problem, transposed bool) func() error {
 	}
 	h, f := p.shape.H, p.shape.F
 	var all []product
-	for e, n := range p.counts() {
+	for e, count := range p.counts() {
+		n := int(count)
 		if n == 0 {
 			continue
 		}

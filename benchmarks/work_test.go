@@ -27,6 +27,9 @@ func TestEveryWorkRuns(t *testing.T) {
 					for _, activations := range w.activations {
 						for n, tokens := range []int{1, 5} {
 							o := &options{routing: routings[1], device: backend.Host, activations: activations, context: 3, layers: 2, align: 4, pack: n > 0}
+							if o.rows = boundRows; n > 0 {
+								o.rows = exactRows
+							}
 							b := benchmark{work: w, shape: s, tokens: tokens, dtype: dt, store: cached}
 							_, run, err := b.prepare(o)
 							var variant string
@@ -127,7 +130,7 @@ func TestModelFollowsTheRouting(t *testing.T) {
 				t.Fatal(err)
 			}
 			for e, n := range p.counts() {
-				if int(got[e]) != n {
+				if got[e] != n {
 					t.Errorf("%s, layer %d: expert %d has %d rows, want %d", routing.name, i, e, got[e], n)
 				}
 			}

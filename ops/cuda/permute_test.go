@@ -57,16 +57,19 @@ func TestPermuteOfQuantized(t *testing.T) {
 // a warp has lanes, slots that are not here, padding, and codes with their scales.
 func TestPermuteScatters(t *testing.T) {
 	for _, c := range []struct {
-		tokens, slots, align, width int
-		quantized                   bool
+		tokens, slots, here, align, width int // a slot is here with probability here/(slots+1)
+		quantized                         bool
 	}{
-		{700, 3, 16, 8192, false},
-		{700, 3, 1, 8200, false},
-		{700, 3, 1, 8196, false},
-		{700, 3, 1, 8198, false},
-		{700, 40, 128, 8197, false},
-		{80000, 1, 1, 80, false}, // so many rows that a warp checks 32
-		{800, 3, 16, 7168, true},
+		{700, 3, 2, 16, 8192, false},
+		{700, 3, 2, 1, 8200, false},
+		{700, 3, 2, 1, 8196, false},
+		{700, 3, 2, 1, 8198, false},
+		{700, 40, 2, 128, 8197, false},
+		{80000, 1, 2, 1, 80, false}, // so many rows that a warp checks 32
+		{800, 3, 2, 16, 7168, true},
+		{3000, 6, 5, 1, 4096, false}, // many rows a token
+		{700, 40, 30, 128, 8208, false},
+		{40000, 5, 1, 1 << 16, 144, false}, // most rows are padding, most tokens have none
 	} {
 		t.Run(fmt.Sprintf("T=%d/K=%d/A=%d/width=%d", c.tokens, c.slots, c.align, c.width), func(t *testing.T) {
 			if c.tokens*c.width < permuteGather {
@@ -78,7 +81,7 @@ func TestPermuteScatters(t *testing.T) {
 			ids, counts := make([]int32, c.tokens*c.slots), make([]int32, experts)
 			for i := range ids {
 				ids[i] = -1
-				if rng.IntN(c.slots+1) < 2 {
+				if rng.IntN(c.slots+1) < c.here {
 					ids[i] = int32(rng.IntN(experts))
 					counts[ids[i]]++
 				}

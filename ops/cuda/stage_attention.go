@@ -9,10 +9,11 @@ import (
 )
 
 var (
-	attentionKernels     = newSharedFamily("attention", "", attentionShared)
-	attentionTileKernels = map[tensor.Dtype]*kernel{
-		backend.BFloat16: newSharedKernel("attention_bf16_tiles", attentionShared),
-		backend.Float16:  newSharedKernel("attention_f16_tiles", attentionShared),
+	attentionKernels = newSharedFamily("attention", "", attentionShared)
+	// Of each pair the first kernel is for heads of half the width.
+	attentionTileKernels = map[tensor.Dtype][2]*kernel{
+		backend.BFloat16: {newKernel("attention_bf16_tiles_64"), newSharedKernel("attention_bf16_tiles_128", attentionShared)},
+		backend.Float16:  {newKernel("attention_f16_tiles_64"), newSharedKernel("attention_f16_tiles_128", attentionShared)},
 	}
 	attentionJoinKernels = newFamily("attention", "_join")
 )
@@ -55,10 +56,15 @@ func (Portable) Attention(out, q backend.Value, cache *backend.KVCache, position
 		tokens: t, heads: width / d, d: d, cache: cache, window: window, cacheCode: cacheCode,
 		operands: [...]operand{dst, query, keys, values, position},
 	}
-	if k := attentionTileKernels[query.dtype]; k != nil && keys.dtype == query.dtype && d%8 == 0 && d <= attentionTileDim {
+	if k, ok := attentionTileKernels[query.dtype]; ok && keys.dtype == query.dtype && d%8 == 0 && d <= attentionTileDim {
 		tiles := blocks(t*a.heads/cache.KVHeads, attentionTile)
 		a.splits = min(max(2*c.dev.sms/(tiles*cache.KVHeads), 1), max(blocks(cache.Capacity, 64), 1))
-		return a.launch(&c, k, attentionJoinKernels[dt], shape{grid: [3]int{tiles, cache.KVHeads, a.splits}, block: 128, shared: attentionShared})
+		s := shape{grid: [3]int{tiles, cache.KVHeads, a.splits}, block: 128, shared: attentionShared}
+		if d <= attentionTileDim/2 {
+			s.shared /= 2
+			return a.launch(&c, k[0], attentionJoinKernels[dt], s)
+		}
+		return a.launch(&c, k[1], attentionJoinKernels[dt], s)
 	}
 	a.splits = min(max(4*c.dev.sms/(t*a.heads), 1), max(blocks(cache.Capacity, 256), 1))
 	return a.launch(&c, attentionKernels[dt], attentionJoinKernels[dt],

@@ -22,9 +22,12 @@ func (d *Device) Time(run func() error) (took time.Duration, err error) {
 			return err
 		}
 		if end, err = cu.MakeEvent(cu.DefaultEvent); err != nil {
-			return err
+			return errors.Join(err, cu.DestroyEvent(&start))
 		}
-		return start.Record(d.stream)
+		if err = start.Record(d.stream); err != nil {
+			return errors.Join(err, cu.DestroyEvent(&start), cu.DestroyEvent(&end))
+		}
+		return nil
 	})
 	if err != nil {
 		return 0, err

@@ -14,6 +14,7 @@ using u64 = unsigned long long;
 
 struct bf16 { u16 bits; };
 struct f16 { u16 bits; };
+struct e4m3 { u8 bits; };
 
 // The dtype codes in params.
 enum Dtype : i64 { kF32 = 0, kF64 = 1, kBF16 = 2, kF16 = 3, kE4M3 = 4 };
@@ -67,12 +68,12 @@ template <> __device__ __forceinline__ u32 pair<f16>(float lo, float hi) {
   return y;
 }
 
-// e4m3 is the value of a code; to_e4m3 rounds and saturates at ±448, a NaN stays one.
-__device__ __forceinline__ float e4m3(u8 code) {
-  const u32 sign = u32(code & 0x80) << 24, magnitude = code & 0x7f;
-  float x = __uint_as_float(sign | (magnitude << 20)) * 0x1p120f;  // 2^(127−7): the biases
-  return magnitude == 0x7f ? __uint_as_float(sign | 0x7fc00000u) : x;
+__device__ __forceinline__ float widen(e4m3 x) {
+  const u32 sign = u32(x.bits & 0x80) << 24, magnitude = x.bits & 0x7f;
+  const float y = __uint_as_float(sign | (magnitude << 20)) * 0x1p120f;  // 2^(127−7): the biases
+  return magnitude == 0x7f ? __uint_as_float(sign | 0x7fc00000u) : y;
 }
+// to_e4m3x2 rounds two numbers and packs them; it saturates at ±448, a NaN stays one.
 __device__ __forceinline__ u16 to_e4m3x2(float lo, float hi) {
 #if __CUDA_ARCH__ >= 890
   u16 y;
@@ -97,13 +98,8 @@ template <class A> __device__ __forceinline__ A load_any(const void* p, i64 dtyp
     case kF64: return A(static_cast<const double*>(p)[i]);
     case kBF16: return A(widen(static_cast<const bf16*>(p)[i]));
     case kF16: return A(widen(static_cast<const f16*>(p)[i]));
-    default: return A(e4m3(static_cast<const u8*>(p)[i]));
+    default: return A(widen(static_cast<const e4m3*>(p)[i]));
   }
-}
-// read reads element i of an array of C; of any dtype if C is void.
-template <class A, class C> __device__ __forceinline__ A read(const void* p, i64 dtype, i64 i) {
-  if constexpr (kIsVoid<C>) return load_any<A>(p, dtype, i);
-  else return A(widen(static_cast<const C*>(p)[i]));
 }
 template <class A> __device__ __forceinline__ void store_any(void* p, i64 dtype, i64 i, A x) {
   switch (dtype) {

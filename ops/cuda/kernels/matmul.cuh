@@ -100,34 +100,57 @@ template <class A> __device__ __forceinline__ void store_pair(const Params& p, i
 }
 
 // store_fragments stores what a warp holds of a tile: MT×NT results of a matrix instruction, of 16 rows and 8 columns each, from
-// row wm and column wn of the tile on. Four lanes hold the 8 columns of a row; of 16-bit results they trade four such parts for
-// one whole part each, 16 bytes that are stored at once. Rows behind the valid ones get zeros.
+// row wm and column wn of the tile on. Rows behind the valid ones get zeros. Four lanes hold the 8 columns of a row. Of 16 bits
+// they trade four such parts for one whole part each, 16 bytes that are stored at once; otherwise, or where rows are not aligned
+// for that, each stores its pair. Where rows of odd width split the pairs, a loop stores them from a copy in local memory: such
+// stores of every dtype, unrolled, were half of a kernel's code and of the time to compile it.
 template <int MT, int NT>
 __device__ __forceinline__ void store_fragments(const Params& p, const Tile& tile, int wm, int wn, const float (&sum)[MT][NT][4]) {
   static_assert(NT % 4 == 0);
   const int lane = lane_id(), quarter = lane % 4;
-  const bool whole = (p.outDtype == kBF16 || p.outDtype == kF16) && p.width % 8 == 0 && aligned16(bits_of(p.out));
+  const bool parts = (p.outDtype == kBF16 || p.outDtype == kF16) && p.width % 8 == 0 && aligned16(bits_of(p.out));
+  const bool pairs = !parts && p.width % 2 == 0 && aligned16(bits_of(p.out));
+  auto pair_of = [&](const float (&x)[2]) { return p.outDtype == kBF16 ? pair<bf16>(x[0], x[1]) : pair<f16>(x[0], x[1]); };
+  const int left = int(min(p.width - tile.column, 1ll << 30)) - wn;  // columns from wn on
+  if (!parts && !pairs) {
+    float copy[MT * NT * 4];
+#pragma unroll
+    for (int i = 0; i < MT * NT * 4; i++) copy[i] = sum[i / 4 / NT][i / 4 % NT][i % 4];
+#pragma unroll 1
+    for (int i = 0; i < MT * NT * 2; i++) {
+      const int r = wm + i / 2 / NT * 16 + i % 2 * 8 + lane / 4;
+      const i64 row = tile.row + r, column = tile.column + wn + i / 2 % NT * 8 + quarter * 2;
+      const bool valid = r < tile.valid;
+      if (r < tile.count) store_pair(p, row, column, valid ? copy[2 * i] : 0.0f, valid ? copy[2 * i + 1] : 0.0f);
+    }
+    return;
+  }
 #pragma unroll
   for (int i = 0; i < MT; i++)
 #pragma unroll
     for (int half = 0; half < 2; half++) {
       const int r = wm + i * 16 + half * 8 + lane / 4;
-      const bool valid = r < tile.valid;
-      const i64 row = tile.row + r, column = tile.column + wn;
+      const bool valid = r < tile.valid, exists = r < tile.count;
+      const i64 at = (tile.row + r) * p.width + tile.column + wn;
+      float x[NT][2];
+#pragma unroll
+      for (int j = 0; j < NT; j++) x[j][0] = valid ? sum[i][j][2 * half] : 0.0f, x[j][1] = valid ? sum[i][j][2 * half + 1] : 0.0f;
+      if (pairs) {
+#pragma unroll
+        for (int j = 0; j < NT; j++)
+          if (exists && j * 8 + quarter * 2 < left) {
+            const i64 to = (at + j * 8 + quarter * 2) / 2;
+            if (p.outDtype == kF32) static_cast<float2*>(p.out)[to] = make_float2(x[j][0], x[j][1]);
+            else if (p.outDtype == kF64) static_cast<double2*>(p.out)[to] = make_double2(x[j][0], x[j][1]);
+            else static_cast<u32*>(p.out)[to] = pair_of(x[j]);
+          }
+        continue;
+      }
 #pragma unroll
       for (int j = 0; j < NT; j += 4) {
-        if (!whole) {
-#pragma unroll
-          for (int k = j; k < j + 4 && r < tile.count; k++)
-            store_pair(p, row, column + k * 8 + quarter * 2, valid ? sum[i][k][half * 2] : 0.0f, valid ? sum[i][k][half * 2 + 1] : 0.0f);
-          continue;
-        }
         u32 part[4];
 #pragma unroll
-        for (int k = 0; k < 4; k++) {
-          const float lo = valid ? sum[i][j + k][half * 2] : 0.0f, hi = valid ? sum[i][j + k][half * 2 + 1] : 0.0f;
-          part[k] = p.outDtype == kBF16 ? pair<bf16>(lo, hi) : pair<f16>(lo, hi);
-        }
+        for (int k = 0; k < 4; k++) part[k] = pair_of(x[j + k]);
 #pragma unroll
         for (int d = 1; d < 4; d *= 2)
 #pragma unroll
@@ -138,9 +161,8 @@ __device__ __forceinline__ void store_fragments(const Params& p, const Tile& til
               part[k] = upper ? other : part[k];
               part[k + d] = upper ? part[k + d] : other;
             }
-        const i64 from = column + (j + quarter) * 8;
-        if (r < tile.count && from < p.width)
-          *reinterpret_cast<uint4*>(static_cast<u16*>(p.out) + row * p.width + from) = make_uint4(part[0], part[1], part[2], part[3]);
+        u16* to = static_cast<u16*>(p.out) + at + (j + quarter) * 8;
+        if (exists && (j + quarter) * 8 < left) *reinterpret_cast<uint4*>(to) = make_uint4(part[0], part[1], part[2], part[3]);
       }
     }
 }

@@ -15,8 +15,8 @@
 //                           own, a checking warp copies a row that has no slot.
 // Bound    memory bandwidth.
 // Measured on an H100 SXM (copy of 1 GiB: 3026 GB/s), captured graph, bf16: H = 4096, K = 2 / H = 2048, K = 8 / H = 7168, 32 of
-//          256 experts here, R exact: T = 1: 1.2/1.3/1.2 µs; T = 4096: 36.4/53.5/36.7 µs, 92/93/88%, a copy of as many bytes
-//          about 35/52/34; T = 16384: 140/219/137 µs, 95/91/94%. FP8 with scales: T = 4096: 19.4/28.1/20.0 µs, 88/92/84%;
+//          256 experts here, R exact: T = 1: 1.2/1.3/1.2 µs; T = 4096: 36.2/52.7/36.1 µs, 92/94/90%, a copy of as many bytes
+//          about 35/52/34; T = 16384: 140/217/137 µs, 95/92/94%. FP8 with scales: T = 4096: 19.4/28.1/20.0 µs, 88/92/84%;
 //          T = 16384: 74.8/119/73.4 µs, 92/86/91%. R = T·K for the last, seven eighths of it padding, T = 4096: 167 µs, 101%.
 // Faults   RowSlot[r] outside [−1,T·K): the row is zeroed.
 #include "common.cuh"
@@ -35,6 +35,10 @@ constexpr int kWarps = 8;
 // A thread moves kUnroll words at a time; with words of 16 bytes a warp moves a chunk.
 constexpr int kGather = 2, kScatter = 4;
 template <int kUnroll> constexpr i64 kChunk = 32 * 16 * kUnroll;
+
+// With kManyRows rows a token and more a scattering warp asks for the same chunk of the token kAhead further to be brought into
+// the L2: among many writes a read takes long, but what is fetched much earlier is gone again.
+constexpr i64 kAhead = 128, kManyRows = 4;
 
 // Second is the part of a row of the second pair that a lane moves, loaded beside the first pair's.
 struct Second {
@@ -159,11 +163,15 @@ template <class Other> __device__ __forceinline__ void gather(const Params& p) {
 
 template <class Other> __device__ __forceinline__ void scatter_chunk(const Params& p, i64 token, i64 chunk) {
   const i64 first = token * p.slots;
-  const i32 mine = lane_id() < p.slots ? p.slotRow[first + lane_id()] : -1;
+  const bool has = lane_id() < p.slots;
+  const i32 mine = has ? p.slotRow[first + lane_id()] : -1;
+  const bool fetches = has && p.rowCount >= kManyRows * p.tokens && token + kAhead < p.tokens;
+  const i32 ahead = fetches ? p.slotRow[first + kAhead * p.slots + lane_id()] : -1;
   bool here = mine >= 0;
   for (i64 k = 32 + lane_id(); k < p.slots; k += 32) here |= p.slotRow[first + k] >= 0;
-  if (!__any_sync(~0u, here)) return;
   const i64 from = chunk * kChunk<kScatter>, to = min(from + kChunk<kScatter>, p.width);
+  if (__any_sync(~0u, ahead >= 0)) fetch(p.x + (token + kAhead) * p.width + from, to - from, lane_id(), 32);
+  if (!__any_sync(~0u, here)) return;
   const Other other(p, token, to == p.width);
   by_alignment<kScatter>(p, [&](auto w) { w.scatter(p, token, mine, from, to, other); });
 }

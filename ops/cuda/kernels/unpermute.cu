@@ -37,32 +37,29 @@ __device__ __forceinline__ Slot load_slot(const Params& p, i64 slot) {
   return s;
 }
 
-// Next takes the slots that are here one by one.
-struct Next { u32 here; Slot mine; };
-
-// add_slots adds the next S slots, or as many as there are.
-template <class T, int N, int S>
-__device__ __forceinline__ void add_slots(Acc<T> (&sum)[kUnroll][N], Next& next, const T* rows, i64 width, i64 at, i64 to) {
-  const T* row[S];
+// add_slots takes the first S of the lanes here, or as many as there are, and adds the rows of their slots to sum; stride lies
+// between rows, and a thread has width numbers of the chunk from its place on. before(lane) is called before a slot is added.
+template <int S, class T, int N, class F>
+__device__ __forceinline__ void add_slots(Acc<T> (&sum)[kUnroll][N], u32& here, Slot mine, const T* rows, i64 stride, int width,
+                                          F before) {
+  Pack<T, N> x[S][kUnroll];
   Acc<T> gate[S];
-  bool is[S];
+  int lane[S];
 #pragma unroll
   for (int s = 0; s < S; s++) {
-    is[s] = next.here != 0;
-    const int l = is[s] ? __ffs(next.here) - 1 : 0;
-    next.here &= next.here - 1;
-    row[s] = rows + i64(__shfl_sync(~0u, next.mine.row, l)) * width;
-    gate[s] = __shfl_sync(~0u, next.mine.gate, l);
-  }
-  Pack<T, N> x[S][kUnroll];
-#pragma unroll
-  for (int s = 0; s < S; s++)
+    const bool is = here != 0;
+    lane[s] = __ffs(here) - 1;
+    const T* row = rows + i64(__shfl_sync(~0u, mine.row, lane[s])) * stride;
+    gate[s] = __shfl_sync(~0u, mine.gate, lane[s]);
 #pragma unroll
     for (int u = 0; u < kUnroll; u++)
-      if (is[s] && at + u * 32 * N < to) x[s][u] = Pack<T, N>::load(row[s] + at + u * 32 * N);
+      if (is && u * 32 * N < width) x[s][u] = Pack<T, N>::load(row + u * 32 * N);
+    here &= here - 1;
+  }
 #pragma unroll
   for (int s = 0; s < S; s++) {
-    if (!is[s]) continue;
+    if (lane[s] < 0) break;
+    before(lane[s]);
 #pragma unroll
     for (int u = 0; u < kUnroll; u++)
 #pragma unroll
@@ -77,10 +74,10 @@ template <class T, int N, int S> __device__ void token(const Params& p, i64 t, i
     const i64 at = base + lane_id() * N;
     Acc<T> sum[kUnroll][N] = {};
     for (i64 k = 0; k < p.slots; k += 32) {
-      Next next = {0, {-1, 0}};
-      if (k + lane_id() < p.slots) next.mine = load_slot(p, t * p.slots + k + lane_id());
-      next.here = __ballot_sync(~0u, next.mine.row >= 0);
-      while (next.here != 0) add_slots<T, N, S>(sum, next, rows, p.width, at, to);
+      Slot mine = {-1, 0};
+      if (k + lane_id() < p.slots) mine = load_slot(p, t * p.slots + k + lane_id());
+      u32 here = __ballot_sync(~0u, mine.row >= 0);
+      while (here != 0) add_slots<S>(sum, here, mine, rows + at, p.width, i32(to - at), [](int) {});
     }
 #pragma unroll
     for (int u = 0; u < kUnroll; u++) {
@@ -125,31 +122,10 @@ template <class T, int N> __device__ __forceinline__ void list(const Params& p, 
     Slot mine = {-1, 0};
     if (base + lane_id() < slots) mine = load_slot(p, firstSlot + base + lane_id());
     u32 here = __ballot_sync(~0u, mine.row >= 0);
-    while (here != 0) {
-      Pack<T, N> x[kListed][kUnroll];
-      float gate[kListed];
-      u32 slot[kListed];
-#pragma unroll
-      for (int i = 0; i < kListed; i++) {
-        const int l = __ffs(here) - 1;
-        slot[i] = here != 0 ? base + l : ~0u;
-        const T* source = rows + i64(__shfl_sync(~0u, mine.row, l)) * p.width;
-        gate[i] = __shfl_sync(~0u, mine.gate, l);
-#pragma unroll
-        for (int u = 0; u < kUnroll; u++)
-          if (here != 0 && sums.has(u)) x[i][u] = Pack<T, N>::load(source + u * 32 * N);
-        here &= here - 1;
-      }
-#pragma unroll
-      for (int i = 0; i < kListed; i++) {
-        if (slot[i] == ~0u) break;
-        while (slot[i] >= sums.end) sums.next(p);
-#pragma unroll
-        for (int u = 0; u < kUnroll; u++)
-#pragma unroll
-          for (int j = 0; j < N; j++) sums.of[u][j] += Acc<T>(gate[i]) * Acc<T>(widen(x[i][u].v[j]));
-      }
-    }
+    auto before = [&](int lane) {
+      while (base + lane >= sums.end) sums.next(p);
+    };
+    while (here != 0) add_slots<kListed>(sums.of, here, mine, rows, p.width, sums.width, before);
   }
   while (sums.left > 0) sums.next(p);
 }

@@ -1,8 +1,8 @@
 /*
  * A stand-in for the driver on a machine without one, for tests of the host's side. Its GPUs have a gibibyte of the host's
  * memory and run nothing but copies; those that are captured run when the graph is launched. The environment sets what cuInit
- * returns (STANDIN_INIT), the driver's version, the number of GPUs, the major compute capability and whether work seems to be
- * under way (STANDIN_BUSY).
+ * returns (STANDIN_INIT), the driver's version, the number of GPUs, the major compute capability, whether work seems to be
+ * under way (STANDIN_BUSY) and how many events that take the time there can be (STANDIN_EVENTS).
  */
 #include <pthread.h>
 #include <stddef.h>
@@ -22,8 +22,9 @@ struct graph {
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static size_t used;
+static int timers;
 static struct graph *recording;
-static char object; /* what handles point to */
+static char object, timer; /* what handles point to, those of events that take the time to the second */
 
 static int number(const char *name, int otherwise) {
 	const char *s = getenv(name);
@@ -68,10 +69,26 @@ int cuCtxSetCurrent(void *context) { return 0; }
 int cuStreamCreate(void **stream, unsigned flags) { return give(stream); }
 int cuStreamSynchronize(void *stream) { return 0; }
 int cuStreamQuery(void *stream) { return number("STANDIN_BUSY", 0) ? notReady : 0; }
-int cuEventCreate(void **event, unsigned flags) { return give(event); }
+
+int cuEventCreate(void **event, unsigned flags) {
+	if (flags != 0) return give(event);
+	pthread_mutex_lock(&lock);
+	int full = timers >= number("STANDIN_EVENTS", 1000);
+	if (!full) timers++;
+	pthread_mutex_unlock(&lock);
+	*event = &timer;
+	return full ? outOfMemory : 0;
+}
+
+int cuEventDestroy_v2(void *event) {
+	pthread_mutex_lock(&lock);
+	if (event == &timer) timers--;
+	pthread_mutex_unlock(&lock);
+	return 0;
+}
+
 int cuEventRecord(void *event, void *stream) { return 0; }
 int cuEventSynchronize(void *event) { return 0; }
-int cuEventDestroy_v2(void *event) { return 0; }
 
 int cuEventElapsedTime(float *milliseconds, void *start, void *end) {
 	*milliseconds = 1.5f;
