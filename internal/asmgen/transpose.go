@@ -7,10 +7,11 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// transpose writes the kernel that turns rows of 32-bit elements into columns of a panel, a square of registers at a time.
-func (g *gen) transpose() {
-	g.function("transpose", "func(to, from *uint32, ld, steps int)",
-		fmt.Sprintf("transpose%s sets to[32k+i] = from[i,k] for %d rows i, ld bytes apart, and k below steps, a multiple of %d.", g.suffix, g.lanes, g.lanes))
+// transpose writes a kernel that turns rows of 32-bit elements into columns of a panel of some columns, a square of registers at a time.
+func (g *gen) transpose(name string, cols int) {
+	g.function(name, "func(to, from *uint32, ld, steps int)",
+		fmt.Sprintf("%s%s sets to[%dk+i] = from[i,k] for %d rows i, ld bytes apart, and k below steps, a multiple of %d.",
+			name, g.suffix, cols, g.lanes, g.lanes))
 	to, from, ld, steps, low, high := reg.RAX, reg.RBX, reg.RCX, reg.RDX, reg.RSI, reg.RDI
 	g.load("to", to)
 	g.load("from", from)
@@ -24,12 +25,12 @@ func (g *gen) transpose() {
 		}
 		g.MOVQ(to, high)
 		if g.wide() {
-			g.transpose16(high)
+			g.transpose16(high, 4*cols)
 		} else {
-			g.transpose8(high)
+			g.transpose8(high, 4*cols)
 		}
 		g.ADDQ(operand.I32(4*g.lanes), from)
-		g.ADDQ(operand.I32(panelBytes*g.lanes), to)
+		g.ADDQ(operand.I32(4*cols*g.lanes), to)
 	})
 	g.end()
 }
@@ -47,8 +48,8 @@ func (g *gen) interleave4(v []vec, free []vec) {
 	g.VUNPCKHPD(free[3], free[1], v[3])
 }
 
-// transpose16 transposes 16 registers of 16 elements and stores them as the columns of 16 steps.
-func (g *gen) transpose16(to reg.GPPhysical) {
+// transpose16 transposes 16 registers of 16 elements and stores them as the columns of 16 steps, some bytes apart.
+func (g *gen) transpose16(to reg.GPPhysical, apart int) {
 	v := g.vecs
 	for i := 0; i < 16; i += 4 {
 		g.interleave4(v[i:i+4], v[16:20])
@@ -65,14 +66,14 @@ func (g *gen) transpose16(to reg.GPPhysical) {
 		pick(0xdd, v[20], v[22], v[26])
 		pick(0xdd, v[21], v[23], v[27])
 		for group := range 4 {
-			g.VMOVUPS(v[24+group], mem{Base: to, Disp: (4*group + c) * panelBytes})
+			g.VMOVUPS(v[24+group], mem{Base: to, Disp: (4*group + c) * apart})
 		}
 	}
 }
 
-// transpose8 transposes 8 registers of 8 elements and stores them as the columns of 8 steps.
-func (g *gen) transpose8(to reg.GPPhysical) {
-	g.eight(func(step int, column vec) { g.VMOVUPS(column, mem{Base: to, Disp: step * panelBytes}) })
+// transpose8 transposes 8 registers of 8 elements and stores them as the columns of 8 steps, some bytes apart.
+func (g *gen) transpose8(to reg.GPPhysical, apart int) {
+	g.eight(func(step int, column vec) { g.VMOVUPS(column, mem{Base: to, Disp: step * apart}) })
 }
 
 // eight transposes 8 registers of 8 elements and gives the 8 columns to store, in order.
@@ -89,11 +90,12 @@ func (g *gen) eight(store func(step int, column vec)) {
 
 // beside writes the kernel that puts the elements of a few rows side by side. It transposes eight, of which the last are there more
 // than once if they are fewer, and stores eight elements for each step; those beyond the rows' are overwritten by the next step's.
+// Four rows, the tile of Sgemm, go by themselves, with a third of the instructions.
 func (g *gen) beside() {
 	g.function("beside", "func(to, from *uint32, ld, steps, rows int)",
 		fmt.Sprintf("beside%s sets to[rows·k+i] = from[i,k] for rows i, 1 to %d, ld bytes apart, and k below steps, a multiple of %d.",
 			g.suffix, g.lanes, g.lanes),
-		fmt.Sprintf("It writes %d−rows elements of undefined contents beyond the last.", g.lanes))
+		fmt.Sprintf("It writes up to %d−rows elements of undefined contents beyond the last.", g.lanes))
 	to, from, steps, distance, ld := reg.RAX, reg.RBX, reg.RDX, reg.RSI, reg.R13
 	rows := []reg.GPPhysical{reg.RCX, reg.RDI, reg.R8, reg.R9, reg.R10, reg.R11, reg.R12} // where they begin, from the second on
 	g.load("to", to)
@@ -112,6 +114,8 @@ func (g *gen) beside() {
 	}
 	g.load("from", from)
 	g.load("steps", steps)
+	g.CMPQ(distance, operand.I32(4))
+	g.JE(operand.LabelRef("four"))
 	g.SHLQ(operand.U8(2), distance)
 	g.loop("loop", steps, g.lanes, func() {
 		g.VMOVUPS(mem{Base: from}, g.vecs[0])
@@ -123,6 +127,22 @@ func (g *gen) beside() {
 			g.ADDQ(distance, to)
 		})
 		g.ADDQ(operand.I32(4*g.lanes), from)
+	})
+	g.end()
+	g.Label("four")
+	g.loop("loop4", steps, g.lanes, func() {
+		g.VMOVUPS(mem{Base: from}, g.vecs[0])
+		for i, row := range rows[:3] {
+			g.VMOVUPS(mem{Base: from, Index: row, Scale: 1}, g.vecs[i+1])
+		}
+		g.interleave4(g.vecs[:4], g.vecs[8:12])
+		for i := range 4 {
+			c, half := i%2*2, 0x20+0x11*uint8(i/2)
+			g.VPERM2F128(operand.U8(half), g.vecs[c+1], g.vecs[c], g.vecs[4+i])
+			g.VMOVUPS(g.vecs[4+i], mem{Base: to, Disp: i * g.bytes()})
+		}
+		g.ADDQ(operand.I32(4*g.lanes), from)
+		g.ADDQ(operand.I32(4*4*g.lanes), to)
 	})
 	g.end()
 }

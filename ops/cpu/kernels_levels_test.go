@@ -12,9 +12,9 @@ import (
 func TestKernelsOfEachLevel(t *testing.T) {
 	lacking := map[string][]string{
 		"cpu/avx2":       {"tileDot", "formats.blocks[0].rounded", "formats.f16.rounded"},
-		"cpu/avx512":     {"tileDot", "tileBesideF32", "beside", "formats.blocks[0].rounded", "formats.f16.rounded"},
-		"cpu/avx512bf16": {"tileBesideF32", "beside", "formats.blocks[0].rounded", "formats.f16.rounded"},
-		"cpu/neon":       {"tileDot", "tileBesideF32", "beside", "axpyF32", "copyPanel", "vectors", "swiglu", "addScaled", "formats"},
+		"cpu/avx512":     {"tileDot", "tileBesideF32", "beside", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded"},
+		"cpu/avx512bf16": {"tileBesideF32", "beside", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded"},
+		"cpu/neon":       {"tileDot", "tileBesideF32", "beside", "axpyF32", "blas", "vectors", "swiglu", "addScaled", "formats"},
 	}
 	for _, v := range machineVariants() {
 		want, known := lacking[v.name]

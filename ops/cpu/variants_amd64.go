@@ -12,7 +12,7 @@ var (
 		lanes: 8, rows: 6, full: 2, prefetch: 4,
 		tileF32: tileF32AVX2, tileBesideF32: tileBesideF32AVX2, beside: besideAVX2, tileWidened: tileWidenedAVX2,
 		dotF32: dotF32AVX2, dotWidened: dotWidenedAVX2, dotRows: 2,
-		axpyF32: axpyF32AVX2, copyPanel: copyPanelAVX2,
+		axpyF32: axpyF32AVX2, blas: &blasAVX2,
 		transpose: transposeAVX2, widen: widenAVX2, narrow: narrowAVX2, widenPanel: widenPanelAVX2,
 		swiglu: swigluAVX2, addScaled: addScaledAVX2, formats: &formatsAVX2, vectors: &vectorsAVX2,
 	}
@@ -20,10 +20,12 @@ var (
 		lanes: 16, rows: 14, full: 14, prefetch: 2,
 		tileF32: tileF32AVX512, tileWidened: tileWidenedAVX512,
 		dotF32: dotF32AVX512, dotWidened: dotWidenedAVX512, dotRows: 4,
-		axpyF32: axpyF32AVX512, copyPanel: copyPanelAVX512,
+		axpyF32: axpyF32AVX512, blas: &blasAVX512,
 		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512, widenPanel: widenPanelAVX512,
 		swiglu: swigluAVX512, addScaled: addScaledAVX512, formats: &formatsAVX512, vectors: &vectorsAVX512,
 	}
+	blasAVX2   = blasTiles{4, 24, true, tileBLASAVX2, copyPanelAVX2, transposePanelAVX2}
+	blasAVX512 = blasTiles{14, 32, false, tileBLASAVX512, copyPanelAVX512, transposeAVX512}
 	avx512bf16 = withDot(avx512, tileDotAVX512BF16)
 )
 
