@@ -32,6 +32,7 @@ func main() {
 		g.beside()
 	}
 	narrow.tile(besideWidened)
+	narrow.transpose("transposePanel", 24)
 	wide.widenPanel()
 	wide.few(f32)
 	wide.few(widened)
@@ -78,7 +79,8 @@ func (g *gen) common() {
 	g.dots(false)
 	g.dots(true)
 	g.axpy()
-	g.transpose()
+	g.transpose("transpose", panelBytes/4)
+	g.tileBLAS()
 	g.copyPanel()
 	g.widen()
 	g.narrow()

@@ -114,7 +114,8 @@ func (g *gen) tile(m mode) {
 	}
 }
 
-func (g *gen) tileLoop(m mode, s shape) {
+// tileBegin loads what a tile's loop needs into registers.
+func (g *gen) tileBegin(m mode, s shape) {
 	// The sums meet c after the loop; until then it can come.
 	g.load("c", tileA)
 	g.load("ldc", tileB)
@@ -140,6 +141,10 @@ func (g *gen) tileLoop(m mode, s shape) {
 			g.zero(s.sum(g, r, j))
 		}
 	}
+}
+
+func (g *gen) tileLoop(m mode, s shape) {
+	g.tileBegin(m, s)
 	if m.pairs {
 		g.upperMask(g.vecs[s.across+1])
 	}

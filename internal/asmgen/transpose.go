@@ -7,10 +7,11 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// transpose writes the kernel that turns rows of 32-bit elements into columns of a panel, a square of registers at a time.
-func (g *gen) transpose() {
-	g.function("transpose", "func(to, from *uint32, ld, steps int)",
-		fmt.Sprintf("transpose%s sets to[32k+i] = from[i,k] for %d rows i, ld bytes apart, and k below steps, a multiple of %d.", g.suffix, g.lanes, g.lanes))
+// transpose writes a kernel that turns rows of 32-bit elements into columns of a panel of some columns, a square of registers at a time.
+func (g *gen) transpose(name string, cols int) {
+	g.function(name, "func(to, from *uint32, ld, steps int)",
+		fmt.Sprintf("%s%s sets to[%dk+i] = from[i,k] for %d rows i, ld bytes apart, and k below steps, a multiple of %d.",
+			name, g.suffix, cols, g.lanes, g.lanes))
 	to, from, ld, steps, low := reg.RAX, reg.RBX, reg.RCX, reg.RDX, reg.RSI
 	g.load("to", to)
 	g.load("from", from)
@@ -22,9 +23,9 @@ func (g *gen) transpose() {
 			g.VMOVUPS(mem{Base: low}, g.vecs[i])
 			g.ADDQ(ld, low)
 		}
-		g.square(func(step int, column vec) { g.VMOVUPS(column, mem{Base: to, Disp: step * panelBytes}) })
+		g.square(func(step int, column vec) { g.VMOVUPS(column, mem{Base: to, Disp: step * 4 * cols}) })
 		g.ADDQ(operand.I32(4*g.lanes), from)
-		g.ADDQ(operand.I32(panelBytes*g.lanes), to)
+		g.ADDQ(operand.I32(4*cols*g.lanes), to)
 	})
 	g.end()
 }
@@ -88,12 +89,12 @@ func (g *gen) eight(store func(step int, column vec)) {
 
 // beside writes the kernel that puts the elements of a few rows side by side. It transposes as many rows as a vector has elements, of
 // which the last is there more than once if they are fewer, and stores a vector for each step; what is beyond the rows' elements is
-// overwritten by the next step's.
+// overwritten by the next step's. Four rows of eight steps, the tile of Sgemm, go by themselves, with a third of the instructions.
 func (g *gen) beside() {
 	g.function("beside", "func(to, from *uint32, ld, steps, rows int)",
 		fmt.Sprintf("beside%s sets to[rows·k+i] = from[i,k] for rows i, 1 to %d, ld bytes apart, and k below steps, a multiple of %d.",
 			g.suffix, g.lanes, g.lanes),
-		fmt.Sprintf("It writes %d−rows elements of undefined contents beyond the last.", g.lanes))
+		fmt.Sprintf("It writes up to %d−rows elements of undefined contents beyond the last.", g.lanes))
 	to, from, ld, steps, rows := reg.RAX, reg.RBX, reg.RCX, reg.RDX, reg.RSI
 	row, next, distance := reg.RDI, reg.R8, reg.R9
 	g.load("to", to)
@@ -101,6 +102,10 @@ func (g *gen) beside() {
 	g.load("ld", ld)
 	g.load("steps", steps)
 	g.load("rows", rows)
+	if !g.wide() {
+		g.CMPQ(rows, operand.I32(4))
+		g.JE(operand.LabelRef("four"))
+	}
 	g.MOVQ(rows, distance)
 	g.SHLQ(operand.U8(2), distance)
 	g.loop("loop", steps, g.lanes, func() {
@@ -117,6 +122,26 @@ func (g *gen) beside() {
 			g.ADDQ(distance, to)
 		})
 		g.ADDQ(operand.I32(4*g.lanes), from)
+	})
+	g.end()
+	if g.wide() {
+		return
+	}
+	g.Label("four")
+	third := next
+	g.LEAQ(mem{Base: ld, Index: ld, Scale: 2}, third)
+	g.loop("loop4", steps, g.lanes, func() {
+		for i, at := range []mem{{Base: from}, {Base: from, Index: ld, Scale: 1}, {Base: from, Index: ld, Scale: 2}, {Base: from, Index: third, Scale: 1}} {
+			g.VMOVUPS(at, g.vecs[i])
+		}
+		g.interleave4(g.vecs[:4], g.vecs[8:12])
+		for i := range 4 {
+			c, half := i%2*2, 0x20+0x11*uint8(i/2)
+			g.VPERM2F128(operand.U8(half), g.vecs[c+1], g.vecs[c], g.vecs[4+i])
+			g.VMOVUPS(g.vecs[4+i], mem{Base: to, Disp: i * g.bytes()})
+		}
+		g.ADDQ(operand.I32(4*g.lanes), from)
+		g.ADDQ(operand.I32(4*4*g.lanes), to)
 	})
 	g.end()
 }

@@ -43,7 +43,16 @@ func axpyF32AVX2(y *float32, a *float32, lda int, x *float32, n int, rows int)
 //go:noescape
 func transposeAVX2(to *uint32, from *uint32, ld int, steps int)
 
-// copyPanelAVX2 sets to[32k+j] = from[k,j] for j below 32 and k below steps; rows of from are ld bytes apart.
+// tileBLASAVX2 computes c (rows, cols) = a·b, or adds to c if add is not 0, for rows in [1,4] and cols in [1,24].
+// a is (steps, rows), its lda of no account, b is (steps, 24). Rows of c are ldc bytes apart.
+// Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
+// As much of what lies behind a is prefetched as a has. Before every slot steps, slot being positive,
+// the 96 bytes at next are prefetched, which then moves by ahead bytes.
+//
+//go:noescape
+func tileBLASAVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int, slot int)
+
+// copyPanelAVX2 sets to[24k+j] = from[k,j] for j below 24 and k below steps; rows of from are ld bytes apart.
 //
 //go:noescape
 func copyPanelAVX2(to *uint32, from *uint32, ld int, steps int)
@@ -80,7 +89,7 @@ func addScaledAVX2(to *float32, x *float32, a float32, n int)
 func tileBesideF32AVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
 
 // besideAVX2 sets to[rows·k+i] = from[i,k] for rows i, 1 to 8, ld bytes apart, and k below steps, a multiple of 8.
-// It writes 8−rows elements of undefined contents beyond the last.
+// It writes up to 8−rows elements of undefined contents beyond the last.
 //
 //go:noescape
 func besideAVX2(to *uint32, from *uint32, ld int, steps int, rows int)
@@ -93,3 +102,8 @@ func besideAVX2(to *uint32, from *uint32, ld int, steps int, rows int)
 //
 //go:noescape
 func tileBesideWidenedAVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+
+// transposePanelAVX2 sets to[24k+i] = from[i,k] for 8 rows i, ld bytes apart, and k below steps, a multiple of 8.
+//
+//go:noescape
+func transposePanelAVX2(to *uint32, from *uint32, ld int, steps int)

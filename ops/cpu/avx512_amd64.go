@@ -43,6 +43,15 @@ func axpyF32AVX512(y *float32, a *float32, lda int, x *float32, n int, rows int)
 //go:noescape
 func transposeAVX512(to *uint32, from *uint32, ld int, steps int)
 
+// tileBLASAVX512 computes c (rows, cols) = a·b, or adds to c if add is not 0, for rows in [1,14] and cols in [1,32].
+// a is (rows, steps), its rows lda bytes apart, b is (steps, 32). Rows of c are ldc bytes apart.
+// Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
+// As much of what lies behind a is prefetched as a has. Before every slot steps, slot being positive,
+// the 128 bytes at next are prefetched, which then moves by ahead bytes.
+//
+//go:noescape
+func tileBLASAVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int, slot int)
+
 // copyPanelAVX512 sets to[32k+j] = from[k,j] for j below 32 and k below steps; rows of from are ld bytes apart.
 //
 //go:noescape
@@ -80,7 +89,7 @@ func addScaledAVX512(to *float32, x *float32, a float32, n int)
 func tileBesideF32AVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
 
 // besideAVX512 sets to[rows·k+i] = from[i,k] for rows i, 1 to 16, ld bytes apart, and k below steps, a multiple of 16.
-// It writes 16−rows elements of undefined contents beyond the last.
+// It writes up to 16−rows elements of undefined contents beyond the last.
 //
 //go:noescape
 func besideAVX512(to *uint32, from *uint32, ld int, steps int, rows int)

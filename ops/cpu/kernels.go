@@ -39,8 +39,8 @@ type kernels struct {
 	// tileBesideF32 is tileF32 with a's elements of a step side by side: a is (steps, rows), and lda is of no account. So is
 	// tileBesideWidened tileWidened, whose a then is (2·steps, rows). They are nil where there are none.
 	tileBesideF32, tileBesideWidened tileKernel
-	// to[rows·k+i] = from[i,k] for rows i, 1 to lanes, ld bytes apart, and k below steps, a multiple of lanes. It writes lanes−rows
-	// elements of undefined contents beyond the last. It is nil with tileBesideF32 and tileBesideWidened.
+	// to[rows·k+i] = from[i,k] for rows i, 1 to lanes, ld bytes apart, and k below steps, a multiple of lanes. It writes up to
+	// lanes−rows elements of undefined contents beyond the last. It is nil with tileBesideF32 and tileBesideWidened.
 	beside func(to, from *uint32, ld, steps, rows int)
 	// fewF32, fewWidened and fewDot take steps as tileF32, tileWidened and tileDot do. They are nil where there is none.
 	fewF32, fewWidened, fewDot fewKernel
@@ -53,8 +53,7 @@ type kernels struct {
 	// y[j] += Σ x[i]·a[i,j] for j below n, a multiple of lanes, and 1 or axpyRows rows i of a, lda bytes apart. It is nil where
 	// there is none, and with it no Sgemm and Sgemv.
 	axpyF32 func(y, a *float32, lda int, x *float32, n, rows int)
-	// to[32k+j] = from[k,j] for j below 32 and k below steps, rows of from being ld bytes apart. It is there if axpyF32 is.
-	copyPanel func(to, from *uint32, ld, steps int)
+	blas    *blasTiles // of Sgemm; they are there if axpyF32 is
 
 	// to[32k+i] = from[i,k] for rows i below lanes, ld bytes apart, and k below steps, a multiple of lanes.
 	transpose func(to, from *uint32, ld, steps int)
@@ -70,6 +69,21 @@ type kernels struct {
 	addScaled func(to, x *float32, a float32, n int)
 
 	formats *formatKernels // of weights in blocks; nil if there are none
+}
+
+// blasTiles are the inner loops of Sgemm at one level of vector instructions. Its panels are as wide as its tiles.
+type blasTiles struct {
+	rows, cols int  // of a tile at most; cols is a multiple of lanes and, if beside is set, of rows
+	beside     bool // a's elements of a step lie side by side: a is (steps, rows), and lda is of no account
+
+	// tile is a tileKernel for rows and cols in [1, rows] and [1, cols]; a step of b is cols elements. It prefetches as much of what
+	// lies behind a as a has and, before every slot steps, slot being positive, cols elements at next, which
+	// then moves by ahead bytes.
+	tile func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, ahead, slot int)
+	// to[cols·k+j] = from[k,j] for j below cols and k below steps, rows of from being ld bytes apart.
+	copyPanel func(to, from *uint32, ld, steps int)
+	// to[cols·k+i] = from[i,k] for rows i below lanes, ld bytes apart, and k below steps, a multiple of lanes.
+	transpose func(to, from *uint32, ld, steps int)
 }
 
 // cols is the number of columns of a tile of some rows.

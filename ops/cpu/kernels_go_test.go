@@ -49,13 +49,7 @@ var goKernels = kernels{
 			}
 		}
 	},
-	copyPanel: func(to, from *uint32, ld, steps int) {
-		for k := range steps {
-			for j := range panelCols {
-				*at(to, 4*(panelCols*k+j)) = *at(from, k*ld+4*j)
-			}
-		}
-	},
+	blas: &goBLAS,
 	transpose: func(to, from *uint32, ld, steps int) {
 		for i := range 4 {
 			for k := range steps {
@@ -99,6 +93,45 @@ var goKernels = kernels{
 			*at(to, 4*i) += a * *at(x, 4*i)
 		}
 	},
+}
+
+// goBLAS are those of Sgemm, of tiles that no other has.
+var goBLAS = blasTiles{
+	rows: 3, cols: 12, beside: true,
+	tile: func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, _ *uint32, _, slot int) {
+		goBLASTile(a, 4, 4*rows, b, 4*12, c, ldc, steps, rows, cols, add, slot)
+	},
+	copyPanel: func(to, from *uint32, ld, steps int) { goCopyPanel(to, from, ld, steps, 12) },
+	transpose: func(to, from *uint32, ld, steps int) { goTranspose(to, from, ld, steps, 4, 12) },
+}
+
+// goBLASTile is a tile of Sgemm whose a has rows and steps some bytes apart, and whose b has steps some bytes apart.
+func goBLASTile(a *uint32, lda, stepA int, b *uint32, stepB int, c *float32, ldc, steps, rows, cols, add, slot int) {
+	if slot < 1 {
+		panic("a slot without steps")
+	}
+	goSums(c, ldc, rows, cols, add, func(i, j int) (sum float32) {
+		for k := range steps {
+			sum += math.Float32frombits(*at(a, i*lda+k*stepA)) * math.Float32frombits(*at(b, k*stepB+4*j))
+		}
+		return sum
+	})
+}
+
+func goCopyPanel(to, from *uint32, ld, steps, cols int) {
+	for k := range steps {
+		for j := range cols {
+			*at(to, 4*(cols*k+j)) = *at(from, k*ld+4*j)
+		}
+	}
+}
+
+func goTranspose(to, from *uint32, ld, steps, lanes, cols int) {
+	for i := range lanes {
+		for k := range steps {
+			*at(to, 4*(cols*k+i)) = *at(from, i*ld+4*k)
+		}
+	}
 }
 
 // goVariant is the variant on these kernels.

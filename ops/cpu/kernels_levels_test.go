@@ -12,9 +12,9 @@ import (
 func TestKernelsOfEachLevel(t *testing.T) {
 	lacking := map[string][]string{
 		"cpu/avx2":       {"tileDot", "fewF32", "fewWidened", "fewDot", "widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded"},
-		"cpu/avx512":     {"tileDot", "tileBesideWidened", "fewDot", "formats.blocks[0].rounded", "formats.f16.rounded"},
-		"cpu/avx512bf16": {"tileBesideWidened", "formats.blocks[0].rounded", "formats.f16.rounded"},
-		"cpu/neon":       {"tileDot", "tileBesideF32", "tileBesideWidened", "fewF32", "fewWidened", "fewDot", "beside", "axpyF32", "copyPanel", "vectors", "swiglu", "addScaled", "formats"},
+		"cpu/avx512":     {"tileDot", "tileBesideWidened", "fewDot", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded"},
+		"cpu/avx512bf16": {"tileBesideWidened", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded"},
+		"cpu/neon":       {"tileDot", "tileBesideF32", "tileBesideWidened", "fewF32", "fewWidened", "fewDot", "beside", "axpyF32", "blas", "vectors", "swiglu", "addScaled", "formats"},
 	}
 	for _, v := range machineVariants() {
 		want, known := lacking[v.name]

@@ -4,26 +4,28 @@ import (
 	"fmt"
 	"runtime"
 	"sync"
+	"sync/atomic"
 
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-// The general product of BLAS on the tiles of the stages' products.
+// The general product of BLAS.
 //
-// The product is cut into blocks of up to blockRows rows and blockSteps steps of the inner dimension. All workers together copy a
-// block's part of a, transposed if need be and multiplied with alpha; it stays in the third level of cache. Tasks, the columns of
-// a panel and all rows of the block or, if panels are few, some of them, are what the workers share out next. A task packs its
-// columns of b into a panel, which stays in the second level of cache, and multiplies its rows with it, those of one tile after
-// the other. No worker waits for another's panel, and panels never go to memory.
+// The product is cut into blocks of up to blockRows rows and blockSteps steps of the inner dimension, which come one after the
+// other. A block's part of a is copied as tiles read it, transposed if need be and multiplied with alpha; it stays in the third
+// level of cache. Its part of b is cut into panels as wide as a tile. A worker packs a panel for itself, which stays in the second
+// level of cache, and multiplies the strips of a, some tiles each, with it. Whoever comes to a strip first copies it; workers begin
+// at different ones, so that nobody waits and no memory is read while nobody multiplies.
+//
+// While a worker multiplies a panel it packs its next, a part after each strip, which the strip's tiles have prefetched line by line:
+// in bursts the tiles would wait for them. A worker that finds no panel left multiplies strips with those of others, so that all end
+// together.
 
 const (
-	blockRows    = 1024    // of a block at most
-	blockSteps   = 1536    // of a block at most: 192 KiB of a panel
-	blasTaskRows = 192     // rows of a task at least, if there are as many: b is packed for each
-	tasksEach    = 8       // tasks of a worker in a block at least, if they would not be too small
-	taskWork     = 1 << 18 // products of a task at least: some microseconds
-	asIsCols     = 64      // with up to so many columns a is not worth a copy
-	copyRows     = 64      // rows of a that are copied at a time
+	blockRows  = 1024    // of a block at most
+	blockSteps = 1536    // of a block at most
+	copyRows   = 48      // of a strip at least
+	taskWork   = 1 << 18 // products of a strip at least: some microseconds
 )
 
 // blasMatrix is a matrix of float32 whose rows are ld elements apart, or the transpose of one.
@@ -39,15 +41,18 @@ type sgemm struct {
 	m, n, depth int
 	alpha, beta float32
 	a, b, c     blasMatrix
-	workers     int
 
-	block    blasBlock
-	taskRows int
-	asIs     bool       // a is read where it lies
-	left     blasMatrix // the block's part of a, as it lies or copied
-	copied   []float32
+	block   blasBlock
+	tiles   int // of the block's rows
+	panels  int
+	taken   atomic.Int64 // panels that workers have taken
+	workers []blasWorker
+	body    func(w int)
 
-	copyBody, taskBody func(i int)
+	copied     []float32 // the block's part of a
+	ld         int       // elements of its rows
+	strips     []blasStrip
+	stripTiles int
 }
 
 // blasBlock is a block of the product: rows of c, steps of the inner dimension.
@@ -61,7 +66,7 @@ var sgemms sync.Pool
 //
 // As in BLAS c is overwritten if beta is 0, whatever it holds, and neither a nor b is read if alpha or k is 0. c must not overlap a or
 // b. Sums run in float32, with alpha multiplied to a beforehand. A call allocates nothing once its buffers, kept from call to call,
-// are large enough; they take up to 6 MiB, and 192 KiB for each worker. The same operands give the same bits, whatever GOMAXPROCS is.
+// are large enough; they take up to 6 MiB, and up to 384 KiB for each worker. The same operands give the same bits, whatever GOMAXPROCS is.
 //
 // Where there are no vector kernels, or MOE_CPU=go forbids them, the error wraps backend.ErrUnsupported. If a size is negative, a
 // leading dimension less than a row, or a slice too short, it wraps backend.ErrShape. c is then as it was.
@@ -111,6 +116,14 @@ func (m blasMatrix) step() int {
 	return 1
 }
 
+// index is where the element (i,j) of op(m) is.
+func (m blasMatrix) index(i, j int) int {
+	if m.trans {
+		i, j = j, i
+	}
+	return i*m.ld + j
+}
+
 // sgemmOn is Sgemm with operands that fit.
 func sgemmOn(k *kernels, m, n, depth int, alpha float32, a, b blasMatrix, beta float32, c blasMatrix) {
 	switch {
@@ -131,11 +144,11 @@ func sgemmOn(k *kernels, m, n, depth int, alpha float32, a, b blasMatrix, beta f
 	g, ok := sgemms.Get().(*sgemm)
 	if !ok {
 		g = &sgemm{}
-		g.copyBody, g.taskBody = g.copyPiece, g.task
+		g.body = g.work
 	}
 	g.k, g.m, g.n, g.depth, g.alpha, g.beta, g.a, g.b, g.c = k, m, n, depth, alpha, beta, a, b, c
 	g.run()
-	g.a, g.b, g.c, g.left = blasMatrix{}, blasMatrix{}, blasMatrix{}, blasMatrix{}
+	g.a, g.b, g.c = blasMatrix{}, blasMatrix{}, blasMatrix{}
 	sgemms.Put(g)
 }
 
@@ -159,59 +172,41 @@ func evenly(n, most, unit int) int {
 
 // run computes the product block by block.
 func (g *sgemm) run() {
-	g.workers = 1
-	if float64(g.m)*float64(g.n)*float64(g.depth) >= 2*taskWork {
-		g.workers = runtime.GOMAXPROCS(0)
-	}
-	g.asIs = !g.a.trans && g.alpha == 1 && (g.n <= asIsCols || g.m <= streamRows)
-	steps, rows := evenly(g.depth, blockSteps, panelCols), evenly(g.m, blockRows, g.k.rows)
+	t := g.k.blas
+	g.panels = pieces(g.n, t.cols)
+	steps, rows := evenly(g.depth, blockSteps, panelCols), evenly(g.m, blockRows, t.rows)
+	g.stripTiles = pieces(max(copyRows, taskWork/(steps*t.cols)), t.rows)
+	g.employ(steps)
 	for from := 0; from < g.depth; from += steps {
 		for row := 0; row < g.m; row += rows {
 			g.block = blasBlock{row, min(rows, g.m-row), from, min(steps, g.depth-from)}
-			g.copyLeft()
-			g.multiply()
+			g.newCopies()
+			g.taken.Store(0)
+			if len(g.workers) == 1 {
+				g.work(0)
+			} else {
+				parallel(len(g.workers), g.body)
+			}
 		}
 	}
 }
 
-// each calls body for 0 … n−1.
-func (g *sgemm) each(n int, body func(i int)) {
-	if g.workers > 1 {
-		parallel(n, body)
-		return
+// employ sets how many workers there are, with panels of up to some steps.
+func (g *sgemm) employ(steps int) {
+	work := float64(g.m) * float64(g.n) * float64(g.depth) / taskWork
+	n := 1
+	if most := runtime.GOMAXPROCS(0); most > 1 {
+		n = int(min(max(work, 1), float64(most)))
 	}
-	for i := range n {
-		body(i)
+	if cap(g.workers) < n {
+		g.workers = make([]blasWorker, n)
 	}
-}
-
-// multiply computes what the block adds to c.
-func (g *sgemm) multiply() {
-	b := &g.block
-	g.taskRows = b.rows
-	if g.workers > 1 {
-		aim := max(b.rows*g.n/(tasksEach*g.workers), taskWork/b.steps) / panelCols
-		g.taskRows = min(evenly(b.rows, max(aim, blasTaskRows), g.k.rows), b.rows)
-	}
-	g.each(pieces(b.rows, g.taskRows)*pieces(g.n, panelCols), g.taskBody)
-}
-
-// task computes what some rows of the block add to the columns of a panel in c.
-func (g *sgemm) task(i int) {
-	b, panels := &g.block, pieces(g.n, panelCols)
-	row, col := i/panels*g.taskRows, i%panels*panelCols
-	rows, cols := min(g.taskRows, b.rows-row), min(panelCols, g.n-col)
-	add := 1
-	if b.from == 0 && g.beta == 0 {
-		add = 0
-	} else if b.from == 0 {
-		for r := b.row + row; r < b.row+row+rows; r++ {
-			scale(g.c.data[r*g.c.ld+col:][:cols], g.beta)
+	g.workers = g.workers[:n]
+	for i := range g.workers {
+		w := &g.workers[i]
+		w.next = none
+		for j, p := range w.buffers {
+			w.buffers[j] = grown(p, steps*g.k.blas.cols)
 		}
 	}
-	s := getWorkspace()
-	defer workspaces.Put(s)
-	s.c = grown(s.c, b.steps*panelCols)
-	g.packPanel(s.c, col, cols)
-	g.tiles(row, rows, col, cols, s.c, add)
 }

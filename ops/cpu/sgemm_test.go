@@ -118,7 +118,7 @@ func TestSgemmBlocks(t *testing.T) {
 		r := rand.New(rand.NewPCG(3, 4))
 		for i, size := range [][3]int{
 			{97, 33, blockSteps + 1}, {3, 40, 2*blockSteps + 5}, {blockRows + 1, 33, 3}, {blockRows + 100, 159, 2},
-			{2*blasTaskRows + 9, 40, blockSteps + 33}, {200, 103, blockSteps + 1}, {5, 259, blockSteps + 9},
+			{409, 40, blockSteps + 33}, {200, 103, blockSteps + 1}, {5, 259, blockSteps + 9},
 			{96, 64, 100}, {90, 65, 100}, {1, 5000, 33}, {5000, 1, 33}, {1, 33, 5000}, {33, 1, 5000},
 		} {
 			if testing.Short() && size[0]*size[1]*size[2] > 1<<20 {

@@ -79,20 +79,20 @@ func (g *gemm) copyPart(p stripPart) {
 		for r := range hi - lo {
 			g.rowWords(s.a[r*p.words:][:p.words], l, p.row+lo+r, p.from)
 		}
-		g.besides(to[lo*p.words:hi*p.words], s.a, p.words, p.words, hi-lo)
+		besides(g.k, to[lo*p.words:hi*p.words], s.a, p.words, p.words, hi-lo)
 	}
 }
 
 // besides puts the first n elements of rows, ld elements apart, side by side.
-func (g *gemm) besides(to, from []uint32, ld, n, rows int) {
+func besides[E uint32 | float32](k *kernels, to, from []E, ld, n, rows int) {
 	// The kernel writes beyond what is to be written, but less than lanes steps: what follows may be another task's.
-	done := max(n-g.k.lanes, 0) / g.k.lanes * g.k.lanes
+	done := max(n-k.lanes, 0) / k.lanes * k.lanes
 	if done > 0 {
-		g.k.beside(&to[0], &from[0], 4*ld, done, rows)
+		k.beside((*uint32)(unsafe.Pointer(&to[0])), (*uint32)(unsafe.Pointer(&from[0])), 4*ld, done, rows)
 	}
 	for r := range rows {
-		for k, v := range from[r*ld:][done:n] {
-			to[(done+k)*rows+r] = v
+		for i, v := range from[r*ld:][done:n] {
+			to[(done+i)*rows+r] = v
 		}
 	}
 }
@@ -140,7 +140,7 @@ func (g *gemm) fillPart(p stripPart, l layout, rows []uint32, ld, from, n int) {
 	count := g.tileCount(p.strip)
 	for i := range count {
 		lo, hi := i*p.rows/count, (i+1)*p.rows/count
-		g.besides(to[lo*p.words+from*(hi-lo):][:n*(hi-lo)], rows[lo*ld:], ld, n, hi-lo)
+		besides(g.k, to[lo*p.words+from*(hi-lo):][:n*(hi-lo)], rows[lo*ld:], ld, n, hi-lo)
 	}
 }
 

@@ -13,7 +13,7 @@ var (
 		tileF32: tileF32AVX2, tileWidened: tileWidenedAVX2,
 		tileBesideF32: tileBesideF32AVX2, tileBesideWidened: tileBesideWidenedAVX2, beside: besideAVX2,
 		dotF32: dotF32AVX2, dotWidened: dotWidenedAVX2, dotRows: 2,
-		axpyF32: axpyF32AVX2, copyPanel: copyPanelAVX2,
+		axpyF32: axpyF32AVX2, blas: &blasAVX2,
 		transpose: transposeAVX2, widen: widenAVX2, narrow: narrowAVX2,
 		swiglu: swigluAVX2, addScaled: addScaledAVX2, formats: &formatsAVX2, vectors: &vectorsAVX2,
 	}
@@ -22,10 +22,12 @@ var (
 		tileF32: tileF32AVX512, tileBesideF32: tileBesideF32AVX512, beside: besideAVX512, tileWidened: tileWidenedAVX512,
 		fewF32: fewF32AVX512, fewWidened: fewWidenedAVX512,
 		dotF32: dotF32AVX512, dotWidened: dotWidenedAVX512, dotRows: 4,
-		axpyF32: axpyF32AVX512, copyPanel: copyPanelAVX512,
+		axpyF32: axpyF32AVX512, blas: &blasAVX512,
 		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512, widenPanel: widenPanelAVX512,
 		swiglu: swigluAVX512, addScaled: addScaledAVX512, formats: &formatsAVX512, vectors: &vectorsAVX512,
 	}
+	blasAVX2   = blasTiles{4, 24, true, tileBLASAVX2, copyPanelAVX2, transposePanelAVX2}
+	blasAVX512 = blasTiles{14, 32, false, tileBLASAVX512, copyPanelAVX512, transposeAVX512}
 	avx512bf16 = withDots(avx512)
 )
 
