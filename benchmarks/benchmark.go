@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"time"
 
 	"github.com/gorgonia/moe/ops/backend"
 )
@@ -82,6 +83,7 @@ func (b *benchmark) measure(o *options) (*record, error) {
 		}
 	}
 	runtime.GC() // of what setups left
+	time.Sleep(o.pause)
 	t, err := timingOn(p.device, runs, o.budget)
 	if err != nil {
 		return nil, err

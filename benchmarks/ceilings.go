@@ -3,6 +3,7 @@ package main
 import (
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/gorgonia/moe/internal/hugepages"
 	"github.com/gorgonia/moe/internal/peak"
@@ -65,6 +66,7 @@ func (o *options) ceilingMemory(name, variant string, memory []byte, work func(p
 
 // ceiling times work on some CPUs at once.
 func (o *options) ceiling(name string, cpus int, work func(i int)) (*record, error) {
+	time.Sleep(o.pause)
 	t, err := measure(func() error { return onCPUs(cpus, work) }, func() error { return nil }, o.budget)
 	if err != nil {
 		return nil, err

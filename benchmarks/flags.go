@@ -33,6 +33,7 @@ type options struct {
 	pack        bool
 	cpus        int
 	budget      time.Duration
+	pause       time.Duration
 	json        bool
 	ceilings    bool
 }
@@ -92,6 +93,7 @@ func newFlags(o *options) *flag.FlagSet {
 	f.BoolVar(&o.pack, "pack", false, "pack the weights before the clock starts, in the order of memory that the backend likes; not for peers")
 	f.IntVar(&o.cpus, "cpus", 0, "GOMAXPROCS, a `number`; 0: all")
 	f.DurationVar(&o.budget, "time", time.Second, "time a case; at least 5 samples are taken whatever it says")
+	f.DurationVar(&o.pause, "pause", 0, "rest before the clock of a case starts, for machines that slow down some seconds after they got busy")
 	f.BoolVar(&o.json, "json", false, "print a line of JSON a case, no table")
 	f.BoolVar(&o.ceilings, "ceilings", false, "measure first what the CPUs and the memory can do at most, and each case's share of it; takes 2 GiB of memory")
 	return f
@@ -107,9 +109,9 @@ func parseOptions(args []string) (*options, error) {
 	switch {
 	case f.NArg() > 0:
 		return nil, fmt.Errorf("argument %q, want flags only", f.Arg(0))
-	case o.context < 0 || o.layers < 1 || o.align < 1 || o.cpus < 0 || o.budget < 0:
-		return nil, fmt.Errorf("-context %d -layers %d -align %d -cpus %d -time %v, want ≥ 0, ≥ 1, ≥ 1, ≥ 0, ≥ 0",
-			o.context, o.layers, o.align, o.cpus, o.budget)
+	case o.context < 0 || o.layers < 1 || o.align < 1 || o.cpus < 0 || o.budget < 0 || o.pause < 0:
+		return nil, fmt.Errorf("-context %d -layers %d -align %d -cpus %d -time %v -pause %v, want ≥ 0, ≥ 1, ≥ 1, ≥ 0, ≥ 0, ≥ 0",
+			o.context, o.layers, o.align, o.cpus, o.budget, o.pause)
 	}
 	for range o.cases() {
 		var err error

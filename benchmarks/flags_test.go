@@ -32,9 +32,9 @@ func caseNames(o *options) []string {
 
 func TestFlags(t *testing.T) {
 	o := parse(t, "-work", "permute,groupedmatmul-w2", "-shape", "mixtral,qwen3", "-tokens", "3,1", "-dtype", "bf16,fp8",
-		"-activations", "f16", "-routing", "hot", "-context", "7", "-layers", "4", "-align", "8", "-rows", "exact", "-cpus", "1", "-time", "20ms", "-json", "-ceilings")
+		"-activations", "f16", "-routing", "hot", "-context", "7", "-layers", "4", "-align", "8", "-rows", "exact", "-cpus", "1", "-time", "20ms", "-pause", "3s", "-json", "-ceilings")
 	if o.activations != f16 || o.routing.name != "hot" || o.context != 7 || o.layers != 4 || o.align != 8 || o.rows != exactRows || o.cpus != 1 ||
-		o.budget != 20*time.Millisecond || !o.json || !o.ceilings || o.device == nil || o.device.Kind() != "cpu" {
+		o.budget != 20*time.Millisecond || o.pause != 3*time.Second || !o.json || !o.ceilings || o.device == nil || o.device.Kind() != "cpu" {
 		t.Errorf("options %+v", o)
 	}
 	want := []string{
@@ -94,6 +94,7 @@ func TestFlagsRefuse(t *testing.T) {
 		"-align 0":                    "≥ 1",
 		"-rows 12":                    "want bound or exact",
 		"-time -1s":                   "≥ 0",
+		"-pause -1s":                  "≥ 0",
 		"-time soon":                  "time",
 		"-frequency 3":                "frequency",
 		"permute":                     "want flags only",
