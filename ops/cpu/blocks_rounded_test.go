@@ -232,6 +232,9 @@ func TestRoundedProducts(t *testing.T) {
 	for _, dt := range []tensor.Dtype{tensor.Float32, backend.BFloat16} {
 		for _, d := range []int{1, 32, 37, 96, 805, 4096} {
 			for _, rows := range []int{1, 2, 3, 4, 7, 8, 9, 17} {
+				if testing.Short() && d*rows > 1<<12 {
+					continue
+				}
 				r := rand.New(rand.NewPCG(uint64(d), uint64(rows)))
 				w := guardedBlocks(t, r, backend.Q4_0, n, d).(*backend.BlockQuantized)
 				for at := 0; at < len(w.Bytes()); at += 18 { // |d| from the least subnormal to 2⁻³
