@@ -28,17 +28,10 @@ func (g *gen) few(m mode) {
 		"b is parts of panels of 32 columns each, apart bytes one from the next; c has their columns one after the other.",
 		"Each element is the sum of its products in ascending order of steps, one rounding each, whatever the rows.",
 		"Rows of a and c are lda and ldc bytes apart. What lies behind the parts is prefetched.")
-	g.load("rows", reg.RCX)
-	for _, s := range fewShapes {
-		g.CMPQ(reg.RCX, operand.I32(s.rows))
-		g.JE(operand.LabelRef(fmt.Sprintf("rows%d", s.rows)))
-	}
-	g.RET()
-	for _, s := range fewShapes {
-		g.Label(fmt.Sprintf("rows%d", s.rows))
+	g.byRows(fewShapes, func(s shape) {
 		g.fewLoop(m, s)
 		g.tilePasses(s, "all", wholeVectors(g))
-	}
+	})
 }
 
 func (g *gen) fewLoop(m mode, s shape) {

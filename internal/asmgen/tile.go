@@ -101,16 +101,24 @@ func (g *gen) tile(m mode) {
 		fmt.Sprintf("cols is at most what the kernel has, %s; rows is in [1,%d].", widest, g.tileShapes()[len(g.tileShapes())-1].rows),
 		"Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.",
 		fmt.Sprintf("Rows of a and c are lda and ldc bytes apart. Every %d steps two cache lines at next are prefetched, which then moves by ahead bytes.", g.prefetch()))
-	g.load("rows", reg.RCX)
-	for _, s := range g.tileShapes() {
-		g.CMPQ(reg.RCX, operand.I32(s.rows))
-		g.JE(operand.LabelRef(fmt.Sprintf("rows%d", s.rows)))
-	}
-	g.RET()
-	for _, s := range g.tileShapes() {
-		g.Label(fmt.Sprintf("rows%d", s.rows))
+	g.byRows(g.tileShapes(), func(s shape) {
 		g.tileLoop(m, s)
 		g.tileStore(s)
+	})
+}
+
+// byRows writes code for each shape, of which the one runs that has as many rows as the parameter rows says.
+func (g *gen) byRows(shapes []shape, code func(s shape)) {
+	label := func(s shape) string { return fmt.Sprintf("rows%d", s.rows) }
+	g.load("rows", reg.RCX)
+	for _, s := range shapes {
+		g.CMPQ(reg.RCX, operand.I32(s.rows))
+		g.JE(operand.LabelRef(label(s)))
+	}
+	g.RET()
+	for _, s := range shapes {
+		g.Label(label(s))
+		code(s)
 	}
 }
 

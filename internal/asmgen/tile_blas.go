@@ -38,17 +38,10 @@ func (g *gen) tileBLAS() {
 		"Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.",
 		"As much of what lies behind a is prefetched as a has. Before every slot steps, slot being positive,",
 		fmt.Sprintf("the %d bytes at next are prefetched, which then moves by ahead bytes.", 4*cols))
-	g.load("rows", reg.RCX)
-	for _, s := range shapes {
-		g.CMPQ(reg.RCX, operand.I32(s.rows))
-		g.JE(operand.LabelRef(fmt.Sprintf("rows%d", s.rows)))
-	}
-	g.RET()
-	for _, s := range shapes {
-		g.Label(fmt.Sprintf("rows%d", s.rows))
+	g.byRows(shapes, func(s shape) {
 		g.blasLoop(m, s)
 		g.tileStore(s)
-	}
+	})
 }
 
 // Registers of blasLoop beside those of tileLoop: what is behind a, and the steps of a slot.
