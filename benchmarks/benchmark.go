@@ -53,8 +53,8 @@ func (b *benchmark) prepare(o *options) (*problem, func() error, error) {
 	return p, run, p.err
 }
 
-// measure runs the case and reports it.
-func (b *benchmark) measure(o *options) (*record, error) {
+// measure runs the case and reports it, with its shares of ceilings unless against is nil.
+func (b *benchmark) measure(o *options, against *ceilings) (*record, error) {
 	p, run, err := b.prepare(o)
 	if err != nil {
 		return nil, err
@@ -94,5 +94,8 @@ func (b *benchmark) measure(o *options) (*record, error) {
 	r.Activations, r.Routing, r.Rows = o.activations.name, o.routing.name, p.rowCount
 	r.Backend, r.Variant = p.device.String(), variant
 	r.GFLOPS, r.GBS = flops/t.median, bytes/t.median
-	return r, nil
+	if against == nil {
+		return r, nil
+	}
+	return r, against.shares(o, r, b.work, runs[0], flops, bytes)
 }

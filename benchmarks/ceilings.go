@@ -15,47 +15,62 @@ const ceilingBytes = 2 << 30
 
 // ceilings are what one CPU and all CPUs can do: multiply-adds on registers, and reading and copying memory, read and written bytes
 // counted.
-type ceilings struct{ fmaOne, fma, read, copied *record }
+type ceilings struct {
+	fmaOne, fma, read, copied *record
+	memory                    []byte // that was read and copied
+}
 
-func (o *options) measureCeilings(size int) (c ceilings, err error) {
+// records are all of them, in the order of a report.
+func (c *ceilings) records() []*record { return []*record{c.fmaOne, c.fma, c.read, c.copied} }
+
+func (o *options) measureCeilings(size int) (*ceilings, error) {
+	var c ceilings
+	var err error
 	if c.fmaOne, err = o.ceilingFMA("ceiling-fma-one", 1); err != nil {
-		return c, err
+		return nil, err
 	}
 	if c.fma, err = o.ceilingFMA("ceiling-fma", runtime.GOMAXPROCS(0)); err != nil {
-		return c, err
+		return nil, err
 	}
-	memory := make([]byte, size)
-	hugepages.Want(memory)
-	for i := range memory { // so that every page exists
-		memory[i] = 1
+	c.memory = make([]byte, size)
+	hugepages.Want(c.memory)
+	for i := range c.memory { // so that every page exists
+		c.memory[i] = 1
 	}
-	variant := backend.Backends("cpu")[0].Name()
-	c.read, err = o.ceilingMemory("ceiling-read", variant, memory, func(part []byte) { peak.Read(variant, part) })
-	if err != nil {
-		return c, err
+	if c.read, err = o.ceilingMemory("ceiling-read", first(), c.memory, func(part []byte) { peak.Read(first(), part) }); err != nil {
+		return nil, err
 	}
-	c.copied, err = o.ceilingMemory("ceiling-copy", "go", memory, func(part []byte) { copy(part[:len(part)/2], part[len(part)/2:]) })
-	return c, err
+	c.copied, err = o.ceilingMemory("ceiling-copy", "go", c.memory, func(part []byte) { copy(part[:len(part)/2], part[len(part)/2:]) })
+	return &c, err
 }
 
 // ceilingFMA times multiply-adds on the vectors of the variant that comes first.
 func (o *options) ceilingFMA(name string, cpus int) (*record, error) {
-	const rounds = 1 << 18
-	variant := backend.Backends("cpu")[0].Name()
-	loop := peak.For(variant)
-	r, err := o.ceiling(name, cpus, func(int) { loop.Run(rounds) })
+	run, flops := multiplyAdds(cpus)
+	r, err := o.ceiling(name, run)
 	if err != nil {
 		return nil, err
 	}
-	r.Shape, r.CPUs, r.Variant = "registers", cpus, variant
-	r.GFLOPS = float64(cpus) * rounds * float64(loop.Flops) / r.NS
+	r.Shape, r.CPUs, r.Variant = "registers", cpus, first()
+	r.GFLOPS = flops / r.NS
 	return r, nil
+}
+
+// first is the name of the CPU's variant that comes first.
+func first() string { return backend.Backends("cpu")[0].Name() }
+
+// multiplyAdds is a run of that variant's loop of multiply-adds on some CPUs at once, and the operations that it does.
+func multiplyAdds(cpus int) (run func() error, flops float64) {
+	const rounds = 1 << 22 // some milliseconds, of which starting on all CPUs is little
+	loop := peak.For(first())
+	return func() error { return onCPUs(cpus, func(int) { loop.Run(rounds) }) }, float64(cpus) * rounds * float64(loop.Flops)
 }
 
 // ceilingMemory times work over the memory, a part for each CPU.
 func (o *options) ceilingMemory(name, variant string, memory []byte, work func(part []byte)) (*record, error) {
 	cpus := runtime.GOMAXPROCS(0)
-	r, err := o.ceiling(name, cpus, func(i int) { work(memory[i*len(memory)/cpus : (i+1)*len(memory)/cpus]) })
+	part := func(i int) { work(memory[i*len(memory)/cpus : (i+1)*len(memory)/cpus]) }
+	r, err := o.ceiling(name, func() error { return onCPUs(cpus, part) })
 	if err != nil {
 		return nil, err
 	}
@@ -64,10 +79,10 @@ func (o *options) ceilingMemory(name, variant string, memory []byte, work func(p
 	return r, nil
 }
 
-// ceiling times work on some CPUs at once.
-func (o *options) ceiling(name string, cpus int, work func(i int)) (*record, error) {
+// ceiling times a run.
+func (o *options) ceiling(name string, run func() error) (*record, error) {
 	time.Sleep(o.pause)
-	t, err := measure(func() error { return onCPUs(cpus, work) }, func() error { return nil }, o.budget)
+	t, err := measure(run, func() error { return nil }, o.budget)
 	if err != nil {
 		return nil, err
 	}

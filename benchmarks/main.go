@@ -43,14 +43,21 @@ func run(args []string, stdout, stderr io.Writer) int {
 // measureAll measures and reports every case. One that fails is told on stderr, and the rest goes on.
 func measureAll(o *options, stdout, stderr io.Writer) error {
 	out := newReport(stdout, o)
+	var against *ceilings
 	if o.ceilings {
-		if err := out.addCeilings(o); err != nil {
+		var err error
+		if against, err = o.measureCeilings(ceilingBytes); err != nil {
 			return err
+		}
+		for _, r := range against.records() {
+			if err := out.add(r); err != nil {
+				return err
+			}
 		}
 	}
 	failed := 0
 	for c := range o.cases() {
-		r, err := c.measure(o)
+		r, err := c.measure(o, against)
 		if err != nil {
 			failed++
 			fmt.Fprintf(stderr, "benchmarks: %v: %v\n", c, err)

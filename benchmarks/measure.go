@@ -64,5 +64,11 @@ func take(sample sampler, budget time.Duration) (timing, error) {
 	n := len(samples)
 	cpu := float64(cpuTime()-before) / float64(n*runs)
 	slices.Sort(samples)
-	return timing{median: (samples[(n-1)/2] + samples[n/2]) / 2, min: samples[0], max: samples[n-1], cpu: cpu, samples: n}, nil
+	return timing{median: median(samples), min: samples[0], max: samples[n-1], cpu: cpu, samples: n}, nil
+}
+
+// median is that of sorted numbers.
+func median(sorted []float64) float64 {
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }

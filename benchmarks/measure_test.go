@@ -91,7 +91,7 @@ func TestCeilings(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, r := range []*record{c.fmaOne, c.fma, c.read, c.copied} {
+		for _, r := range c.records() {
 			if r.GBS+r.GFLOPS <= 0 || r.NS <= 0 || r.Reps < minSamples {
 				t.Errorf("%d bytes: %+v", size, r)
 			}

@@ -31,8 +31,9 @@ type record struct {
 	Reps        int     `json:"reps"`
 	GFLOPS      float64 `json:"gflops,omitempty"`
 	GBS         float64 `json:"gbs"`
-	OfFMA       float64 `json:"of_fma,omitempty"`  // gflops as a share of what -ceilings measured for multiply-adds on registers
-	OfRead      float64 `json:"of_read,omitempty"` // gbs as a share of what it measured for reads
+	OfFMA       float64 `json:"of_fma,omitempty"`  // with -ceilings, share of what multiply-adds on registers reach
+	OfRead      float64 `json:"of_read,omitempty"` // of what reading reaches
+	OfCopy      float64 `json:"of_copy,omitempty"` // of what a copy of as many bytes reaches, for works that copy
 }
 
 func newRecord(t timing) *record {
@@ -47,9 +48,7 @@ type report struct {
 	json  *json.Encoder
 	out   io.Writer
 	table *tabwriter.Writer
-	shape string  // of the table
-	fma   float64 // GFLOP/s that the CPUs can do and
-	read  float64 // GB/s that the memory can be read at, 0 if they were not measured
+	shape string // of the table
 }
 
 func newReport(out io.Writer, o *options) *report {
@@ -66,25 +65,7 @@ func newReport(out io.Writer, o *options) *report {
 	return r
 }
 
-// addCeilings measures the ceilings, for the shares of the records that come later, and reports them.
-func (r *report) addCeilings(o *options) error {
-	c, err := o.measureCeilings(ceilingBytes)
-	if err != nil {
-		return err
-	}
-	for _, ceiling := range []*record{c.fmaOne, c.fma, c.read, c.copied} {
-		if err := r.add(ceiling); err != nil {
-			return err
-		}
-	}
-	r.fma, r.read = c.fma.GFLOPS, c.read.GBS
-	return nil
-}
-
 func (r *report) add(c *record) error {
-	if r.read > 0 {
-		c.OfFMA, c.OfRead = c.GFLOPS/r.fma, c.GBS/r.read
-	}
 	if r.json != nil {
 		return r.json.Encode(c)
 	}
@@ -94,11 +75,11 @@ func (r *report) add(c *record) error {
 		}
 		r.shape = c.Shape
 		fmt.Fprintf(r.out, "\n%s\n", c.Shape)
-		fmt.Fprintln(r.table, "work\tT\tdtype\tvariant\ttime\tmin\tmax\tCPU time\treps\tGFLOP/s\tof FMA\tGB/s\tof reads")
+		fmt.Fprintln(r.table, "work\tT\tdtype\tvariant\ttime\tmin\tmax\tCPU time\treps\tGFLOP/s\tof FMA\tGB/s\tof reads\tof copy")
 	}
-	_, err := fmt.Fprintf(r.table, "%s\t%d\t%s\t%s\t%v\t%v\t%v\t%v\t%d\t%s\t%s\t%s\t%s\n", c.Work, c.Tokens, c.Dtype, c.Variant,
+	_, err := fmt.Fprintf(r.table, "%s\t%d\t%s\t%s\t%v\t%v\t%v\t%v\t%d\t%s\t%s\t%s\t%s\t%s\n", c.Work, c.Tokens, c.Dtype, c.Variant,
 		rounded(c.NS), rounded(c.MinNS), rounded(c.MaxNS), rounded(c.CPUNS), c.Reps, number("%.4g", c.GFLOPS), number("%.0f%%", 100*c.OfFMA),
-		number("%.4g", c.GBS), number("%.0f%%", 100*c.OfRead))
+		number("%.4g", c.GBS), number("%.0f%%", 100*c.OfRead), number("%.0f%%", 100*c.OfCopy))
 	return err
 }
 

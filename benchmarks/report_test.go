@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"math"
 	"runtime"
 	"slices"
@@ -93,15 +94,20 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-func TestSharesOfCeilings(t *testing.T) {
+func TestTableShowsShares(t *testing.T) {
 	var out bytes.Buffer
-	r := newReport(&out, &options{json: true})
-	r.fma, r.read = 100, 20
-	if err := r.add(&record{GFLOPS: 50, GBS: 15}); err != nil {
+	o, err := parseOptions(nil)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(out.String(), `"of_fma":0.5,"of_read":0.75`) {
-		t.Errorf("50 of 100 GFLOP/s and 15 of 20 GB/s: %s", &out)
+	r := newReport(&out, o)
+	if err := errors.Join(r.add(&record{OfFMA: 0.501, OfRead: 0.25}), r.add(&record{OfCopy: 0.87}), r.close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, share := range []string{"50%", "25%", "87%"} {
+		if !strings.Contains(out.String(), share) {
+			t.Errorf("no %s in\n%s", share, &out)
+		}
 	}
 }
 

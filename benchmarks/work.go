@@ -28,6 +28,8 @@ type work struct {
 	host bool
 	// layered says that it is made of layers, which make their plans themselves, whatever -rows says.
 	layered bool
+	// copies says that it copies, more or less: a copy of as many bytes is what it can reach at most.
+	copies bool
 	// flops are the multiplications and additions of its products and sums; empty for a work that only moves data.
 	flops formula
 	// bytes are those of the distinct data that must be moved, each read or written once.

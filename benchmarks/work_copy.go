@@ -12,7 +12,7 @@ import (
 // copyWorks are copies of as many bytes as a work moves, which is what that work can reach at most.
 var copyWorks = func() (list []work) {
 	for _, w := range rowWorks {
-		if w.name != "permute" && w.name != "unpermute" {
+		if !w.copies {
 			continue
 		}
 		list = append(list, work{

@@ -8,7 +8,7 @@ import (
 var rowWorks = []work{
 	{
 		name: "permute", what: "copies of the tokens' rows, expert by expert; FP8 with its scales",
-		stage: "permute", activations: allDtypes,
+		stage: "permute", copies: true, activations: allDtypes,
 		bytes: "S·H·a + R·H·a + 4·R",
 		setup: func(p *problem) func() error {
 			return p.op(binary(ops.Permute), p.rows(p.tokens, p.shape.H), p.plan())
@@ -16,7 +16,7 @@ var rowWorks = []work{
 	},
 	{
 		name: "unpermute", what: "the experts' rows back at their tokens, summed with the gates",
-		stage: "unpermute", activations: plainDtypes,
+		stage: "unpermute", copies: true, activations: plainDtypes,
 		flops: "2·N·H",
 		bytes: "N·H·a + T·H·a + 8·T·K",
 		setup: func(p *problem) func() error {
