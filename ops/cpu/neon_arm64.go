@@ -55,3 +55,15 @@ func widenPanelNEON(to *uint32, from *uint32, steps int)
 //
 //go:noescape
 func narrowNEON(to *uint16, from *float32, n int)
+
+// swigluNEON computes out[i] = silu(gate[i])·up[i] with silu(v) = v/(1+e^−v) for n elements, a multiple of 4.
+// It is within 4 units in the last place; where the product is subnormal, or silu of a tiny gate, within 4 of the least subnormal.
+// silu(+Inf) is +Inf, silu(−Inf) is NaN. out may be gate or up.
+//
+//go:noescape
+func swigluNEON(gate *float32, up *float32, out *float32, n int)
+
+// addScaledNEON adds a·x[i] to to[i] for n elements, a multiple of 4.
+//
+//go:noescape
+func addScaledNEON(to *float32, x *float32, a float32, n int)

@@ -5152,3 +5152,133 @@ loop:
 loop_done:
 	ADD $4, R2, R2
 	RET
+
+DATA swigluNumbersNEON<>+0(SB)/4, $0x80000000
+DATA swigluNumbersNEON<>+4(SB)/4, $0xc3500000
+DATA swigluNumbersNEON<>+8(SB)/4, $0x3fb8aa3b
+DATA swigluNumbersNEON<>+12(SB)/4, $0x4b400000
+DATA swigluNumbersNEON<>+16(SB)/4, $0xbf317200
+DATA swigluNumbersNEON<>+20(SB)/4, $0xb5bfbe8e
+DATA swigluNumbersNEON<>+24(SB)/4, $0x3f800000
+DATA swigluNumbersNEON<>+28(SB)/4, $0xffffff88
+DATA swigluNumbersNEON<>+32(SB)/4, $0x0000007f
+DATA swigluNumbersNEON<>+36(SB)/4, $0x39500d01
+DATA swigluNumbersNEON<>+40(SB)/4, $0x3ab60b61
+DATA swigluNumbersNEON<>+44(SB)/4, $0x3c088889
+DATA swigluNumbersNEON<>+48(SB)/4, $0x3d2aaaab
+DATA swigluNumbersNEON<>+52(SB)/4, $0x3e2aaaab
+DATA swigluNumbersNEON<>+56(SB)/4, $0x3f000000
+GLOBL swigluNumbersNEON<>(SB), RODATA|NOPTR, $60
+
+// func swigluNEON(gate *float32, up *float32, out *float32, n int)
+TEXT ·swigluNEON(SB), NOSPLIT, $0-32
+	MOVD    $swigluNumbersNEON<>(SB), R4
+	VLD1R.P 4(R4), [V8.S4]
+	VLD1R.P 4(R4), [V9.S4]
+	VLD1R.P 4(R4), [V10.S4]
+	VLD1R.P 4(R4), [V11.S4]
+	VLD1R.P 4(R4), [V12.S4]
+	VLD1R.P 4(R4), [V13.S4]
+	VLD1R.P 4(R4), [V14.S4]
+	VLD1R.P 4(R4), [V15.S4]
+	VLD1R.P 4(R4), [V16.S4]
+	VLD1R.P 4(R4), [V17.S4]
+	VLD1R.P 4(R4), [V18.S4]
+	VLD1R.P 4(R4), [V19.S4]
+	VLD1R.P 4(R4), [V20.S4]
+	VLD1R.P 4(R4), [V21.S4]
+	VLD1R.P 4(R4), [V22.S4]
+	MOVD    gate+0(FP), R0
+	MOVD    up+8(FP), R1
+	MOVD    out+16(FP), R2
+	MOVD    n+24(FP), R3
+	SUBS    $4, R3, R3
+	BLT     loop_done
+
+loop:
+	FMOVQ.P 16(R0), F0
+	WORD    $0x4f210405 // sshr v5.4s, v0.4s, #31
+	VMOVI   $0, V6.B16
+	WORD    $0x4ea0f4c6 // fmin v6.4s, v6.4s, v0.4s
+	WORD    $0x4ea6d4c6 // fsub v6.4s, v6.4s, v6.4s
+	VORR    V8.B16, V0.B16, V1.B16
+	WORD    $0x4e29f421 // fmax v1.4s, v1.4s, v9.4s
+	WORD    $0x4e29f400 // fmax v0.4s, v0.4s, v9.4s
+	VMOV    V11.B16, V2.B16
+	VFMLA   V10.S4, V1.S4, V2.S4
+	WORD    $0x4eabd443 // fsub v3.4s, v2.4s, v11.4s
+	VSUB    V11.S4, V2.S4, V2.S4
+	VFMLA   V12.S4, V3.S4, V1.S4
+	VFMLA   V13.S4, V3.S4, V1.S4
+	VMOV    V18.B16, V7.B16
+	VFMLA   V1.S4, V17.S4, V7.S4
+	VMOV    V19.B16, V3.B16
+	VFMLA   V1.S4, V7.S4, V3.S4
+	VMOV    V20.B16, V7.B16
+	VFMLA   V1.S4, V3.S4, V7.S4
+	VMOV    V21.B16, V3.B16
+	VFMLA   V1.S4, V7.S4, V3.S4
+	VMOV    V22.B16, V7.B16
+	VFMLA   V1.S4, V3.S4, V7.S4
+	VMOV    V14.B16, V3.B16
+	VFMLA   V1.S4, V7.S4, V3.S4
+	VMOV    V14.B16, V7.B16
+	VFMLA   V1.S4, V3.S4, V7.S4
+	VMOV    V7.B16, V3.B16
+	WORD    $0x4eaf6447 // smax v7.4s, v2.4s, v15.4s
+	VSUB    V7.S4, V2.S4, V1.S4
+	VAND    V5.B16, V1.B16, V1.B16
+	VADD    V16.S4, V7.S4, V7.S4
+	VSHL    $23, V7.S4, V7.S4
+	WORD    $0x6e27dc63 // fmul v3.4s, v3.4s, v7.4s
+	WORD    $0x4e2ed4c6 // fadd v6.4s, v6.4s, v14.4s
+	WORD    $0x4e23d4c6 // fadd v6.4s, v6.4s, v3.4s
+	VBIF    V5.B16, V14.B16, V3.B16
+	WORD    $0x6e23dc00 // fmul v0.4s, v0.4s, v3.4s
+	WORD    $0x6e26fc00 // fdiv v0.4s, v0.4s, v6.4s
+	FMOVQ.P 16(R1), F7
+	WORD    $0x6e27dc00 // fmul v0.4s, v0.4s, v7.4s
+	WORD    $0x4f3f0422 // sshr v2.4s, v1.4s, #1
+	VSUB    V2.S4, V1.S4, V1.S4
+	VADD    V16.S4, V2.S4, V2.S4
+	VSHL    $23, V2.S4, V2.S4
+	WORD    $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
+	VADD    V16.S4, V1.S4, V1.S4
+	VSHL    $23, V1.S4, V1.S4
+	WORD    $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	FMOVQ.P F0, 16(R2)
+	SUBS    $4, R3, R3
+	BGE     loop
+
+loop_done:
+	ADD $4, R3, R3
+	RET
+
+// func addScaledNEON(to *float32, x *float32, a float32, n int)
+TEXT ·addScaledNEON(SB), NOSPLIT, $0-32
+	MOVD  to+0(FP), R0
+	MOVD  x+8(FP), R1
+	MOVD  n+24(FP), R2
+	FMOVS a+16(FP), F0
+	SUBS  $8, R2, R2
+	BLT   loop_done
+
+loop:
+	FLDPQ.P 32(R1), (F1, F2)
+	FLDPQ   0(R0), (F3, F4)
+	WORD    $0x4f801023 // fmla v3.4s, v1.4s, v0.s[0]
+	WORD    $0x4f801044 // fmla v4.4s, v2.4s, v0.s[0]
+	FSTPQ.P (F3, F4), 32(R0)
+	SUBS    $8, R2, R2
+	BGE     loop
+
+loop_done:
+	ADD   $8, R2, R2
+	CBZ   R2, done
+	FMOVQ 0(R1), F1
+	FMOVQ 0(R0), F3
+	WORD  $0x4f801023 // fmla v3.4s, v1.4s, v0.s[0]
+	FMOVQ F3, 0(R0)
+
+done:
+	RET

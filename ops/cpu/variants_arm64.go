@@ -8,6 +8,7 @@ var neon = kernels{
 	tileF32: tileF32NEON, tileWidened: tileWidenedNEON,
 	dotF32: dotF32NEON, dotWidened: dotWidenedNEON, dotRows: 3,
 	transpose: transposeNEON, widen: widenNEON, narrow: narrowNEON, widenPanel: widenPanelNEON,
+	swiglu: swigluNEON, addScaled: addScaledNEON,
 }
 
 // machineVariants are the levels of vector instructions that the CPU has, least first. Go itself asks for NEON.
