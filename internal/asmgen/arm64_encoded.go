@@ -63,3 +63,8 @@ func shll(to, from vector, upper bool) encoded {
 func bic(v vector, n int) encoded {
 	return encoded{0x6f0717e0 | uint32(n)<<13 | uint32(v), fmt.Sprintf("bic v%d.4s, #0xff, lsl #%d", v, 8*n)}
 }
+
+// prefetchUnscaled prefetches the cache line some bytes behind a register, up to 255, into the second level.
+func prefetchUnscaled(base general, bytes int) encoded {
+	return encoded{0xf8800002 | uint32(bytes)<<12 | uint32(base)<<5, fmt.Sprintf("prfum pldl2keep, [x%d, #%d]", int(base), bytes)}
+}

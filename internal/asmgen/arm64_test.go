@@ -30,6 +30,8 @@ func TestEncodings(t *testing.T) {
 		{shll(0, 31, false), 0x2e613be0, "shll v0.4s, v31.4h, #16"},
 		{shll(17, 2, false), 0x2e613851, "shll v17.4s, v2.4h, #16"},
 		{shll(31, 0, true), 0x6e61381f, "shll2 v31.4s, v0.8h, #16"},
+		{prefetchUnscaled(17, 60), 0xf883c222, "prfum pldl2keep, [x17, #60]"},
+		{prefetchUnscaled(1, 255), 0xf88ff022, "prfum pldl2keep, [x1, #255]"},
 		{bic(6, 0), 0x6f0717e6, "bic v6.4s, #0xff, lsl #0"},
 		{bic(31, 1), 0x6f0737ff, "bic v31.4s, #0xff, lsl #8"},
 	} {
