@@ -3,8 +3,8 @@
 //	gorgonia.Use(blas.New())
 //
 // From then on every MatMul of two float32 matrices and every product with a vector, in graphs and of tensors, goes through it,
-// forward and backward. [New] gives a gonum BLAS, so that tensor.Use and blas32.Use of gonum take it too. On a CPU without AVX2, on
-// other architectures, or with MOE_CPU=go, it is gonum's.
+// forward and backward. [New] gives a gonum BLAS, so that tensor.Use and blas32.Use of gonum take it too. On an amd64 CPU
+// without AVX2, on architectures other than amd64 and arm64, or with MOE_CPU=go, it is gonum's.
 //
 // A BLAS says what is wrong with its arguments by a panic: this one panics when and as gonum's does. Results differ from gonum's in
 // three ways. Sums run in another order, and products are not rounded before they are added, so that the last bits are not the same;

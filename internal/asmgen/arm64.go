@@ -60,10 +60,16 @@ func (g *neon) common() {
 	g.tile(widened)
 	g.dots(false)
 	g.dots(true)
-	g.transpose()
+	g.axpy()
+	g.transpose("transpose", panelBytes/4)
+	g.tileBLAS()
+	g.copyPanel()
+	g.transpose("transposePanel", neonBLASPanel/4)
 	g.widen()
 	g.widenPanel()
 	g.narrow()
+	g.swiglu()
+	g.addScaled()
 }
 
 // function begins a kernel.
@@ -83,6 +89,18 @@ func (g *neon) load(name string, to general) {
 	}
 	g.do("MOVD", b.Addr.Asm(), to)
 }
+
+// loadFloat reads the parameter name, a float32, into the first element of a vector.
+func (g *neon) loadFloat(name string, to vector) {
+	b, err := g.Param(name).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	g.do("FMOVS", b.Addr.Asm(), to.scalar())
+}
+
+// address is that of a table.
+func (g *neon) address(table string, to general) { g.do("MOVD", "$"+table+"<>(SB)", to) }
 
 // loop runs body as often as the counter, which is not negative, counts down by step; what is left stays in the counter.
 func (g *neon) loop(label string, counter general, step int, body func()) {
@@ -105,50 +123,9 @@ func (g *neon) rows(first general, n int, ld general) {
 
 func (g *neon) zero(v vector) { g.do("VMOVI", 0, v.of("B16")) }
 
+func (g *neon) copy(from, to vector) { g.do("VMOV", from.of("B16"), to.of("B16")) }
+
 // save writes path.s and path.go.
 func (g *neon) save(path string) error {
 	return save(g.Context, pass.Func(pass.IncludeTextFlagHeader), path)
-}
-
-// encoded is an instruction that Go's assembler does not know, in the notation of the architecture's manual.
-type encoded struct {
-	code uint32
-	text string
-}
-
-func (g *neon) encoded(e encoded) { g.do("WORD", fmt.Sprintf("$%#08x // %s", e.code, e.text)) }
-
-// three encodes an instruction on three vectors.
-func three(code uint32, name string, to, a, b vector) encoded {
-	return encoded{code | uint32(b)<<16 | uint32(a)<<5 | uint32(to), fmt.Sprintf("%s v%d.4s, v%d.4s, v%d.4s", name, to, a, b)}
-}
-
-// fadd is to = a + b.
-func fadd(to, a, b vector) encoded { return three(0x4e20d400, "fadd", to, a, b) }
-
-// faddp is to = the sums of each two neighbours in a, then of those in b.
-func faddp(to, a, b vector) encoded { return three(0x6e20d400, "faddp", to, a, b) }
-
-// fcmeq sets all bits of an element of to where a = b, none where not.
-func fcmeq(to, a, b vector) encoded { return three(0x4e20e400, "fcmeq", to, a, b) }
-
-// fmlaLane is to += a · b[lane], rounded once.
-func fmlaLane(to, a, b vector, lane int) encoded {
-	e := three(0x4f801000, "fmla", to, a, b)
-	l := uint32(lane)
-	return encoded{e.code | l&1<<21 | l>>1<<11, fmt.Sprintf("fmla v%d.4s, v%d.4s, v%d.s[%d]", to, a, b, lane)}
-}
-
-// shll is to[i] = from[i]·2¹⁶ for the four elements of 16 bits in the lower half of from, in the upper one if that is set.
-func shll(to, from vector, upper bool) encoded {
-	code := 0x2e613800 | uint32(from)<<5 | uint32(to)
-	if upper {
-		return encoded{code | 1<<30, fmt.Sprintf("shll2 v%d.4s, v%d.8h, #16", to, from)}
-	}
-	return encoded{code, fmt.Sprintf("shll v%d.4s, v%d.4h, #16", to, from)}
-}
-
-// bic clears the n-th byte of each element of 32 bits: the lowest for 0, the one above for 1.
-func bic(v vector, n int) encoded {
-	return encoded{0x6f0717e0 | uint32(n)<<13 | uint32(v), fmt.Sprintf("bic v%d.4s, #0xff, lsl #%d", v, 8*n)}
 }

@@ -1,5 +1,7 @@
 package main
 
+import "fmt"
+
 // upperMask makes a mask of the upper halves of 32-bit elements, which are bfloat16 in the place of their float32.
 func (g *neon) upperMask(to vector) {
 	g.do("VMOVI", 255, to.of("B16"))
@@ -85,11 +87,11 @@ func (g *neon) widenPanel() {
 	g.do("RET")
 }
 
-// transpose writes the kernel that turns rows of 32-bit elements into columns of a panel, a square of registers at a time.
-func (g *neon) transpose() {
+// transpose writes a kernel that turns rows of 32-bit elements into columns of a panel of some columns, a square of registers at a time.
+func (g *neon) transpose(name string, cols int) {
 	const to, from, ld, steps general = 4, 0, 5, 6
-	g.function("transpose", "func(to, from *uint32, ld, steps int)",
-		"transposeNEON sets to[32k+i] = from[i,k] for 4 rows i, ld bytes apart, and k below steps, a multiple of 4.")
+	g.function(name, "func(to, from *uint32, ld, steps int)",
+		fmt.Sprintf("%sNEON sets to[%dk+i] = from[i,k] for 4 rows i, ld bytes apart, and k below steps, a multiple of 4.", name, cols))
 	g.load("to", to)
 	g.load("from", from)
 	g.load("ld", ld)
@@ -109,7 +111,7 @@ func (g *neon) transpose() {
 		interleave("D2", 4, 6, 0, 1)
 		interleave("D2", 5, 7, 2, 3)
 		for i := range 4 {
-			g.do("FMOVQ.P", vector(i).scalar(), at(to, panelBytes))
+			g.do("FMOVQ.P", vector(i).scalar(), at(to, 4*cols))
 		}
 	})
 	g.do("RET")

@@ -56,7 +56,8 @@ func (g *neon) forRows(most int, body func(rows int)) {
 	}
 }
 
-func (g *neon) tileLoop(m mode, s shape) {
+// tileBegin loads what a tile's loop needs into registers.
+func (g *neon) tileBegin(m mode, s shape) {
 	g.load("a", 0)
 	g.load("lda", neonB)
 	g.rows(0, s.rows, neonB)
@@ -70,6 +71,19 @@ func (g *neon) tileLoop(m mode, s shape) {
 	if m.pairs && s.rows <= neonMaskRows {
 		g.upperMask(neonMask)
 	}
+}
+
+func (g *neon) tileLoop(m mode, s shape) {
+	g.tileBegin(m, s)
+	g.tileLoops(m, s, neonSteps, panelBytes, func(int) {
+		g.do("PRFM", at(neonNext, 0), "PLDL2KEEP")
+		g.do("ADD", neonAhead, neonNext, neonNext)
+	})
+}
+
+// tileLoops goes over as many steps as a counter says, those of a vector of a at a time and then one, each panel bytes of b, and
+// writes a prefetch for each of those that are written together.
+func (g *neon) tileLoops(m mode, s shape, counter general, panel int, prefetch func(i int)) {
 	label := fmt.Sprintf("loop%d", s.rows)
 	steps := func(n int, load string) func() {
 		return func() {
@@ -77,9 +91,10 @@ func (g *neon) tileLoop(m mode, s shape) {
 				g.do(load+".P", at(general(r), n*m.aStep), vector(r).scalar())
 			}
 			for i := range n {
-				g.tileStep(m, s, i)
+				prefetch(i)
+				g.tileStep(m, s, i, panel)
 			}
-			g.do("ADD", n*panelBytes, neonB, neonB)
+			g.do("ADD", n*panel, neonB, neonB)
 		}
 	}
 	single := "FMOVS"
@@ -87,16 +102,14 @@ func (g *neon) tileLoop(m mode, s shape) {
 		single = "FMOVD"
 	}
 	whole := 16 / m.aStep // steps of a vector of a
-	g.loop(label, neonSteps, whole, steps(whole, "FMOVQ"))
-	g.loop(label+"_rest", neonSteps, 1, steps(1, single))
+	g.loop(label, counter, whole, steps(whole, "FMOVQ"))
+	g.loop(label+"_rest", counter, 1, steps(1, single))
 }
 
 // tileStep is step i of those whose elements of a are in registers.
-func (g *neon) tileStep(m mode, s shape, i int) {
-	g.do("PRFM", at(neonNext, 0), "PLDL2KEEP")
-	g.do("ADD", neonAhead, neonNext, neonNext)
+func (g *neon) tileStep(m mode, s shape, i, panel int) {
 	for j := 0; j < s.across; j += 2 {
-		b := at(neonB, i*panelBytes+16*j)
+		b := at(neonB, i*panel+16*j)
 		g.do("FLDPQ", b, pair(neonB0, neonB1))
 		if !m.pairs {
 			g.tileProducts(s, j, i)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -22,8 +23,8 @@ const (
 	swigluTaylor // 1/7!, 1/6!, … 1/2!
 )
 
-// swigluNumbers writes the table.
-func (g *gen) swigluNumbers() {
+// swigluBits are the bits of these numbers.
+func swigluBits() []uint32 {
 	const ln2 = 0xb17200p-24 // of 16 bits
 	bits := []uint32{
 		1 << 31, math.Float32bits(-208), math.Float32bits(math.Log2E), math.Float32bits(0x1.8p23),
@@ -32,10 +33,15 @@ func (g *gen) swigluNumbers() {
 	for _, factorial := range []float64{5040, 720, 120, 24, 6, 2} {
 		bits = append(bits, math.Float32bits(float32(1/factorial)))
 	}
-	g.StaticGlobal("swigluNumbers" + g.suffix)
-	g.DataAttributes(8 | 16) // RODATA | NOPTR
-	for i, x := range bits {
-		g.AddDatum(4*i, operand.U32(x))
+	return bits
+}
+
+// words writes a table of 32-bit words.
+func words(c *build.Context, name string, list []uint32) {
+	c.StaticGlobal(name)
+	c.DataAttributes(8 | 16) // RODATA | NOPTR
+	for i, x := range list {
+		c.AddDatum(4*i, operand.U32(x))
 	}
 }
 
@@ -44,7 +50,7 @@ func (g *gen) swigluNumbers() {
 // that it neither underflows before a great factor comes nor makes a product overflow: its part down to 2^−120 with e^r, what is
 // left in two halves with the end result.
 func (g *gen) swiglu() {
-	g.swigluNumbers()
+	words(g.Context, "swigluNumbers"+g.suffix, swigluBits())
 	g.function("swiglu", "func(gate, up, out *float32, n int)",
 		fmt.Sprintf("swiglu%s computes out[i] = silu(gate[i])·up[i] with silu(v) = v/(1+e^−v) for n elements, a multiple of %d.", g.suffix, g.lanes),
 		"It is within 4 units in the last place; where the product is subnormal, or silu of a tiny gate, within 4 of the least subnormal.",

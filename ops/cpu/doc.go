@@ -3,8 +3,8 @@
 //	import _ "github.com/gorgonia/moe/ops/cpu"
 //
 // Plain Go, [Go], computes every stage on every GOARCH and is the specification that the other variants are held to. On amd64 and
-// arm64 there are products, GroupedMatMul and Linear, on vector instructions for float32 and bfloat16, on amd64 also the fused
-// Experts, Permute, Unpermute, SwiGLU, Quantize, RMSNorm, Rotary, Attention and Add. On amd64 the variants are cpu/avx2 (AVX2, FMA
+// arm64 there are products, GroupedMatMul and Linear, on vector instructions for float32 and bfloat16, SwiGLU and the fused Experts,
+// on amd64 also Permute, Unpermute, Quantize, RMSNorm, Rotary, Attention and Add. On amd64 the variants are cpu/avx2 (AVX2, FMA
 // and F16C), cpu/avx512 (AVX-512F) and cpu/avx512bf16 (AVX-512 BF16). On arm64 it is cpu/neon, which is tested under an emulator
 // only and whose speed is not measured. A variant leaves what it lacks to the next lesser one.
 //

@@ -36,10 +36,35 @@ func dotF32NEON(out *float32, x *float32, ldx int, w *float32, ldw int, n int, r
 //go:noescape
 func dotWidenedNEON(out *float32, x *float32, ldx int, w *uint16, ldw int, n int, rows int)
 
+// axpyF32NEON adds Σ x[i]·a[i,j] to y[j] for j below n, a multiple of 4, and rows i of a, 1 or 8, in ascending order.
+// Rows of a are lda bytes apart.
+//
+//go:noescape
+func axpyF32NEON(y *float32, a *float32, lda int, x *float32, n int, rows int)
+
 // transposeNEON sets to[32k+i] = from[i,k] for 4 rows i, ld bytes apart, and k below steps, a multiple of 4.
 //
 //go:noescape
 func transposeNEON(to *uint32, from *uint32, ld int, steps int)
+
+// tileBLASNEON computes c (rows, cols) = a·b, or adds to c if add is not 0, for rows in [1,6] and cols in [1,16].
+// a is (rows, steps), its rows lda bytes apart, b is (steps, 16). Rows of c are ldc bytes apart.
+// Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
+// As much of what lies behind a is prefetched as a has. Before every slot steps, slot being positive,
+// the 64 bytes at next are prefetched, which then moves by ahead bytes.
+//
+//go:noescape
+func tileBLASNEON(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int, slot int)
+
+// copyPanelNEON sets to[16k+j] = from[k,j] for j below 16 and k below steps; rows of from are ld bytes apart.
+//
+//go:noescape
+func copyPanelNEON(to *uint32, from *uint32, ld int, steps int)
+
+// transposePanelNEON sets to[16k+i] = from[i,k] for 4 rows i, ld bytes apart, and k below steps, a multiple of 4.
+//
+//go:noescape
+func transposePanelNEON(to *uint32, from *uint32, ld int, steps int)
 
 // widenNEON converts n elements of bfloat16, a multiple of 4, to float32.
 //
@@ -55,3 +80,15 @@ func widenPanelNEON(to *uint32, from *uint32, steps int)
 //
 //go:noescape
 func narrowNEON(to *uint16, from *float32, n int)
+
+// swigluNEON computes out[i] = silu(gate[i])·up[i] with silu(v) = v/(1+e^−v) for n elements, a multiple of 4.
+// It is within 4 units in the last place; where the product is subnormal, or silu of a tiny gate, within 4 of the least subnormal.
+// silu(+Inf) is +Inf, silu(−Inf) is NaN. out may be gate or up.
+//
+//go:noescape
+func swigluNEON(gate *float32, up *float32, out *float32, n int)
+
+// addScaledNEON adds a·x[i] to to[i] for n elements, a multiple of 4.
+//
+//go:noescape
+func addScaledNEON(to *float32, x *float32, a float32, n int)

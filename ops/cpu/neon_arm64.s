@@ -5018,6 +5018,157 @@ sums3:
 	FMOVQ F24, 32(R0)
 	RET
 
+// func axpyF32NEON(y *float32, a *float32, lda int, x *float32, n int, rows int)
+TEXT ·axpyF32NEON(SB), NOSPLIT, $0-48
+	MOVD rows+40(FP), R0
+	CMP  $8, R0
+	BEQ  rows8
+
+rows1:
+	MOVD  a+8(FP), R0
+	MOVD  lda+16(FP), R11
+	MOVD  y+0(FP), R8
+	MOVD  n+32(FP), R9
+	MOVD  x+24(FP), R10
+	FMOVS 0(R10), F0
+	SUBS  $16, R9, R9
+	BLT   loop1_done
+
+loop1:
+	FLDPQ   0(R8), (F4, F5)
+	FLDPQ   32(R8), (F6, F7)
+	FLDPQ.P 32(R0), (F2, F3)
+	WORD    $0x4f801044 // fmla v4.4s, v2.4s, v0.s[0]
+	WORD    $0x4f801065 // fmla v5.4s, v3.4s, v0.s[0]
+	FLDPQ.P 32(R0), (F2, F3)
+	WORD    $0x4f801046 // fmla v6.4s, v2.4s, v0.s[0]
+	WORD    $0x4f801067 // fmla v7.4s, v3.4s, v0.s[0]
+	FSTPQ.P (F4, F5), 32(R8)
+	FSTPQ.P (F6, F7), 32(R8)
+	SUBS    $16, R9, R9
+	BGE     loop1
+
+loop1_done:
+	ADD  $16, R9, R9
+	SUBS $4, R9, R9
+	BLT  loop1_rest_done
+
+loop1_rest:
+	FMOVQ   0(R8), F4
+	FMOVQ.P 16(R0), F2
+	WORD    $0x4f801044 // fmla v4.4s, v2.4s, v0.s[0]
+	FMOVQ.P F4, 16(R8)
+	SUBS    $4, R9, R9
+	BGE     loop1_rest
+
+loop1_rest_done:
+	ADD $4, R9, R9
+	RET
+
+rows8:
+	MOVD  a+8(FP), R0
+	MOVD  lda+16(FP), R11
+	ADD   R11, R0, R1
+	ADD   R11, R1, R2
+	ADD   R11, R2, R3
+	ADD   R11, R3, R4
+	ADD   R11, R4, R5
+	ADD   R11, R5, R6
+	ADD   R11, R6, R7
+	MOVD  y+0(FP), R8
+	MOVD  n+32(FP), R9
+	MOVD  x+24(FP), R10
+	FLDPQ 0(R10), (F0, F1)
+	SUBS  $16, R9, R9
+	BLT   loop8_done
+
+loop8:
+	FLDPQ   0(R8), (F4, F5)
+	FLDPQ   32(R8), (F6, F7)
+	FLDPQ.P 32(R0), (F2, F3)
+	WORD    $0x4f801044 // fmla v4.4s, v2.4s, v0.s[0]
+	WORD    $0x4f801065 // fmla v5.4s, v3.4s, v0.s[0]
+	FLDPQ.P 32(R0), (F2, F3)
+	WORD    $0x4f801046 // fmla v6.4s, v2.4s, v0.s[0]
+	WORD    $0x4f801067 // fmla v7.4s, v3.4s, v0.s[0]
+	FLDPQ.P 32(R1), (F2, F3)
+	WORD    $0x4fa01044 // fmla v4.4s, v2.4s, v0.s[1]
+	WORD    $0x4fa01065 // fmla v5.4s, v3.4s, v0.s[1]
+	FLDPQ.P 32(R1), (F2, F3)
+	WORD    $0x4fa01046 // fmla v6.4s, v2.4s, v0.s[1]
+	WORD    $0x4fa01067 // fmla v7.4s, v3.4s, v0.s[1]
+	FLDPQ.P 32(R2), (F2, F3)
+	WORD    $0x4f801844 // fmla v4.4s, v2.4s, v0.s[2]
+	WORD    $0x4f801865 // fmla v5.4s, v3.4s, v0.s[2]
+	FLDPQ.P 32(R2), (F2, F3)
+	WORD    $0x4f801846 // fmla v6.4s, v2.4s, v0.s[2]
+	WORD    $0x4f801867 // fmla v7.4s, v3.4s, v0.s[2]
+	FLDPQ.P 32(R3), (F2, F3)
+	WORD    $0x4fa01844 // fmla v4.4s, v2.4s, v0.s[3]
+	WORD    $0x4fa01865 // fmla v5.4s, v3.4s, v0.s[3]
+	FLDPQ.P 32(R3), (F2, F3)
+	WORD    $0x4fa01846 // fmla v6.4s, v2.4s, v0.s[3]
+	WORD    $0x4fa01867 // fmla v7.4s, v3.4s, v0.s[3]
+	FLDPQ.P 32(R4), (F2, F3)
+	WORD    $0x4f811044 // fmla v4.4s, v2.4s, v1.s[0]
+	WORD    $0x4f811065 // fmla v5.4s, v3.4s, v1.s[0]
+	FLDPQ.P 32(R4), (F2, F3)
+	WORD    $0x4f811046 // fmla v6.4s, v2.4s, v1.s[0]
+	WORD    $0x4f811067 // fmla v7.4s, v3.4s, v1.s[0]
+	FLDPQ.P 32(R5), (F2, F3)
+	WORD    $0x4fa11044 // fmla v4.4s, v2.4s, v1.s[1]
+	WORD    $0x4fa11065 // fmla v5.4s, v3.4s, v1.s[1]
+	FLDPQ.P 32(R5), (F2, F3)
+	WORD    $0x4fa11046 // fmla v6.4s, v2.4s, v1.s[1]
+	WORD    $0x4fa11067 // fmla v7.4s, v3.4s, v1.s[1]
+	FLDPQ.P 32(R6), (F2, F3)
+	WORD    $0x4f811844 // fmla v4.4s, v2.4s, v1.s[2]
+	WORD    $0x4f811865 // fmla v5.4s, v3.4s, v1.s[2]
+	FLDPQ.P 32(R6), (F2, F3)
+	WORD    $0x4f811846 // fmla v6.4s, v2.4s, v1.s[2]
+	WORD    $0x4f811867 // fmla v7.4s, v3.4s, v1.s[2]
+	FLDPQ.P 32(R7), (F2, F3)
+	WORD    $0x4fa11844 // fmla v4.4s, v2.4s, v1.s[3]
+	WORD    $0x4fa11865 // fmla v5.4s, v3.4s, v1.s[3]
+	FLDPQ.P 32(R7), (F2, F3)
+	WORD    $0x4fa11846 // fmla v6.4s, v2.4s, v1.s[3]
+	WORD    $0x4fa11867 // fmla v7.4s, v3.4s, v1.s[3]
+	FSTPQ.P (F4, F5), 32(R8)
+	FSTPQ.P (F6, F7), 32(R8)
+	SUBS    $16, R9, R9
+	BGE     loop8
+
+loop8_done:
+	ADD  $16, R9, R9
+	SUBS $4, R9, R9
+	BLT  loop8_rest_done
+
+loop8_rest:
+	FMOVQ   0(R8), F4
+	FMOVQ.P 16(R0), F2
+	WORD    $0x4f801044 // fmla v4.4s, v2.4s, v0.s[0]
+	FMOVQ.P 16(R1), F2
+	WORD    $0x4fa01044 // fmla v4.4s, v2.4s, v0.s[1]
+	FMOVQ.P 16(R2), F2
+	WORD    $0x4f801844 // fmla v4.4s, v2.4s, v0.s[2]
+	FMOVQ.P 16(R3), F2
+	WORD    $0x4fa01844 // fmla v4.4s, v2.4s, v0.s[3]
+	FMOVQ.P 16(R4), F2
+	WORD    $0x4f811044 // fmla v4.4s, v2.4s, v1.s[0]
+	FMOVQ.P 16(R5), F2
+	WORD    $0x4fa11044 // fmla v4.4s, v2.4s, v1.s[1]
+	FMOVQ.P 16(R6), F2
+	WORD    $0x4f811844 // fmla v4.4s, v2.4s, v1.s[2]
+	FMOVQ.P 16(R7), F2
+	WORD    $0x4fa11844 // fmla v4.4s, v2.4s, v1.s[3]
+	FMOVQ.P F4, 16(R8)
+	SUBS    $4, R9, R9
+	BGE     loop8_rest
+
+loop8_rest_done:
+	ADD $4, R9, R9
+	RET
+
 // func transposeNEON(to *uint32, from *uint32, ld int, steps int)
 TEXT ·transposeNEON(SB), NOSPLIT, $0-32
 	MOVD to+0(FP), R4
@@ -5047,6 +5198,1746 @@ loop:
 	FMOVQ.P F1, 128(R4)
 	FMOVQ.P F2, 128(R4)
 	FMOVQ.P F3, 128(R4)
+	SUBS    $4, R6, R6
+	BGE     loop
+
+loop_done:
+	ADD $4, R6, R6
+	RET
+
+// func tileBLASNEON(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int, slot int)
+TEXT ·tileBLASNEON(SB), NOSPLIT, $0-96
+	MOVD rows+48(FP), R0
+	CMP  $1, R0
+	BEQ  rows1
+	CMP  $2, R0
+	BEQ  rows2
+	CMP  $3, R0
+	BEQ  rows3
+	CMP  $4, R0
+	BEQ  rows4
+	CMP  $5, R0
+	BEQ  rows5
+	CMP  $6, R0
+	BEQ  rows6
+	RET
+
+rows1:
+	MOVD  a+0(FP), R0
+	MOVD  lda+8(FP), R6
+	MOVD  b+16(FP), R6
+	MOVD  steps+40(FP), R7
+	MOVD  next+72(FP), R8
+	MOVD  ahead+80(FP), R9
+	VMOVI $0, V8.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	MOVD  lda+8(FP), R11
+	ADD   R11, R0, R10
+
+slot1:
+	PRFM 0(R8), PLDL2KEEP
+	WORD $0xf883c102 // prfum pldl2keep, [x8, #60]
+	ADD  R9, R8, R8
+	MOVD slot+88(FP), R11
+	CMP  R11, R7
+	CSEL LT, R7, R11, R11
+	SUB  R11, R7, R7
+	SUBS $4, R11, R11
+	BLT  loop1_done
+
+loop1:
+	FMOVQ.P 16(R0), F0
+	FLDPQ   0(R6), (F6, F7)
+	WORD    $0x4f8010c8 // fmla v8.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010e9 // fmla v9.4s, v7.4s, v0.s[0]
+	FLDPQ   32(R6), (F6, F7)
+	WORD    $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010eb // fmla v11.4s, v7.4s, v0.s[0]
+	FLDPQ   64(R6), (F6, F7)
+	WORD    $0x4fa010c8 // fmla v8.4s, v6.4s, v0.s[1]
+	WORD    $0x4fa010e9 // fmla v9.4s, v7.4s, v0.s[1]
+	FLDPQ   96(R6), (F6, F7)
+	WORD    $0x4fa010ca // fmla v10.4s, v6.4s, v0.s[1]
+	WORD    $0x4fa010eb // fmla v11.4s, v7.4s, v0.s[1]
+	FLDPQ   128(R6), (F6, F7)
+	WORD    $0x4f8018c8 // fmla v8.4s, v6.4s, v0.s[2]
+	WORD    $0x4f8018e9 // fmla v9.4s, v7.4s, v0.s[2]
+	FLDPQ   160(R6), (F6, F7)
+	WORD    $0x4f8018ca // fmla v10.4s, v6.4s, v0.s[2]
+	WORD    $0x4f8018eb // fmla v11.4s, v7.4s, v0.s[2]
+	PRFM    0(R10), PLDL2KEEP
+	ADD     $16, R10, R10
+	FLDPQ   192(R6), (F6, F7)
+	WORD    $0x4fa018c8 // fmla v8.4s, v6.4s, v0.s[3]
+	WORD    $0x4fa018e9 // fmla v9.4s, v7.4s, v0.s[3]
+	FLDPQ   224(R6), (F6, F7)
+	WORD    $0x4fa018ca // fmla v10.4s, v6.4s, v0.s[3]
+	WORD    $0x4fa018eb // fmla v11.4s, v7.4s, v0.s[3]
+	ADD     $256, R6, R6
+	SUBS    $4, R11, R11
+	BGE     loop1
+
+loop1_done:
+	ADD  $4, R11, R11
+	SUBS $1, R11, R11
+	BLT  loop1_rest_done
+
+loop1_rest:
+	FMOVS.P 4(R0), F0
+	FLDPQ   0(R6), (F6, F7)
+	WORD    $0x4f8010c8 // fmla v8.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010e9 // fmla v9.4s, v7.4s, v0.s[0]
+	FLDPQ   32(R6), (F6, F7)
+	WORD    $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010eb // fmla v11.4s, v7.4s, v0.s[0]
+	ADD     $64, R6, R6
+	SUBS    $1, R11, R11
+	BGE     loop1_rest
+
+loop1_rest_done:
+	ADD   $1, R11, R11
+	CBNZ  R7, slot1
+	MOVD  c+24(FP), R0
+	MOVD  ldc+32(FP), R6
+	MOVD  cols+56(FP), R7
+	MOVD  add+64(FP), R8
+	CMP   $4, R7
+	BLT   single1_0
+	CBZ   R8, store1_0
+	FMOVQ 0(R0), F0
+	WORD  $0x4e20d508 // fadd v8.4s, v8.4s, v0.4s
+
+store1_0:
+	FMOVQ.P F8, 16(R0)
+	SUB     $4, R7, R7
+	CMP     $4, R7
+	BLT     single1_1
+	CBZ     R8, store1_1
+	FMOVQ   0(R0), F0
+	WORD    $0x4e20d529 // fadd v9.4s, v9.4s, v0.4s
+
+store1_1:
+	FMOVQ.P F9, 16(R0)
+	SUB     $4, R7, R7
+	CMP     $4, R7
+	BLT     single1_2
+	CBZ     R8, store1_2
+	FMOVQ   0(R0), F0
+	WORD    $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+
+store1_2:
+	FMOVQ.P F10, 16(R0)
+	SUB     $4, R7, R7
+	CMP     $4, R7
+	BLT     single1_3
+	CBZ     R8, store1_3
+	FMOVQ   0(R0), F0
+	WORD    $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+
+store1_3:
+	FMOVQ.P F11, 16(R0)
+	SUB     $4, R7, R7
+	RET
+
+single1_0:
+	VMOV V8.B16, V0.B16
+	B    single1_4
+
+single1_1:
+	VMOV V9.B16, V0.B16
+	B    single1_4
+
+single1_2:
+	VMOV V10.B16, V0.B16
+	B    single1_4
+
+single1_3:
+	VMOV V11.B16, V0.B16
+
+single1_4:
+	SUBS $1, R7, R7
+	BLT  single1_4_loop_done
+
+single1_4_loop:
+	CBZ   R8, single1_4_store
+	FMOVS 0(R0), F8
+	FADDS F8, F0, F8
+	VMOV  V8.S[0], V0.S[0]
+
+single1_4_store:
+	FMOVS.P F0, 4(R0)
+	VEXT    $4, V0.B16, V0.B16, V0.B16
+	SUBS    $1, R7, R7
+	BGE     single1_4_loop
+
+single1_4_loop_done:
+	ADD $1, R7, R7
+	RET
+
+rows2:
+	MOVD  a+0(FP), R0
+	MOVD  lda+8(FP), R6
+	ADD   R6, R0, R1
+	MOVD  b+16(FP), R6
+	MOVD  steps+40(FP), R7
+	MOVD  next+72(FP), R8
+	MOVD  ahead+80(FP), R9
+	VMOVI $0, V8.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	MOVD  lda+8(FP), R11
+	ADD   R11, R1, R10
+
+slot2:
+	PRFM 0(R8), PLDL2KEEP
+	WORD $0xf883c102 // prfum pldl2keep, [x8, #60]
+	ADD  R9, R8, R8
+	MOVD slot+88(FP), R11
+	CMP  R11, R7
+	CSEL LT, R7, R11, R11
+	SUB  R11, R7, R7
+	SUBS $4, R11, R11
+	BLT  loop2_done
+
+loop2:
+	FMOVQ.P 16(R0), F0
+	FMOVQ.P 16(R1), F1
+	FLDPQ   0(R6), (F6, F7)
+	WORD    $0x4f8010c8 // fmla v8.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010e9 // fmla v9.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110cc // fmla v12.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ed // fmla v13.4s, v7.4s, v1.s[0]
+	FLDPQ   32(R6), (F6, F7)
+	WORD    $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010eb // fmla v11.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ef // fmla v15.4s, v7.4s, v1.s[0]
+	FLDPQ   64(R6), (F6, F7)
+	WORD    $0x4fa010c8 // fmla v8.4s, v6.4s, v0.s[1]
+	WORD    $0x4fa010e9 // fmla v9.4s, v7.4s, v0.s[1]
+	WORD    $0x4fa110cc // fmla v12.4s, v6.4s, v1.s[1]
+	WORD    $0x4fa110ed // fmla v13.4s, v7.4s, v1.s[1]
+	FLDPQ   96(R6), (F6, F7)
+	WORD    $0x4fa010ca // fmla v10.4s, v6.4s, v0.s[1]
+	WORD    $0x4fa010eb // fmla v11.4s, v7.4s, v0.s[1]
+	WORD    $0x4fa110ce // fmla v14.4s, v6.4s, v1.s[1]
+	WORD    $0x4fa110ef // fmla v15.4s, v7.4s, v1.s[1]
+	FLDPQ   128(R6), (F6, F7)
+	WORD    $0x4f8018c8 // fmla v8.4s, v6.4s, v0.s[2]
+	WORD    $0x4f8018e9 // fmla v9.4s, v7.4s, v0.s[2]
+	WORD    $0x4f8118cc // fmla v12.4s, v6.4s, v1.s[2]
+	WORD    $0x4f8118ed // fmla v13.4s, v7.4s, v1.s[2]
+	FLDPQ   160(R6), (F6, F7)
+	WORD    $0x4f8018ca // fmla v10.4s, v6.4s, v0.s[2]
+	WORD    $0x4f8018eb // fmla v11.4s, v7.4s, v0.s[2]
+	WORD    $0x4f8118ce // fmla v14.4s, v6.4s, v1.s[2]
+	WORD    $0x4f8118ef // fmla v15.4s, v7.4s, v1.s[2]
+	PRFM    0(R10), PLDL2KEEP
+	ADD     $32, R10, R10
+	FLDPQ   192(R6), (F6, F7)
+	WORD    $0x4fa018c8 // fmla v8.4s, v6.4s, v0.s[3]
+	WORD    $0x4fa018e9 // fmla v9.4s, v7.4s, v0.s[3]
+	WORD    $0x4fa118cc // fmla v12.4s, v6.4s, v1.s[3]
+	WORD    $0x4fa118ed // fmla v13.4s, v7.4s, v1.s[3]
+	FLDPQ   224(R6), (F6, F7)
+	WORD    $0x4fa018ca // fmla v10.4s, v6.4s, v0.s[3]
+	WORD    $0x4fa018eb // fmla v11.4s, v7.4s, v0.s[3]
+	WORD    $0x4fa118ce // fmla v14.4s, v6.4s, v1.s[3]
+	WORD    $0x4fa118ef // fmla v15.4s, v7.4s, v1.s[3]
+	ADD     $256, R6, R6
+	SUBS    $4, R11, R11
+	BGE     loop2
+
+loop2_done:
+	ADD  $4, R11, R11
+	SUBS $1, R11, R11
+	BLT  loop2_rest_done
+
+loop2_rest:
+	FMOVS.P 4(R0), F0
+	FMOVS.P 4(R1), F1
+	FLDPQ   0(R6), (F6, F7)
+	WORD    $0x4f8010c8 // fmla v8.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010e9 // fmla v9.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110cc // fmla v12.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ed // fmla v13.4s, v7.4s, v1.s[0]
+	FLDPQ   32(R6), (F6, F7)
+	WORD    $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010eb // fmla v11.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ef // fmla v15.4s, v7.4s, v1.s[0]
+	ADD     $64, R6, R6
+	SUBS    $1, R11, R11
+	BGE     loop2_rest
+
+loop2_rest_done:
+	ADD   $1, R11, R11
+	CBNZ  R7, slot2
+	MOVD  c+24(FP), R0
+	MOVD  ldc+32(FP), R6
+	ADD   R6, R0, R1
+	MOVD  cols+56(FP), R7
+	MOVD  add+64(FP), R8
+	CMP   $4, R7
+	BLT   single2_0
+	CBZ   R8, store2_0
+	FMOVQ 0(R0), F0
+	WORD  $0x4e20d508 // fadd v8.4s, v8.4s, v0.4s
+	FMOVQ 0(R1), F1
+	WORD  $0x4e21d58c // fadd v12.4s, v12.4s, v1.4s
+
+store2_0:
+	FMOVQ.P F8, 16(R0)
+	FMOVQ.P F12, 16(R1)
+	SUB     $4, R7, R7
+	CMP     $4, R7
+	BLT     single2_1
+	CBZ     R8, store2_1
+	FMOVQ   0(R0), F0
+	WORD    $0x4e20d529 // fadd v9.4s, v9.4s, v0.4s
+	FMOVQ   0(R1), F1
+	WORD    $0x4e21d5ad // fadd v13.4s, v13.4s, v1.4s
+
+store2_1:
+	FMOVQ.P F9, 16(R0)
+	FMOVQ.P F13, 16(R1)
+	SUB     $4, R7, R7
+	CMP     $4, R7
+	BLT     single2_2
+	CBZ     R8, store2_2
+	FMOVQ   0(R0), F0
+	WORD    $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	FMOVQ   0(R1), F1
+	WORD    $0x4e21d5ce // fadd v14.4s, v14.4s, v1.4s
+
+store2_2:
+	FMOVQ.P F10, 16(R0)
+	FMOVQ.P F14, 16(R1)
+	SUB     $4, R7, R7
+	CMP     $4, R7
+	BLT     single2_3
+	CBZ     R8, store2_3
+	FMOVQ   0(R0), F0
+	WORD    $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+	FMOVQ   0(R1), F1
+	WORD    $0x4e21d5ef // fadd v15.4s, v15.4s, v1.4s
+
+store2_3:
+	FMOVQ.P F11, 16(R0)
+	FMOVQ.P F15, 16(R1)
+	SUB     $4, R7, R7
+	RET
+
+single2_0:
+	VMOV V8.B16, V0.B16
+	VMOV V12.B16, V1.B16
+	B    single2_4
+
+single2_1:
+	VMOV V9.B16, V0.B16
+	VMOV V13.B16, V1.B16
+	B    single2_4
+
+single2_2:
+	VMOV V10.B16, V0.B16
+	VMOV V14.B16, V1.B16
+	B    single2_4
+
+single2_3:
+	VMOV V11.B16, V0.B16
+	VMOV V15.B16, V1.B16
+
+single2_4:
+	SUBS $1, R7, R7
+	BLT  single2_4_loop_done
+
+single2_4_loop:
+	CBZ   R8, single2_4_store
+	FMOVS 0(R0), F8
+	FADDS F8, F0, F8
+	VMOV  V8.S[0], V0.S[0]
+	FMOVS 0(R1), F8
+	FADDS F8, F1, F8
+	VMOV  V8.S[0], V1.S[0]
+
+single2_4_store:
+	FMOVS.P F0, 4(R0)
+	VEXT    $4, V0.B16, V0.B16, V0.B16
+	FMOVS.P F1, 4(R1)
+	VEXT    $4, V1.B16, V1.B16, V1.B16
+	SUBS    $1, R7, R7
+	BGE     single2_4_loop
+
+single2_4_loop_done:
+	ADD $1, R7, R7
+	RET
+
+rows3:
+	MOVD  a+0(FP), R0
+	MOVD  lda+8(FP), R6
+	ADD   R6, R0, R1
+	ADD   R6, R1, R2
+	MOVD  b+16(FP), R6
+	MOVD  steps+40(FP), R7
+	MOVD  next+72(FP), R8
+	MOVD  ahead+80(FP), R9
+	VMOVI $0, V8.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	VMOVI $0, V19.B16
+	MOVD  lda+8(FP), R11
+	ADD   R11, R2, R10
+
+slot3:
+	PRFM 0(R8), PLDL2KEEP
+	WORD $0xf883c102 // prfum pldl2keep, [x8, #60]
+	ADD  R9, R8, R8
+	MOVD slot+88(FP), R11
+	CMP  R11, R7
+	CSEL LT, R7, R11, R11
+	SUB  R11, R7, R7
+	SUBS $4, R11, R11
+	BLT  loop3_done
+
+loop3:
+	FMOVQ.P 16(R0), F0
+	FMOVQ.P 16(R1), F1
+	FMOVQ.P 16(R2), F2
+	FLDPQ   0(R6), (F6, F7)
+	WORD    $0x4f8010c8 // fmla v8.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010e9 // fmla v9.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110cc // fmla v12.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ed // fmla v13.4s, v7.4s, v1.s[0]
+	WORD    $0x4f8210d0 // fmla v16.4s, v6.4s, v2.s[0]
+	WORD    $0x4f8210f1 // fmla v17.4s, v7.4s, v2.s[0]
+	FLDPQ   32(R6), (F6, F7)
+	WORD    $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010eb // fmla v11.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ef // fmla v15.4s, v7.4s, v1.s[0]
+	WORD    $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
+	WORD    $0x4f8210f3 // fmla v19.4s, v7.4s, v2.s[0]
+	FLDPQ   64(R6), (F6, F7)
+	WORD    $0x4fa010c8 // fmla v8.4s, v6.4s, v0.s[1]
+	WORD    $0x4fa010e9 // fmla v9.4s, v7.4s, v0.s[1]
+	WORD    $0x4fa110cc // fmla v12.4s, v6.4s, v1.s[1]
+	WORD    $0x4fa110ed // fmla v13.4s, v7.4s, v1.s[1]
+	WORD    $0x4fa210d0 // fmla v16.4s, v6.4s, v2.s[1]
+	WORD    $0x4fa210f1 // fmla v17.4s, v7.4s, v2.s[1]
+	FLDPQ   96(R6), (F6, F7)
+	WORD    $0x4fa010ca // fmla v10.4s, v6.4s, v0.s[1]
+	WORD    $0x4fa010eb // fmla v11.4s, v7.4s, v0.s[1]
+	WORD    $0x4fa110ce // fmla v14.4s, v6.4s, v1.s[1]
+	WORD    $0x4fa110ef // fmla v15.4s, v7.4s, v1.s[1]
+	WORD    $0x4fa210d2 // fmla v18.4s, v6.4s, v2.s[1]
+	WORD    $0x4fa210f3 // fmla v19.4s, v7.4s, v2.s[1]
+	FLDPQ   128(R6), (F6, F7)
+	WORD    $0x4f8018c8 // fmla v8.4s, v6.4s, v0.s[2]
+	WORD    $0x4f8018e9 // fmla v9.4s, v7.4s, v0.s[2]
+	WORD    $0x4f8118cc // fmla v12.4s, v6.4s, v1.s[2]
+	WORD    $0x4f8118ed // fmla v13.4s, v7.4s, v1.s[2]
+	WORD    $0x4f8218d0 // fmla v16.4s, v6.4s, v2.s[2]
+	WORD    $0x4f8218f1 // fmla v17.4s, v7.4s, v2.s[2]
+	FLDPQ   160(R6), (F6, F7)
+	WORD    $0x4f8018ca // fmla v10.4s, v6.4s, v0.s[2]
+	WORD    $0x4f8018eb // fmla v11.4s, v7.4s, v0.s[2]
+	WORD    $0x4f8118ce // fmla v14.4s, v6.4s, v1.s[2]
+	WORD    $0x4f8118ef // fmla v15.4s, v7.4s, v1.s[2]
+	WORD    $0x4f8218d2 // fmla v18.4s, v6.4s, v2.s[2]
+	WORD    $0x4f8218f3 // fmla v19.4s, v7.4s, v2.s[2]
+	PRFM    0(R10), PLDL2KEEP
+	ADD     $48, R10, R10
+	FLDPQ   192(R6), (F6, F7)
+	WORD    $0x4fa018c8 // fmla v8.4s, v6.4s, v0.s[3]
+	WORD    $0x4fa018e9 // fmla v9.4s, v7.4s, v0.s[3]
+	WORD    $0x4fa118cc // fmla v12.4s, v6.4s, v1.s[3]
+	WORD    $0x4fa118ed // fmla v13.4s, v7.4s, v1.s[3]
+	WORD    $0x4fa218d0 // fmla v16.4s, v6.4s, v2.s[3]
+	WORD    $0x4fa218f1 // fmla v17.4s, v7.4s, v2.s[3]
+	FLDPQ   224(R6), (F6, F7)
+	WORD    $0x4fa018ca // fmla v10.4s, v6.4s, v0.s[3]
+	WORD    $0x4fa018eb // fmla v11.4s, v7.4s, v0.s[3]
+	WORD    $0x4fa118ce // fmla v14.4s, v6.4s, v1.s[3]
+	WORD    $0x4fa118ef // fmla v15.4s, v7.4s, v1.s[3]
+	WORD    $0x4fa218d2 // fmla v18.4s, v6.4s, v2.s[3]
+	WORD    $0x4fa218f3 // fmla v19.4s, v7.4s, v2.s[3]
+	ADD     $256, R6, R6
+	SUBS    $4, R11, R11
+	BGE     loop3
+
+loop3_done:
+	ADD  $4, R11, R11
+	SUBS $1, R11, R11
+	BLT  loop3_rest_done
+
+loop3_rest:
+	FMOVS.P 4(R0), F0
+	FMOVS.P 4(R1), F1
+	FMOVS.P 4(R2), F2
+	FLDPQ   0(R6), (F6, F7)
+	WORD    $0x4f8010c8 // fmla v8.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010e9 // fmla v9.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110cc // fmla v12.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ed // fmla v13.4s, v7.4s, v1.s[0]
+	WORD    $0x4f8210d0 // fmla v16.4s, v6.4s, v2.s[0]
+	WORD    $0x4f8210f1 // fmla v17.4s, v7.4s, v2.s[0]
+	FLDPQ   32(R6), (F6, F7)
+	WORD    $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010eb // fmla v11.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ef // fmla v15.4s, v7.4s, v1.s[0]
+	WORD    $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
+	WORD    $0x4f8210f3 // fmla v19.4s, v7.4s, v2.s[0]
+	ADD     $64, R6, R6
+	SUBS    $1, R11, R11
+	BGE     loop3_rest
+
+loop3_rest_done:
+	ADD   $1, R11, R11
+	CBNZ  R7, slot3
+	MOVD  c+24(FP), R0
+	MOVD  ldc+32(FP), R6
+	ADD   R6, R0, R1
+	ADD   R6, R1, R2
+	MOVD  cols+56(FP), R7
+	MOVD  add+64(FP), R8
+	CMP   $4, R7
+	BLT   single3_0
+	CBZ   R8, store3_0
+	FMOVQ 0(R0), F0
+	WORD  $0x4e20d508 // fadd v8.4s, v8.4s, v0.4s
+	FMOVQ 0(R1), F1
+	WORD  $0x4e21d58c // fadd v12.4s, v12.4s, v1.4s
+	FMOVQ 0(R2), F2
+	WORD  $0x4e22d610 // fadd v16.4s, v16.4s, v2.4s
+
+store3_0:
+	FMOVQ.P F8, 16(R0)
+	FMOVQ.P F12, 16(R1)
+	FMOVQ.P F16, 16(R2)
+	SUB     $4, R7, R7
+	CMP     $4, R7
+	BLT     single3_1
+	CBZ     R8, store3_1
+	FMOVQ   0(R0), F0
+	WORD    $0x4e20d529 // fadd v9.4s, v9.4s, v0.4s
+	FMOVQ   0(R1), F1
+	WORD    $0x4e21d5ad // fadd v13.4s, v13.4s, v1.4s
+	FMOVQ   0(R2), F2
+	WORD    $0x4e22d631 // fadd v17.4s, v17.4s, v2.4s
+
+store3_1:
+	FMOVQ.P F9, 16(R0)
+	FMOVQ.P F13, 16(R1)
+	FMOVQ.P F17, 16(R2)
+	SUB     $4, R7, R7
+	CMP     $4, R7
+	BLT     single3_2
+	CBZ     R8, store3_2
+	FMOVQ   0(R0), F0
+	WORD    $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	FMOVQ   0(R1), F1
+	WORD    $0x4e21d5ce // fadd v14.4s, v14.4s, v1.4s
+	FMOVQ   0(R2), F2
+	WORD    $0x4e22d652 // fadd v18.4s, v18.4s, v2.4s
+
+store3_2:
+	FMOVQ.P F10, 16(R0)
+	FMOVQ.P F14, 16(R1)
+	FMOVQ.P F18, 16(R2)
+	SUB     $4, R7, R7
+	CMP     $4, R7
+	BLT     single3_3
+	CBZ     R8, store3_3
+	FMOVQ   0(R0), F0
+	WORD    $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+	FMOVQ   0(R1), F1
+	WORD    $0x4e21d5ef // fadd v15.4s, v15.4s, v1.4s
+	FMOVQ   0(R2), F2
+	WORD    $0x4e22d673 // fadd v19.4s, v19.4s, v2.4s
+
+store3_3:
+	FMOVQ.P F11, 16(R0)
+	FMOVQ.P F15, 16(R1)
+	FMOVQ.P F19, 16(R2)
+	SUB     $4, R7, R7
+	RET
+
+single3_0:
+	VMOV V8.B16, V0.B16
+	VMOV V12.B16, V1.B16
+	VMOV V16.B16, V2.B16
+	B    single3_4
+
+single3_1:
+	VMOV V9.B16, V0.B16
+	VMOV V13.B16, V1.B16
+	VMOV V17.B16, V2.B16
+	B    single3_4
+
+single3_2:
+	VMOV V10.B16, V0.B16
+	VMOV V14.B16, V1.B16
+	VMOV V18.B16, V2.B16
+	B    single3_4
+
+single3_3:
+	VMOV V11.B16, V0.B16
+	VMOV V15.B16, V1.B16
+	VMOV V19.B16, V2.B16
+
+single3_4:
+	SUBS $1, R7, R7
+	BLT  single3_4_loop_done
+
+single3_4_loop:
+	CBZ   R8, single3_4_store
+	FMOVS 0(R0), F8
+	FADDS F8, F0, F8
+	VMOV  V8.S[0], V0.S[0]
+	FMOVS 0(R1), F8
+	FADDS F8, F1, F8
+	VMOV  V8.S[0], V1.S[0]
+	FMOVS 0(R2), F8
+	FADDS F8, F2, F8
+	VMOV  V8.S[0], V2.S[0]
+
+single3_4_store:
+	FMOVS.P F0, 4(R0)
+	VEXT    $4, V0.B16, V0.B16, V0.B16
+	FMOVS.P F1, 4(R1)
+	VEXT    $4, V1.B16, V1.B16, V1.B16
+	FMOVS.P F2, 4(R2)
+	VEXT    $4, V2.B16, V2.B16, V2.B16
+	SUBS    $1, R7, R7
+	BGE     single3_4_loop
+
+single3_4_loop_done:
+	ADD $1, R7, R7
+	RET
+
+rows4:
+	MOVD  a+0(FP), R0
+	MOVD  lda+8(FP), R6
+	ADD   R6, R0, R1
+	ADD   R6, R1, R2
+	ADD   R6, R2, R3
+	MOVD  b+16(FP), R6
+	MOVD  steps+40(FP), R7
+	MOVD  next+72(FP), R8
+	MOVD  ahead+80(FP), R9
+	VMOVI $0, V8.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	VMOVI $0, V23.B16
+	MOVD  lda+8(FP), R11
+	ADD   R11, R3, R10
+
+slot4:
+	PRFM 0(R8), PLDL2KEEP
+	WORD $0xf883c102 // prfum pldl2keep, [x8, #60]
+	ADD  R9, R8, R8
+	MOVD slot+88(FP), R11
+	CMP  R11, R7
+	CSEL LT, R7, R11, R11
+	SUB  R11, R7, R7
+	SUBS $4, R11, R11
+	BLT  loop4_done
+
+loop4:
+	FMOVQ.P 16(R0), F0
+	FMOVQ.P 16(R1), F1
+	FMOVQ.P 16(R2), F2
+	FMOVQ.P 16(R3), F3
+	FLDPQ   0(R6), (F6, F7)
+	WORD    $0x4f8010c8 // fmla v8.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010e9 // fmla v9.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110cc // fmla v12.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ed // fmla v13.4s, v7.4s, v1.s[0]
+	WORD    $0x4f8210d0 // fmla v16.4s, v6.4s, v2.s[0]
+	WORD    $0x4f8210f1 // fmla v17.4s, v7.4s, v2.s[0]
+	WORD    $0x4f8310d4 // fmla v20.4s, v6.4s, v3.s[0]
+	WORD    $0x4f8310f5 // fmla v21.4s, v7.4s, v3.s[0]
+	FLDPQ   32(R6), (F6, F7)
+	WORD    $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010eb // fmla v11.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ef // fmla v15.4s, v7.4s, v1.s[0]
+	WORD    $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
+	WORD    $0x4f8210f3 // fmla v19.4s, v7.4s, v2.s[0]
+	WORD    $0x4f8310d6 // fmla v22.4s, v6.4s, v3.s[0]
+	WORD    $0x4f8310f7 // fmla v23.4s, v7.4s, v3.s[0]
+	FLDPQ   64(R6), (F6, F7)
+	WORD    $0x4fa010c8 // fmla v8.4s, v6.4s, v0.s[1]
+	WORD    $0x4fa010e9 // fmla v9.4s, v7.4s, v0.s[1]
+	WORD    $0x4fa110cc // fmla v12.4s, v6.4s, v1.s[1]
+	WORD    $0x4fa110ed // fmla v13.4s, v7.4s, v1.s[1]
+	WORD    $0x4fa210d0 // fmla v16.4s, v6.4s, v2.s[1]
+	WORD    $0x4fa210f1 // fmla v17.4s, v7.4s, v2.s[1]
+	WORD    $0x4fa310d4 // fmla v20.4s, v6.4s, v3.s[1]
+	WORD    $0x4fa310f5 // fmla v21.4s, v7.4s, v3.s[1]
+	FLDPQ   96(R6), (F6, F7)
+	WORD    $0x4fa010ca // fmla v10.4s, v6.4s, v0.s[1]
+	WORD    $0x4fa010eb // fmla v11.4s, v7.4s, v0.s[1]
+	WORD    $0x4fa110ce // fmla v14.4s, v6.4s, v1.s[1]
+	WORD    $0x4fa110ef // fmla v15.4s, v7.4s, v1.s[1]
+	WORD    $0x4fa210d2 // fmla v18.4s, v6.4s, v2.s[1]
+	WORD    $0x4fa210f3 // fmla v19.4s, v7.4s, v2.s[1]
+	WORD    $0x4fa310d6 // fmla v22.4s, v6.4s, v3.s[1]
+	WORD    $0x4fa310f7 // fmla v23.4s, v7.4s, v3.s[1]
+	FLDPQ   128(R6), (F6, F7)
+	WORD    $0x4f8018c8 // fmla v8.4s, v6.4s, v0.s[2]
+	WORD    $0x4f8018e9 // fmla v9.4s, v7.4s, v0.s[2]
+	WORD    $0x4f8118cc // fmla v12.4s, v6.4s, v1.s[2]
+	WORD    $0x4f8118ed // fmla v13.4s, v7.4s, v1.s[2]
+	WORD    $0x4f8218d0 // fmla v16.4s, v6.4s, v2.s[2]
+	WORD    $0x4f8218f1 // fmla v17.4s, v7.4s, v2.s[2]
+	WORD    $0x4f8318d4 // fmla v20.4s, v6.4s, v3.s[2]
+	WORD    $0x4f8318f5 // fmla v21.4s, v7.4s, v3.s[2]
+	FLDPQ   160(R6), (F6, F7)
+	WORD    $0x4f8018ca // fmla v10.4s, v6.4s, v0.s[2]
+	WORD    $0x4f8018eb // fmla v11.4s, v7.4s, v0.s[2]
+	WORD    $0x4f8118ce // fmla v14.4s, v6.4s, v1.s[2]
+	WORD    $0x4f8118ef // fmla v15.4s, v7.4s, v1.s[2]
+	WORD    $0x4f8218d2 // fmla v18.4s, v6.4s, v2.s[2]
+	WORD    $0x4f8218f3 // fmla v19.4s, v7.4s, v2.s[2]
+	WORD    $0x4f8318d6 // fmla v22.4s, v6.4s, v3.s[2]
+	WORD    $0x4f8318f7 // fmla v23.4s, v7.4s, v3.s[2]
+	PRFM    0(R10), PLDL2KEEP
+	ADD     $64, R10, R10
+	FLDPQ   192(R6), (F6, F7)
+	WORD    $0x4fa018c8 // fmla v8.4s, v6.4s, v0.s[3]
+	WORD    $0x4fa018e9 // fmla v9.4s, v7.4s, v0.s[3]
+	WORD    $0x4fa118cc // fmla v12.4s, v6.4s, v1.s[3]
+	WORD    $0x4fa118ed // fmla v13.4s, v7.4s, v1.s[3]
+	WORD    $0x4fa218d0 // fmla v16.4s, v6.4s, v2.s[3]
+	WORD    $0x4fa218f1 // fmla v17.4s, v7.4s, v2.s[3]
+	WORD    $0x4fa318d4 // fmla v20.4s, v6.4s, v3.s[3]
+	WORD    $0x4fa318f5 // fmla v21.4s, v7.4s, v3.s[3]
+	FLDPQ   224(R6), (F6, F7)
+	WORD    $0x4fa018ca // fmla v10.4s, v6.4s, v0.s[3]
+	WORD    $0x4fa018eb // fmla v11.4s, v7.4s, v0.s[3]
+	WORD    $0x4fa118ce // fmla v14.4s, v6.4s, v1.s[3]
+	WORD    $0x4fa118ef // fmla v15.4s, v7.4s, v1.s[3]
+	WORD    $0x4fa218d2 // fmla v18.4s, v6.4s, v2.s[3]
+	WORD    $0x4fa218f3 // fmla v19.4s, v7.4s, v2.s[3]
+	WORD    $0x4fa318d6 // fmla v22.4s, v6.4s, v3.s[3]
+	WORD    $0x4fa318f7 // fmla v23.4s, v7.4s, v3.s[3]
+	ADD     $256, R6, R6
+	SUBS    $4, R11, R11
+	BGE     loop4
+
+loop4_done:
+	ADD  $4, R11, R11
+	SUBS $1, R11, R11
+	BLT  loop4_rest_done
+
+loop4_rest:
+	FMOVS.P 4(R0), F0
+	FMOVS.P 4(R1), F1
+	FMOVS.P 4(R2), F2
+	FMOVS.P 4(R3), F3
+	FLDPQ   0(R6), (F6, F7)
+	WORD    $0x4f8010c8 // fmla v8.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010e9 // fmla v9.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110cc // fmla v12.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ed // fmla v13.4s, v7.4s, v1.s[0]
+	WORD    $0x4f8210d0 // fmla v16.4s, v6.4s, v2.s[0]
+	WORD    $0x4f8210f1 // fmla v17.4s, v7.4s, v2.s[0]
+	WORD    $0x4f8310d4 // fmla v20.4s, v6.4s, v3.s[0]
+	WORD    $0x4f8310f5 // fmla v21.4s, v7.4s, v3.s[0]
+	FLDPQ   32(R6), (F6, F7)
+	WORD    $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010eb // fmla v11.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ef // fmla v15.4s, v7.4s, v1.s[0]
+	WORD    $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
+	WORD    $0x4f8210f3 // fmla v19.4s, v7.4s, v2.s[0]
+	WORD    $0x4f8310d6 // fmla v22.4s, v6.4s, v3.s[0]
+	WORD    $0x4f8310f7 // fmla v23.4s, v7.4s, v3.s[0]
+	ADD     $64, R6, R6
+	SUBS    $1, R11, R11
+	BGE     loop4_rest
+
+loop4_rest_done:
+	ADD   $1, R11, R11
+	CBNZ  R7, slot4
+	MOVD  c+24(FP), R0
+	MOVD  ldc+32(FP), R6
+	ADD   R6, R0, R1
+	ADD   R6, R1, R2
+	ADD   R6, R2, R3
+	MOVD  cols+56(FP), R7
+	MOVD  add+64(FP), R8
+	CMP   $4, R7
+	BLT   single4_0
+	CBZ   R8, store4_0
+	FMOVQ 0(R0), F0
+	WORD  $0x4e20d508 // fadd v8.4s, v8.4s, v0.4s
+	FMOVQ 0(R1), F1
+	WORD  $0x4e21d58c // fadd v12.4s, v12.4s, v1.4s
+	FMOVQ 0(R2), F2
+	WORD  $0x4e22d610 // fadd v16.4s, v16.4s, v2.4s
+	FMOVQ 0(R3), F3
+	WORD  $0x4e23d694 // fadd v20.4s, v20.4s, v3.4s
+
+store4_0:
+	FMOVQ.P F8, 16(R0)
+	FMOVQ.P F12, 16(R1)
+	FMOVQ.P F16, 16(R2)
+	FMOVQ.P F20, 16(R3)
+	SUB     $4, R7, R7
+	CMP     $4, R7
+	BLT     single4_1
+	CBZ     R8, store4_1
+	FMOVQ   0(R0), F0
+	WORD    $0x4e20d529 // fadd v9.4s, v9.4s, v0.4s
+	FMOVQ   0(R1), F1
+	WORD    $0x4e21d5ad // fadd v13.4s, v13.4s, v1.4s
+	FMOVQ   0(R2), F2
+	WORD    $0x4e22d631 // fadd v17.4s, v17.4s, v2.4s
+	FMOVQ   0(R3), F3
+	WORD    $0x4e23d6b5 // fadd v21.4s, v21.4s, v3.4s
+
+store4_1:
+	FMOVQ.P F9, 16(R0)
+	FMOVQ.P F13, 16(R1)
+	FMOVQ.P F17, 16(R2)
+	FMOVQ.P F21, 16(R3)
+	SUB     $4, R7, R7
+	CMP     $4, R7
+	BLT     single4_2
+	CBZ     R8, store4_2
+	FMOVQ   0(R0), F0
+	WORD    $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	FMOVQ   0(R1), F1
+	WORD    $0x4e21d5ce // fadd v14.4s, v14.4s, v1.4s
+	FMOVQ   0(R2), F2
+	WORD    $0x4e22d652 // fadd v18.4s, v18.4s, v2.4s
+	FMOVQ   0(R3), F3
+	WORD    $0x4e23d6d6 // fadd v22.4s, v22.4s, v3.4s
+
+store4_2:
+	FMOVQ.P F10, 16(R0)
+	FMOVQ.P F14, 16(R1)
+	FMOVQ.P F18, 16(R2)
+	FMOVQ.P F22, 16(R3)
+	SUB     $4, R7, R7
+	CMP     $4, R7
+	BLT     single4_3
+	CBZ     R8, store4_3
+	FMOVQ   0(R0), F0
+	WORD    $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+	FMOVQ   0(R1), F1
+	WORD    $0x4e21d5ef // fadd v15.4s, v15.4s, v1.4s
+	FMOVQ   0(R2), F2
+	WORD    $0x4e22d673 // fadd v19.4s, v19.4s, v2.4s
+	FMOVQ   0(R3), F3
+	WORD    $0x4e23d6f7 // fadd v23.4s, v23.4s, v3.4s
+
+store4_3:
+	FMOVQ.P F11, 16(R0)
+	FMOVQ.P F15, 16(R1)
+	FMOVQ.P F19, 16(R2)
+	FMOVQ.P F23, 16(R3)
+	SUB     $4, R7, R7
+	RET
+
+single4_0:
+	VMOV V8.B16, V0.B16
+	VMOV V12.B16, V1.B16
+	VMOV V16.B16, V2.B16
+	VMOV V20.B16, V3.B16
+	B    single4_4
+
+single4_1:
+	VMOV V9.B16, V0.B16
+	VMOV V13.B16, V1.B16
+	VMOV V17.B16, V2.B16
+	VMOV V21.B16, V3.B16
+	B    single4_4
+
+single4_2:
+	VMOV V10.B16, V0.B16
+	VMOV V14.B16, V1.B16
+	VMOV V18.B16, V2.B16
+	VMOV V22.B16, V3.B16
+	B    single4_4
+
+single4_3:
+	VMOV V11.B16, V0.B16
+	VMOV V15.B16, V1.B16
+	VMOV V19.B16, V2.B16
+	VMOV V23.B16, V3.B16
+
+single4_4:
+	SUBS $1, R7, R7
+	BLT  single4_4_loop_done
+
+single4_4_loop:
+	CBZ   R8, single4_4_store
+	FMOVS 0(R0), F8
+	FADDS F8, F0, F8
+	VMOV  V8.S[0], V0.S[0]
+	FMOVS 0(R1), F8
+	FADDS F8, F1, F8
+	VMOV  V8.S[0], V1.S[0]
+	FMOVS 0(R2), F8
+	FADDS F8, F2, F8
+	VMOV  V8.S[0], V2.S[0]
+	FMOVS 0(R3), F8
+	FADDS F8, F3, F8
+	VMOV  V8.S[0], V3.S[0]
+
+single4_4_store:
+	FMOVS.P F0, 4(R0)
+	VEXT    $4, V0.B16, V0.B16, V0.B16
+	FMOVS.P F1, 4(R1)
+	VEXT    $4, V1.B16, V1.B16, V1.B16
+	FMOVS.P F2, 4(R2)
+	VEXT    $4, V2.B16, V2.B16, V2.B16
+	FMOVS.P F3, 4(R3)
+	VEXT    $4, V3.B16, V3.B16, V3.B16
+	SUBS    $1, R7, R7
+	BGE     single4_4_loop
+
+single4_4_loop_done:
+	ADD $1, R7, R7
+	RET
+
+rows5:
+	MOVD  a+0(FP), R0
+	MOVD  lda+8(FP), R6
+	ADD   R6, R0, R1
+	ADD   R6, R1, R2
+	ADD   R6, R2, R3
+	ADD   R6, R3, R4
+	MOVD  b+16(FP), R6
+	MOVD  steps+40(FP), R7
+	MOVD  next+72(FP), R8
+	MOVD  ahead+80(FP), R9
+	VMOVI $0, V8.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	VMOVI $0, V23.B16
+	VMOVI $0, V24.B16
+	VMOVI $0, V25.B16
+	VMOVI $0, V26.B16
+	VMOVI $0, V27.B16
+	MOVD  lda+8(FP), R11
+	ADD   R11, R4, R10
+
+slot5:
+	PRFM 0(R8), PLDL2KEEP
+	WORD $0xf883c102 // prfum pldl2keep, [x8, #60]
+	ADD  R9, R8, R8
+	MOVD slot+88(FP), R11
+	CMP  R11, R7
+	CSEL LT, R7, R11, R11
+	SUB  R11, R7, R7
+	SUBS $4, R11, R11
+	BLT  loop5_done
+
+loop5:
+	FMOVQ.P 16(R0), F0
+	FMOVQ.P 16(R1), F1
+	FMOVQ.P 16(R2), F2
+	FMOVQ.P 16(R3), F3
+	FMOVQ.P 16(R4), F4
+	FLDPQ   0(R6), (F6, F7)
+	WORD    $0x4f8010c8 // fmla v8.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010e9 // fmla v9.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110cc // fmla v12.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ed // fmla v13.4s, v7.4s, v1.s[0]
+	WORD    $0x4f8210d0 // fmla v16.4s, v6.4s, v2.s[0]
+	WORD    $0x4f8210f1 // fmla v17.4s, v7.4s, v2.s[0]
+	WORD    $0x4f8310d4 // fmla v20.4s, v6.4s, v3.s[0]
+	WORD    $0x4f8310f5 // fmla v21.4s, v7.4s, v3.s[0]
+	WORD    $0x4f8410d8 // fmla v24.4s, v6.4s, v4.s[0]
+	WORD    $0x4f8410f9 // fmla v25.4s, v7.4s, v4.s[0]
+	FLDPQ   32(R6), (F6, F7)
+	WORD    $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010eb // fmla v11.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ef // fmla v15.4s, v7.4s, v1.s[0]
+	WORD    $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
+	WORD    $0x4f8210f3 // fmla v19.4s, v7.4s, v2.s[0]
+	WORD    $0x4f8310d6 // fmla v22.4s, v6.4s, v3.s[0]
+	WORD    $0x4f8310f7 // fmla v23.4s, v7.4s, v3.s[0]
+	WORD    $0x4f8410da // fmla v26.4s, v6.4s, v4.s[0]
+	WORD    $0x4f8410fb // fmla v27.4s, v7.4s, v4.s[0]
+	FLDPQ   64(R6), (F6, F7)
+	WORD    $0x4fa010c8 // fmla v8.4s, v6.4s, v0.s[1]
+	WORD    $0x4fa010e9 // fmla v9.4s, v7.4s, v0.s[1]
+	WORD    $0x4fa110cc // fmla v12.4s, v6.4s, v1.s[1]
+	WORD    $0x4fa110ed // fmla v13.4s, v7.4s, v1.s[1]
+	WORD    $0x4fa210d0 // fmla v16.4s, v6.4s, v2.s[1]
+	WORD    $0x4fa210f1 // fmla v17.4s, v7.4s, v2.s[1]
+	WORD    $0x4fa310d4 // fmla v20.4s, v6.4s, v3.s[1]
+	WORD    $0x4fa310f5 // fmla v21.4s, v7.4s, v3.s[1]
+	WORD    $0x4fa410d8 // fmla v24.4s, v6.4s, v4.s[1]
+	WORD    $0x4fa410f9 // fmla v25.4s, v7.4s, v4.s[1]
+	FLDPQ   96(R6), (F6, F7)
+	WORD    $0x4fa010ca // fmla v10.4s, v6.4s, v0.s[1]
+	WORD    $0x4fa010eb // fmla v11.4s, v7.4s, v0.s[1]
+	WORD    $0x4fa110ce // fmla v14.4s, v6.4s, v1.s[1]
+	WORD    $0x4fa110ef // fmla v15.4s, v7.4s, v1.s[1]
+	WORD    $0x4fa210d2 // fmla v18.4s, v6.4s, v2.s[1]
+	WORD    $0x4fa210f3 // fmla v19.4s, v7.4s, v2.s[1]
+	WORD    $0x4fa310d6 // fmla v22.4s, v6.4s, v3.s[1]
+	WORD    $0x4fa310f7 // fmla v23.4s, v7.4s, v3.s[1]
+	WORD    $0x4fa410da // fmla v26.4s, v6.4s, v4.s[1]
+	WORD    $0x4fa410fb // fmla v27.4s, v7.4s, v4.s[1]
+	FLDPQ   128(R6), (F6, F7)
+	WORD    $0x4f8018c8 // fmla v8.4s, v6.4s, v0.s[2]
+	WORD    $0x4f8018e9 // fmla v9.4s, v7.4s, v0.s[2]
+	WORD    $0x4f8118cc // fmla v12.4s, v6.4s, v1.s[2]
+	WORD    $0x4f8118ed // fmla v13.4s, v7.4s, v1.s[2]
+	WORD    $0x4f8218d0 // fmla v16.4s, v6.4s, v2.s[2]
+	WORD    $0x4f8218f1 // fmla v17.4s, v7.4s, v2.s[2]
+	WORD    $0x4f8318d4 // fmla v20.4s, v6.4s, v3.s[2]
+	WORD    $0x4f8318f5 // fmla v21.4s, v7.4s, v3.s[2]
+	WORD    $0x4f8418d8 // fmla v24.4s, v6.4s, v4.s[2]
+	WORD    $0x4f8418f9 // fmla v25.4s, v7.4s, v4.s[2]
+	FLDPQ   160(R6), (F6, F7)
+	WORD    $0x4f8018ca // fmla v10.4s, v6.4s, v0.s[2]
+	WORD    $0x4f8018eb // fmla v11.4s, v7.4s, v0.s[2]
+	WORD    $0x4f8118ce // fmla v14.4s, v6.4s, v1.s[2]
+	WORD    $0x4f8118ef // fmla v15.4s, v7.4s, v1.s[2]
+	WORD    $0x4f8218d2 // fmla v18.4s, v6.4s, v2.s[2]
+	WORD    $0x4f8218f3 // fmla v19.4s, v7.4s, v2.s[2]
+	WORD    $0x4f8318d6 // fmla v22.4s, v6.4s, v3.s[2]
+	WORD    $0x4f8318f7 // fmla v23.4s, v7.4s, v3.s[2]
+	WORD    $0x4f8418da // fmla v26.4s, v6.4s, v4.s[2]
+	WORD    $0x4f8418fb // fmla v27.4s, v7.4s, v4.s[2]
+	PRFM    0(R10), PLDL2KEEP
+	PRFM    64(R10), PLDL2KEEP
+	ADD     $80, R10, R10
+	FLDPQ   192(R6), (F6, F7)
+	WORD    $0x4fa018c8 // fmla v8.4s, v6.4s, v0.s[3]
+	WORD    $0x4fa018e9 // fmla v9.4s, v7.4s, v0.s[3]
+	WORD    $0x4fa118cc // fmla v12.4s, v6.4s, v1.s[3]
+	WORD    $0x4fa118ed // fmla v13.4s, v7.4s, v1.s[3]
+	WORD    $0x4fa218d0 // fmla v16.4s, v6.4s, v2.s[3]
+	WORD    $0x4fa218f1 // fmla v17.4s, v7.4s, v2.s[3]
+	WORD    $0x4fa318d4 // fmla v20.4s, v6.4s, v3.s[3]
+	WORD    $0x4fa318f5 // fmla v21.4s, v7.4s, v3.s[3]
+	WORD    $0x4fa418d8 // fmla v24.4s, v6.4s, v4.s[3]
+	WORD    $0x4fa418f9 // fmla v25.4s, v7.4s, v4.s[3]
+	FLDPQ   224(R6), (F6, F7)
+	WORD    $0x4fa018ca // fmla v10.4s, v6.4s, v0.s[3]
+	WORD    $0x4fa018eb // fmla v11.4s, v7.4s, v0.s[3]
+	WORD    $0x4fa118ce // fmla v14.4s, v6.4s, v1.s[3]
+	WORD    $0x4fa118ef // fmla v15.4s, v7.4s, v1.s[3]
+	WORD    $0x4fa218d2 // fmla v18.4s, v6.4s, v2.s[3]
+	WORD    $0x4fa218f3 // fmla v19.4s, v7.4s, v2.s[3]
+	WORD    $0x4fa318d6 // fmla v22.4s, v6.4s, v3.s[3]
+	WORD    $0x4fa318f7 // fmla v23.4s, v7.4s, v3.s[3]
+	WORD    $0x4fa418da // fmla v26.4s, v6.4s, v4.s[3]
+	WORD    $0x4fa418fb // fmla v27.4s, v7.4s, v4.s[3]
+	ADD     $256, R6, R6
+	SUBS    $4, R11, R11
+	BGE     loop5
+
+loop5_done:
+	ADD  $4, R11, R11
+	SUBS $1, R11, R11
+	BLT  loop5_rest_done
+
+loop5_rest:
+	FMOVS.P 4(R0), F0
+	FMOVS.P 4(R1), F1
+	FMOVS.P 4(R2), F2
+	FMOVS.P 4(R3), F3
+	FMOVS.P 4(R4), F4
+	FLDPQ   0(R6), (F6, F7)
+	WORD    $0x4f8010c8 // fmla v8.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010e9 // fmla v9.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110cc // fmla v12.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ed // fmla v13.4s, v7.4s, v1.s[0]
+	WORD    $0x4f8210d0 // fmla v16.4s, v6.4s, v2.s[0]
+	WORD    $0x4f8210f1 // fmla v17.4s, v7.4s, v2.s[0]
+	WORD    $0x4f8310d4 // fmla v20.4s, v6.4s, v3.s[0]
+	WORD    $0x4f8310f5 // fmla v21.4s, v7.4s, v3.s[0]
+	WORD    $0x4f8410d8 // fmla v24.4s, v6.4s, v4.s[0]
+	WORD    $0x4f8410f9 // fmla v25.4s, v7.4s, v4.s[0]
+	FLDPQ   32(R6), (F6, F7)
+	WORD    $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010eb // fmla v11.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ef // fmla v15.4s, v7.4s, v1.s[0]
+	WORD    $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
+	WORD    $0x4f8210f3 // fmla v19.4s, v7.4s, v2.s[0]
+	WORD    $0x4f8310d6 // fmla v22.4s, v6.4s, v3.s[0]
+	WORD    $0x4f8310f7 // fmla v23.4s, v7.4s, v3.s[0]
+	WORD    $0x4f8410da // fmla v26.4s, v6.4s, v4.s[0]
+	WORD    $0x4f8410fb // fmla v27.4s, v7.4s, v4.s[0]
+	ADD     $64, R6, R6
+	SUBS    $1, R11, R11
+	BGE     loop5_rest
+
+loop5_rest_done:
+	ADD   $1, R11, R11
+	CBNZ  R7, slot5
+	MOVD  c+24(FP), R0
+	MOVD  ldc+32(FP), R6
+	ADD   R6, R0, R1
+	ADD   R6, R1, R2
+	ADD   R6, R2, R3
+	ADD   R6, R3, R4
+	MOVD  cols+56(FP), R7
+	MOVD  add+64(FP), R8
+	CMP   $4, R7
+	BLT   single5_0
+	CBZ   R8, store5_0
+	FMOVQ 0(R0), F0
+	WORD  $0x4e20d508 // fadd v8.4s, v8.4s, v0.4s
+	FMOVQ 0(R1), F1
+	WORD  $0x4e21d58c // fadd v12.4s, v12.4s, v1.4s
+	FMOVQ 0(R2), F2
+	WORD  $0x4e22d610 // fadd v16.4s, v16.4s, v2.4s
+	FMOVQ 0(R3), F3
+	WORD  $0x4e23d694 // fadd v20.4s, v20.4s, v3.4s
+	FMOVQ 0(R4), F4
+	WORD  $0x4e24d718 // fadd v24.4s, v24.4s, v4.4s
+
+store5_0:
+	FMOVQ.P F8, 16(R0)
+	FMOVQ.P F12, 16(R1)
+	FMOVQ.P F16, 16(R2)
+	FMOVQ.P F20, 16(R3)
+	FMOVQ.P F24, 16(R4)
+	SUB     $4, R7, R7
+	CMP     $4, R7
+	BLT     single5_1
+	CBZ     R8, store5_1
+	FMOVQ   0(R0), F0
+	WORD    $0x4e20d529 // fadd v9.4s, v9.4s, v0.4s
+	FMOVQ   0(R1), F1
+	WORD    $0x4e21d5ad // fadd v13.4s, v13.4s, v1.4s
+	FMOVQ   0(R2), F2
+	WORD    $0x4e22d631 // fadd v17.4s, v17.4s, v2.4s
+	FMOVQ   0(R3), F3
+	WORD    $0x4e23d6b5 // fadd v21.4s, v21.4s, v3.4s
+	FMOVQ   0(R4), F4
+	WORD    $0x4e24d739 // fadd v25.4s, v25.4s, v4.4s
+
+store5_1:
+	FMOVQ.P F9, 16(R0)
+	FMOVQ.P F13, 16(R1)
+	FMOVQ.P F17, 16(R2)
+	FMOVQ.P F21, 16(R3)
+	FMOVQ.P F25, 16(R4)
+	SUB     $4, R7, R7
+	CMP     $4, R7
+	BLT     single5_2
+	CBZ     R8, store5_2
+	FMOVQ   0(R0), F0
+	WORD    $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	FMOVQ   0(R1), F1
+	WORD    $0x4e21d5ce // fadd v14.4s, v14.4s, v1.4s
+	FMOVQ   0(R2), F2
+	WORD    $0x4e22d652 // fadd v18.4s, v18.4s, v2.4s
+	FMOVQ   0(R3), F3
+	WORD    $0x4e23d6d6 // fadd v22.4s, v22.4s, v3.4s
+	FMOVQ   0(R4), F4
+	WORD    $0x4e24d75a // fadd v26.4s, v26.4s, v4.4s
+
+store5_2:
+	FMOVQ.P F10, 16(R0)
+	FMOVQ.P F14, 16(R1)
+	FMOVQ.P F18, 16(R2)
+	FMOVQ.P F22, 16(R3)
+	FMOVQ.P F26, 16(R4)
+	SUB     $4, R7, R7
+	CMP     $4, R7
+	BLT     single5_3
+	CBZ     R8, store5_3
+	FMOVQ   0(R0), F0
+	WORD    $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+	FMOVQ   0(R1), F1
+	WORD    $0x4e21d5ef // fadd v15.4s, v15.4s, v1.4s
+	FMOVQ   0(R2), F2
+	WORD    $0x4e22d673 // fadd v19.4s, v19.4s, v2.4s
+	FMOVQ   0(R3), F3
+	WORD    $0x4e23d6f7 // fadd v23.4s, v23.4s, v3.4s
+	FMOVQ   0(R4), F4
+	WORD    $0x4e24d77b // fadd v27.4s, v27.4s, v4.4s
+
+store5_3:
+	FMOVQ.P F11, 16(R0)
+	FMOVQ.P F15, 16(R1)
+	FMOVQ.P F19, 16(R2)
+	FMOVQ.P F23, 16(R3)
+	FMOVQ.P F27, 16(R4)
+	SUB     $4, R7, R7
+	RET
+
+single5_0:
+	VMOV V8.B16, V0.B16
+	VMOV V12.B16, V1.B16
+	VMOV V16.B16, V2.B16
+	VMOV V20.B16, V3.B16
+	VMOV V24.B16, V4.B16
+	B    single5_4
+
+single5_1:
+	VMOV V9.B16, V0.B16
+	VMOV V13.B16, V1.B16
+	VMOV V17.B16, V2.B16
+	VMOV V21.B16, V3.B16
+	VMOV V25.B16, V4.B16
+	B    single5_4
+
+single5_2:
+	VMOV V10.B16, V0.B16
+	VMOV V14.B16, V1.B16
+	VMOV V18.B16, V2.B16
+	VMOV V22.B16, V3.B16
+	VMOV V26.B16, V4.B16
+	B    single5_4
+
+single5_3:
+	VMOV V11.B16, V0.B16
+	VMOV V15.B16, V1.B16
+	VMOV V19.B16, V2.B16
+	VMOV V23.B16, V3.B16
+	VMOV V27.B16, V4.B16
+
+single5_4:
+	SUBS $1, R7, R7
+	BLT  single5_4_loop_done
+
+single5_4_loop:
+	CBZ   R8, single5_4_store
+	FMOVS 0(R0), F8
+	FADDS F8, F0, F8
+	VMOV  V8.S[0], V0.S[0]
+	FMOVS 0(R1), F8
+	FADDS F8, F1, F8
+	VMOV  V8.S[0], V1.S[0]
+	FMOVS 0(R2), F8
+	FADDS F8, F2, F8
+	VMOV  V8.S[0], V2.S[0]
+	FMOVS 0(R3), F8
+	FADDS F8, F3, F8
+	VMOV  V8.S[0], V3.S[0]
+	FMOVS 0(R4), F8
+	FADDS F8, F4, F8
+	VMOV  V8.S[0], V4.S[0]
+
+single5_4_store:
+	FMOVS.P F0, 4(R0)
+	VEXT    $4, V0.B16, V0.B16, V0.B16
+	FMOVS.P F1, 4(R1)
+	VEXT    $4, V1.B16, V1.B16, V1.B16
+	FMOVS.P F2, 4(R2)
+	VEXT    $4, V2.B16, V2.B16, V2.B16
+	FMOVS.P F3, 4(R3)
+	VEXT    $4, V3.B16, V3.B16, V3.B16
+	FMOVS.P F4, 4(R4)
+	VEXT    $4, V4.B16, V4.B16, V4.B16
+	SUBS    $1, R7, R7
+	BGE     single5_4_loop
+
+single5_4_loop_done:
+	ADD $1, R7, R7
+	RET
+
+rows6:
+	MOVD  a+0(FP), R0
+	MOVD  lda+8(FP), R6
+	ADD   R6, R0, R1
+	ADD   R6, R1, R2
+	ADD   R6, R2, R3
+	ADD   R6, R3, R4
+	ADD   R6, R4, R5
+	MOVD  b+16(FP), R6
+	MOVD  steps+40(FP), R7
+	MOVD  next+72(FP), R8
+	MOVD  ahead+80(FP), R9
+	VMOVI $0, V8.B16
+	VMOVI $0, V9.B16
+	VMOVI $0, V10.B16
+	VMOVI $0, V11.B16
+	VMOVI $0, V12.B16
+	VMOVI $0, V13.B16
+	VMOVI $0, V14.B16
+	VMOVI $0, V15.B16
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	VMOVI $0, V23.B16
+	VMOVI $0, V24.B16
+	VMOVI $0, V25.B16
+	VMOVI $0, V26.B16
+	VMOVI $0, V27.B16
+	VMOVI $0, V28.B16
+	VMOVI $0, V29.B16
+	VMOVI $0, V30.B16
+	VMOVI $0, V31.B16
+	MOVD  lda+8(FP), R11
+	ADD   R11, R5, R10
+
+slot6:
+	PRFM 0(R8), PLDL2KEEP
+	WORD $0xf883c102 // prfum pldl2keep, [x8, #60]
+	ADD  R9, R8, R8
+	MOVD slot+88(FP), R11
+	CMP  R11, R7
+	CSEL LT, R7, R11, R11
+	SUB  R11, R7, R7
+	SUBS $4, R11, R11
+	BLT  loop6_done
+
+loop6:
+	FMOVQ.P 16(R0), F0
+	FMOVQ.P 16(R1), F1
+	FMOVQ.P 16(R2), F2
+	FMOVQ.P 16(R3), F3
+	FMOVQ.P 16(R4), F4
+	FMOVQ.P 16(R5), F5
+	FLDPQ   0(R6), (F6, F7)
+	WORD    $0x4f8010c8 // fmla v8.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010e9 // fmla v9.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110cc // fmla v12.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ed // fmla v13.4s, v7.4s, v1.s[0]
+	WORD    $0x4f8210d0 // fmla v16.4s, v6.4s, v2.s[0]
+	WORD    $0x4f8210f1 // fmla v17.4s, v7.4s, v2.s[0]
+	WORD    $0x4f8310d4 // fmla v20.4s, v6.4s, v3.s[0]
+	WORD    $0x4f8310f5 // fmla v21.4s, v7.4s, v3.s[0]
+	WORD    $0x4f8410d8 // fmla v24.4s, v6.4s, v4.s[0]
+	WORD    $0x4f8410f9 // fmla v25.4s, v7.4s, v4.s[0]
+	WORD    $0x4f8510dc // fmla v28.4s, v6.4s, v5.s[0]
+	WORD    $0x4f8510fd // fmla v29.4s, v7.4s, v5.s[0]
+	FLDPQ   32(R6), (F6, F7)
+	WORD    $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010eb // fmla v11.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ef // fmla v15.4s, v7.4s, v1.s[0]
+	WORD    $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
+	WORD    $0x4f8210f3 // fmla v19.4s, v7.4s, v2.s[0]
+	WORD    $0x4f8310d6 // fmla v22.4s, v6.4s, v3.s[0]
+	WORD    $0x4f8310f7 // fmla v23.4s, v7.4s, v3.s[0]
+	WORD    $0x4f8410da // fmla v26.4s, v6.4s, v4.s[0]
+	WORD    $0x4f8410fb // fmla v27.4s, v7.4s, v4.s[0]
+	WORD    $0x4f8510de // fmla v30.4s, v6.4s, v5.s[0]
+	WORD    $0x4f8510ff // fmla v31.4s, v7.4s, v5.s[0]
+	FLDPQ   64(R6), (F6, F7)
+	WORD    $0x4fa010c8 // fmla v8.4s, v6.4s, v0.s[1]
+	WORD    $0x4fa010e9 // fmla v9.4s, v7.4s, v0.s[1]
+	WORD    $0x4fa110cc // fmla v12.4s, v6.4s, v1.s[1]
+	WORD    $0x4fa110ed // fmla v13.4s, v7.4s, v1.s[1]
+	WORD    $0x4fa210d0 // fmla v16.4s, v6.4s, v2.s[1]
+	WORD    $0x4fa210f1 // fmla v17.4s, v7.4s, v2.s[1]
+	WORD    $0x4fa310d4 // fmla v20.4s, v6.4s, v3.s[1]
+	WORD    $0x4fa310f5 // fmla v21.4s, v7.4s, v3.s[1]
+	WORD    $0x4fa410d8 // fmla v24.4s, v6.4s, v4.s[1]
+	WORD    $0x4fa410f9 // fmla v25.4s, v7.4s, v4.s[1]
+	WORD    $0x4fa510dc // fmla v28.4s, v6.4s, v5.s[1]
+	WORD    $0x4fa510fd // fmla v29.4s, v7.4s, v5.s[1]
+	FLDPQ   96(R6), (F6, F7)
+	WORD    $0x4fa010ca // fmla v10.4s, v6.4s, v0.s[1]
+	WORD    $0x4fa010eb // fmla v11.4s, v7.4s, v0.s[1]
+	WORD    $0x4fa110ce // fmla v14.4s, v6.4s, v1.s[1]
+	WORD    $0x4fa110ef // fmla v15.4s, v7.4s, v1.s[1]
+	WORD    $0x4fa210d2 // fmla v18.4s, v6.4s, v2.s[1]
+	WORD    $0x4fa210f3 // fmla v19.4s, v7.4s, v2.s[1]
+	WORD    $0x4fa310d6 // fmla v22.4s, v6.4s, v3.s[1]
+	WORD    $0x4fa310f7 // fmla v23.4s, v7.4s, v3.s[1]
+	WORD    $0x4fa410da // fmla v26.4s, v6.4s, v4.s[1]
+	WORD    $0x4fa410fb // fmla v27.4s, v7.4s, v4.s[1]
+	WORD    $0x4fa510de // fmla v30.4s, v6.4s, v5.s[1]
+	WORD    $0x4fa510ff // fmla v31.4s, v7.4s, v5.s[1]
+	FLDPQ   128(R6), (F6, F7)
+	WORD    $0x4f8018c8 // fmla v8.4s, v6.4s, v0.s[2]
+	WORD    $0x4f8018e9 // fmla v9.4s, v7.4s, v0.s[2]
+	WORD    $0x4f8118cc // fmla v12.4s, v6.4s, v1.s[2]
+	WORD    $0x4f8118ed // fmla v13.4s, v7.4s, v1.s[2]
+	WORD    $0x4f8218d0 // fmla v16.4s, v6.4s, v2.s[2]
+	WORD    $0x4f8218f1 // fmla v17.4s, v7.4s, v2.s[2]
+	WORD    $0x4f8318d4 // fmla v20.4s, v6.4s, v3.s[2]
+	WORD    $0x4f8318f5 // fmla v21.4s, v7.4s, v3.s[2]
+	WORD    $0x4f8418d8 // fmla v24.4s, v6.4s, v4.s[2]
+	WORD    $0x4f8418f9 // fmla v25.4s, v7.4s, v4.s[2]
+	WORD    $0x4f8518dc // fmla v28.4s, v6.4s, v5.s[2]
+	WORD    $0x4f8518fd // fmla v29.4s, v7.4s, v5.s[2]
+	FLDPQ   160(R6), (F6, F7)
+	WORD    $0x4f8018ca // fmla v10.4s, v6.4s, v0.s[2]
+	WORD    $0x4f8018eb // fmla v11.4s, v7.4s, v0.s[2]
+	WORD    $0x4f8118ce // fmla v14.4s, v6.4s, v1.s[2]
+	WORD    $0x4f8118ef // fmla v15.4s, v7.4s, v1.s[2]
+	WORD    $0x4f8218d2 // fmla v18.4s, v6.4s, v2.s[2]
+	WORD    $0x4f8218f3 // fmla v19.4s, v7.4s, v2.s[2]
+	WORD    $0x4f8318d6 // fmla v22.4s, v6.4s, v3.s[2]
+	WORD    $0x4f8318f7 // fmla v23.4s, v7.4s, v3.s[2]
+	WORD    $0x4f8418da // fmla v26.4s, v6.4s, v4.s[2]
+	WORD    $0x4f8418fb // fmla v27.4s, v7.4s, v4.s[2]
+	WORD    $0x4f8518de // fmla v30.4s, v6.4s, v5.s[2]
+	WORD    $0x4f8518ff // fmla v31.4s, v7.4s, v5.s[2]
+	PRFM    0(R10), PLDL2KEEP
+	PRFM    64(R10), PLDL2KEEP
+	ADD     $96, R10, R10
+	FLDPQ   192(R6), (F6, F7)
+	WORD    $0x4fa018c8 // fmla v8.4s, v6.4s, v0.s[3]
+	WORD    $0x4fa018e9 // fmla v9.4s, v7.4s, v0.s[3]
+	WORD    $0x4fa118cc // fmla v12.4s, v6.4s, v1.s[3]
+	WORD    $0x4fa118ed // fmla v13.4s, v7.4s, v1.s[3]
+	WORD    $0x4fa218d0 // fmla v16.4s, v6.4s, v2.s[3]
+	WORD    $0x4fa218f1 // fmla v17.4s, v7.4s, v2.s[3]
+	WORD    $0x4fa318d4 // fmla v20.4s, v6.4s, v3.s[3]
+	WORD    $0x4fa318f5 // fmla v21.4s, v7.4s, v3.s[3]
+	WORD    $0x4fa418d8 // fmla v24.4s, v6.4s, v4.s[3]
+	WORD    $0x4fa418f9 // fmla v25.4s, v7.4s, v4.s[3]
+	WORD    $0x4fa518dc // fmla v28.4s, v6.4s, v5.s[3]
+	WORD    $0x4fa518fd // fmla v29.4s, v7.4s, v5.s[3]
+	FLDPQ   224(R6), (F6, F7)
+	WORD    $0x4fa018ca // fmla v10.4s, v6.4s, v0.s[3]
+	WORD    $0x4fa018eb // fmla v11.4s, v7.4s, v0.s[3]
+	WORD    $0x4fa118ce // fmla v14.4s, v6.4s, v1.s[3]
+	WORD    $0x4fa118ef // fmla v15.4s, v7.4s, v1.s[3]
+	WORD    $0x4fa218d2 // fmla v18.4s, v6.4s, v2.s[3]
+	WORD    $0x4fa218f3 // fmla v19.4s, v7.4s, v2.s[3]
+	WORD    $0x4fa318d6 // fmla v22.4s, v6.4s, v3.s[3]
+	WORD    $0x4fa318f7 // fmla v23.4s, v7.4s, v3.s[3]
+	WORD    $0x4fa418da // fmla v26.4s, v6.4s, v4.s[3]
+	WORD    $0x4fa418fb // fmla v27.4s, v7.4s, v4.s[3]
+	WORD    $0x4fa518de // fmla v30.4s, v6.4s, v5.s[3]
+	WORD    $0x4fa518ff // fmla v31.4s, v7.4s, v5.s[3]
+	ADD     $256, R6, R6
+	SUBS    $4, R11, R11
+	BGE     loop6
+
+loop6_done:
+	ADD  $4, R11, R11
+	SUBS $1, R11, R11
+	BLT  loop6_rest_done
+
+loop6_rest:
+	FMOVS.P 4(R0), F0
+	FMOVS.P 4(R1), F1
+	FMOVS.P 4(R2), F2
+	FMOVS.P 4(R3), F3
+	FMOVS.P 4(R4), F4
+	FMOVS.P 4(R5), F5
+	FLDPQ   0(R6), (F6, F7)
+	WORD    $0x4f8010c8 // fmla v8.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010e9 // fmla v9.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110cc // fmla v12.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ed // fmla v13.4s, v7.4s, v1.s[0]
+	WORD    $0x4f8210d0 // fmla v16.4s, v6.4s, v2.s[0]
+	WORD    $0x4f8210f1 // fmla v17.4s, v7.4s, v2.s[0]
+	WORD    $0x4f8310d4 // fmla v20.4s, v6.4s, v3.s[0]
+	WORD    $0x4f8310f5 // fmla v21.4s, v7.4s, v3.s[0]
+	WORD    $0x4f8410d8 // fmla v24.4s, v6.4s, v4.s[0]
+	WORD    $0x4f8410f9 // fmla v25.4s, v7.4s, v4.s[0]
+	WORD    $0x4f8510dc // fmla v28.4s, v6.4s, v5.s[0]
+	WORD    $0x4f8510fd // fmla v29.4s, v7.4s, v5.s[0]
+	FLDPQ   32(R6), (F6, F7)
+	WORD    $0x4f8010ca // fmla v10.4s, v6.4s, v0.s[0]
+	WORD    $0x4f8010eb // fmla v11.4s, v7.4s, v0.s[0]
+	WORD    $0x4f8110ce // fmla v14.4s, v6.4s, v1.s[0]
+	WORD    $0x4f8110ef // fmla v15.4s, v7.4s, v1.s[0]
+	WORD    $0x4f8210d2 // fmla v18.4s, v6.4s, v2.s[0]
+	WORD    $0x4f8210f3 // fmla v19.4s, v7.4s, v2.s[0]
+	WORD    $0x4f8310d6 // fmla v22.4s, v6.4s, v3.s[0]
+	WORD    $0x4f8310f7 // fmla v23.4s, v7.4s, v3.s[0]
+	WORD    $0x4f8410da // fmla v26.4s, v6.4s, v4.s[0]
+	WORD    $0x4f8410fb // fmla v27.4s, v7.4s, v4.s[0]
+	WORD    $0x4f8510de // fmla v30.4s, v6.4s, v5.s[0]
+	WORD    $0x4f8510ff // fmla v31.4s, v7.4s, v5.s[0]
+	ADD     $64, R6, R6
+	SUBS    $1, R11, R11
+	BGE     loop6_rest
+
+loop6_rest_done:
+	ADD   $1, R11, R11
+	CBNZ  R7, slot6
+	MOVD  c+24(FP), R0
+	MOVD  ldc+32(FP), R6
+	ADD   R6, R0, R1
+	ADD   R6, R1, R2
+	ADD   R6, R2, R3
+	ADD   R6, R3, R4
+	ADD   R6, R4, R5
+	MOVD  cols+56(FP), R7
+	MOVD  add+64(FP), R8
+	CMP   $4, R7
+	BLT   single6_0
+	CBZ   R8, store6_0
+	FMOVQ 0(R0), F0
+	WORD  $0x4e20d508 // fadd v8.4s, v8.4s, v0.4s
+	FMOVQ 0(R1), F1
+	WORD  $0x4e21d58c // fadd v12.4s, v12.4s, v1.4s
+	FMOVQ 0(R2), F2
+	WORD  $0x4e22d610 // fadd v16.4s, v16.4s, v2.4s
+	FMOVQ 0(R3), F3
+	WORD  $0x4e23d694 // fadd v20.4s, v20.4s, v3.4s
+	FMOVQ 0(R4), F4
+	WORD  $0x4e24d718 // fadd v24.4s, v24.4s, v4.4s
+	FMOVQ 0(R5), F5
+	WORD  $0x4e25d79c // fadd v28.4s, v28.4s, v5.4s
+
+store6_0:
+	FMOVQ.P F8, 16(R0)
+	FMOVQ.P F12, 16(R1)
+	FMOVQ.P F16, 16(R2)
+	FMOVQ.P F20, 16(R3)
+	FMOVQ.P F24, 16(R4)
+	FMOVQ.P F28, 16(R5)
+	SUB     $4, R7, R7
+	CMP     $4, R7
+	BLT     single6_1
+	CBZ     R8, store6_1
+	FMOVQ   0(R0), F0
+	WORD    $0x4e20d529 // fadd v9.4s, v9.4s, v0.4s
+	FMOVQ   0(R1), F1
+	WORD    $0x4e21d5ad // fadd v13.4s, v13.4s, v1.4s
+	FMOVQ   0(R2), F2
+	WORD    $0x4e22d631 // fadd v17.4s, v17.4s, v2.4s
+	FMOVQ   0(R3), F3
+	WORD    $0x4e23d6b5 // fadd v21.4s, v21.4s, v3.4s
+	FMOVQ   0(R4), F4
+	WORD    $0x4e24d739 // fadd v25.4s, v25.4s, v4.4s
+	FMOVQ   0(R5), F5
+	WORD    $0x4e25d7bd // fadd v29.4s, v29.4s, v5.4s
+
+store6_1:
+	FMOVQ.P F9, 16(R0)
+	FMOVQ.P F13, 16(R1)
+	FMOVQ.P F17, 16(R2)
+	FMOVQ.P F21, 16(R3)
+	FMOVQ.P F25, 16(R4)
+	FMOVQ.P F29, 16(R5)
+	SUB     $4, R7, R7
+	CMP     $4, R7
+	BLT     single6_2
+	CBZ     R8, store6_2
+	FMOVQ   0(R0), F0
+	WORD    $0x4e20d54a // fadd v10.4s, v10.4s, v0.4s
+	FMOVQ   0(R1), F1
+	WORD    $0x4e21d5ce // fadd v14.4s, v14.4s, v1.4s
+	FMOVQ   0(R2), F2
+	WORD    $0x4e22d652 // fadd v18.4s, v18.4s, v2.4s
+	FMOVQ   0(R3), F3
+	WORD    $0x4e23d6d6 // fadd v22.4s, v22.4s, v3.4s
+	FMOVQ   0(R4), F4
+	WORD    $0x4e24d75a // fadd v26.4s, v26.4s, v4.4s
+	FMOVQ   0(R5), F5
+	WORD    $0x4e25d7de // fadd v30.4s, v30.4s, v5.4s
+
+store6_2:
+	FMOVQ.P F10, 16(R0)
+	FMOVQ.P F14, 16(R1)
+	FMOVQ.P F18, 16(R2)
+	FMOVQ.P F22, 16(R3)
+	FMOVQ.P F26, 16(R4)
+	FMOVQ.P F30, 16(R5)
+	SUB     $4, R7, R7
+	CMP     $4, R7
+	BLT     single6_3
+	CBZ     R8, store6_3
+	FMOVQ   0(R0), F0
+	WORD    $0x4e20d56b // fadd v11.4s, v11.4s, v0.4s
+	FMOVQ   0(R1), F1
+	WORD    $0x4e21d5ef // fadd v15.4s, v15.4s, v1.4s
+	FMOVQ   0(R2), F2
+	WORD    $0x4e22d673 // fadd v19.4s, v19.4s, v2.4s
+	FMOVQ   0(R3), F3
+	WORD    $0x4e23d6f7 // fadd v23.4s, v23.4s, v3.4s
+	FMOVQ   0(R4), F4
+	WORD    $0x4e24d77b // fadd v27.4s, v27.4s, v4.4s
+	FMOVQ   0(R5), F5
+	WORD    $0x4e25d7ff // fadd v31.4s, v31.4s, v5.4s
+
+store6_3:
+	FMOVQ.P F11, 16(R0)
+	FMOVQ.P F15, 16(R1)
+	FMOVQ.P F19, 16(R2)
+	FMOVQ.P F23, 16(R3)
+	FMOVQ.P F27, 16(R4)
+	FMOVQ.P F31, 16(R5)
+	SUB     $4, R7, R7
+	RET
+
+single6_0:
+	VMOV V8.B16, V0.B16
+	VMOV V12.B16, V1.B16
+	VMOV V16.B16, V2.B16
+	VMOV V20.B16, V3.B16
+	VMOV V24.B16, V4.B16
+	VMOV V28.B16, V5.B16
+	B    single6_4
+
+single6_1:
+	VMOV V9.B16, V0.B16
+	VMOV V13.B16, V1.B16
+	VMOV V17.B16, V2.B16
+	VMOV V21.B16, V3.B16
+	VMOV V25.B16, V4.B16
+	VMOV V29.B16, V5.B16
+	B    single6_4
+
+single6_2:
+	VMOV V10.B16, V0.B16
+	VMOV V14.B16, V1.B16
+	VMOV V18.B16, V2.B16
+	VMOV V22.B16, V3.B16
+	VMOV V26.B16, V4.B16
+	VMOV V30.B16, V5.B16
+	B    single6_4
+
+single6_3:
+	VMOV V11.B16, V0.B16
+	VMOV V15.B16, V1.B16
+	VMOV V19.B16, V2.B16
+	VMOV V23.B16, V3.B16
+	VMOV V27.B16, V4.B16
+	VMOV V31.B16, V5.B16
+
+single6_4:
+	SUBS $1, R7, R7
+	BLT  single6_4_loop_done
+
+single6_4_loop:
+	CBZ   R8, single6_4_store
+	FMOVS 0(R0), F8
+	FADDS F8, F0, F8
+	VMOV  V8.S[0], V0.S[0]
+	FMOVS 0(R1), F8
+	FADDS F8, F1, F8
+	VMOV  V8.S[0], V1.S[0]
+	FMOVS 0(R2), F8
+	FADDS F8, F2, F8
+	VMOV  V8.S[0], V2.S[0]
+	FMOVS 0(R3), F8
+	FADDS F8, F3, F8
+	VMOV  V8.S[0], V3.S[0]
+	FMOVS 0(R4), F8
+	FADDS F8, F4, F8
+	VMOV  V8.S[0], V4.S[0]
+	FMOVS 0(R5), F8
+	FADDS F8, F5, F8
+	VMOV  V8.S[0], V5.S[0]
+
+single6_4_store:
+	FMOVS.P F0, 4(R0)
+	VEXT    $4, V0.B16, V0.B16, V0.B16
+	FMOVS.P F1, 4(R1)
+	VEXT    $4, V1.B16, V1.B16, V1.B16
+	FMOVS.P F2, 4(R2)
+	VEXT    $4, V2.B16, V2.B16, V2.B16
+	FMOVS.P F3, 4(R3)
+	VEXT    $4, V3.B16, V3.B16, V3.B16
+	FMOVS.P F4, 4(R4)
+	VEXT    $4, V4.B16, V4.B16, V4.B16
+	FMOVS.P F5, 4(R5)
+	VEXT    $4, V5.B16, V5.B16, V5.B16
+	SUBS    $1, R7, R7
+	BGE     single6_4_loop
+
+single6_4_loop_done:
+	ADD $1, R7, R7
+	RET
+
+// func copyPanelNEON(to *uint32, from *uint32, ld int, steps int)
+TEXT ·copyPanelNEON(SB), NOSPLIT, $0-32
+	MOVD to+0(FP), R0
+	MOVD from+8(FP), R1
+	MOVD ld+16(FP), R2
+	MOVD steps+24(FP), R3
+	ADD  R2<<3, R1, R4
+	SUBS $1, R3, R3
+	BLT  loop_done
+
+loop:
+	PRFM    0(R4), PLDL2KEEP
+	WORD    $0xf883c082 // prfum pldl2keep, [x4, #60]
+	FLDPQ   0(R1), (F0, F1)
+	FLDPQ   32(R1), (F2, F3)
+	FSTPQ.P (F0, F1), 32(R0)
+	FSTPQ.P (F2, F3), 32(R0)
+	ADD     R2, R1, R1
+	ADD     R2, R4, R4
+	SUBS    $1, R3, R3
+	BGE     loop
+
+loop_done:
+	ADD $1, R3, R3
+	RET
+
+// func transposePanelNEON(to *uint32, from *uint32, ld int, steps int)
+TEXT ·transposePanelNEON(SB), NOSPLIT, $0-32
+	MOVD to+0(FP), R4
+	MOVD from+8(FP), R0
+	MOVD ld+16(FP), R5
+	MOVD steps+24(FP), R6
+	ADD  R5, R0, R1
+	ADD  R5, R1, R2
+	ADD  R5, R2, R3
+	SUBS $4, R6, R6
+	BLT  loop_done
+
+loop:
+	FMOVQ.P 16(R0), F0
+	FMOVQ.P 16(R1), F1
+	FMOVQ.P 16(R2), F2
+	FMOVQ.P 16(R3), F3
+	VZIP1   V1.S4, V0.S4, V4.S4
+	VZIP2   V1.S4, V0.S4, V5.S4
+	VZIP1   V3.S4, V2.S4, V6.S4
+	VZIP2   V3.S4, V2.S4, V7.S4
+	VZIP1   V6.D2, V4.D2, V0.D2
+	VZIP2   V6.D2, V4.D2, V1.D2
+	VZIP1   V7.D2, V5.D2, V2.D2
+	VZIP2   V7.D2, V5.D2, V3.D2
+	FMOVQ.P F0, 64(R4)
+	FMOVQ.P F1, 64(R4)
+	FMOVQ.P F2, 64(R4)
+	FMOVQ.P F3, 64(R4)
 	SUBS    $4, R6, R6
 	BGE     loop
 
@@ -5151,4 +7042,134 @@ loop:
 
 loop_done:
 	ADD $4, R2, R2
+	RET
+
+DATA swigluNumbersNEON<>+0(SB)/4, $0x80000000
+DATA swigluNumbersNEON<>+4(SB)/4, $0xc3500000
+DATA swigluNumbersNEON<>+8(SB)/4, $0x3fb8aa3b
+DATA swigluNumbersNEON<>+12(SB)/4, $0x4b400000
+DATA swigluNumbersNEON<>+16(SB)/4, $0xbf317200
+DATA swigluNumbersNEON<>+20(SB)/4, $0xb5bfbe8e
+DATA swigluNumbersNEON<>+24(SB)/4, $0x3f800000
+DATA swigluNumbersNEON<>+28(SB)/4, $0xffffff88
+DATA swigluNumbersNEON<>+32(SB)/4, $0x0000007f
+DATA swigluNumbersNEON<>+36(SB)/4, $0x39500d01
+DATA swigluNumbersNEON<>+40(SB)/4, $0x3ab60b61
+DATA swigluNumbersNEON<>+44(SB)/4, $0x3c088889
+DATA swigluNumbersNEON<>+48(SB)/4, $0x3d2aaaab
+DATA swigluNumbersNEON<>+52(SB)/4, $0x3e2aaaab
+DATA swigluNumbersNEON<>+56(SB)/4, $0x3f000000
+GLOBL swigluNumbersNEON<>(SB), RODATA|NOPTR, $60
+
+// func swigluNEON(gate *float32, up *float32, out *float32, n int)
+TEXT ·swigluNEON(SB), NOSPLIT, $0-32
+	MOVD    $swigluNumbersNEON<>(SB), R4
+	VLD1R.P 4(R4), [V8.S4]
+	VLD1R.P 4(R4), [V9.S4]
+	VLD1R.P 4(R4), [V10.S4]
+	VLD1R.P 4(R4), [V11.S4]
+	VLD1R.P 4(R4), [V12.S4]
+	VLD1R.P 4(R4), [V13.S4]
+	VLD1R.P 4(R4), [V14.S4]
+	VLD1R.P 4(R4), [V15.S4]
+	VLD1R.P 4(R4), [V16.S4]
+	VLD1R.P 4(R4), [V17.S4]
+	VLD1R.P 4(R4), [V18.S4]
+	VLD1R.P 4(R4), [V19.S4]
+	VLD1R.P 4(R4), [V20.S4]
+	VLD1R.P 4(R4), [V21.S4]
+	VLD1R.P 4(R4), [V22.S4]
+	MOVD    gate+0(FP), R0
+	MOVD    up+8(FP), R1
+	MOVD    out+16(FP), R2
+	MOVD    n+24(FP), R3
+	SUBS    $4, R3, R3
+	BLT     loop_done
+
+loop:
+	FMOVQ.P 16(R0), F0
+	WORD    $0x4f210405 // sshr v5.4s, v0.4s, #31
+	VMOVI   $0, V6.B16
+	WORD    $0x4ea0f4c6 // fmin v6.4s, v6.4s, v0.4s
+	WORD    $0x4ea6d4c6 // fsub v6.4s, v6.4s, v6.4s
+	VORR    V8.B16, V0.B16, V1.B16
+	WORD    $0x4e29f421 // fmax v1.4s, v1.4s, v9.4s
+	WORD    $0x4e29f400 // fmax v0.4s, v0.4s, v9.4s
+	VMOV    V11.B16, V2.B16
+	VFMLA   V10.S4, V1.S4, V2.S4
+	WORD    $0x4eabd443 // fsub v3.4s, v2.4s, v11.4s
+	VSUB    V11.S4, V2.S4, V2.S4
+	VFMLA   V12.S4, V3.S4, V1.S4
+	VFMLA   V13.S4, V3.S4, V1.S4
+	VMOV    V18.B16, V7.B16
+	VFMLA   V1.S4, V17.S4, V7.S4
+	VMOV    V19.B16, V3.B16
+	VFMLA   V1.S4, V7.S4, V3.S4
+	VMOV    V20.B16, V7.B16
+	VFMLA   V1.S4, V3.S4, V7.S4
+	VMOV    V21.B16, V3.B16
+	VFMLA   V1.S4, V7.S4, V3.S4
+	VMOV    V22.B16, V7.B16
+	VFMLA   V1.S4, V3.S4, V7.S4
+	VMOV    V14.B16, V3.B16
+	VFMLA   V1.S4, V7.S4, V3.S4
+	VMOV    V14.B16, V7.B16
+	VFMLA   V1.S4, V3.S4, V7.S4
+	VMOV    V7.B16, V3.B16
+	WORD    $0x4eaf6447 // smax v7.4s, v2.4s, v15.4s
+	VSUB    V7.S4, V2.S4, V1.S4
+	VAND    V5.B16, V1.B16, V1.B16
+	VADD    V16.S4, V7.S4, V7.S4
+	VSHL    $23, V7.S4, V7.S4
+	WORD    $0x6e27dc63 // fmul v3.4s, v3.4s, v7.4s
+	WORD    $0x4e2ed4c6 // fadd v6.4s, v6.4s, v14.4s
+	WORD    $0x4e23d4c6 // fadd v6.4s, v6.4s, v3.4s
+	VBIF    V5.B16, V14.B16, V3.B16
+	WORD    $0x6e23dc00 // fmul v0.4s, v0.4s, v3.4s
+	WORD    $0x6e26fc00 // fdiv v0.4s, v0.4s, v6.4s
+	FMOVQ.P 16(R1), F7
+	WORD    $0x6e27dc00 // fmul v0.4s, v0.4s, v7.4s
+	WORD    $0x4f3f0422 // sshr v2.4s, v1.4s, #1
+	VSUB    V2.S4, V1.S4, V1.S4
+	VADD    V16.S4, V2.S4, V2.S4
+	VSHL    $23, V2.S4, V2.S4
+	WORD    $0x6e22dc00 // fmul v0.4s, v0.4s, v2.4s
+	VADD    V16.S4, V1.S4, V1.S4
+	VSHL    $23, V1.S4, V1.S4
+	WORD    $0x6e21dc00 // fmul v0.4s, v0.4s, v1.4s
+	FMOVQ.P F0, 16(R2)
+	SUBS    $4, R3, R3
+	BGE     loop
+
+loop_done:
+	ADD $4, R3, R3
+	RET
+
+// func addScaledNEON(to *float32, x *float32, a float32, n int)
+TEXT ·addScaledNEON(SB), NOSPLIT, $0-32
+	MOVD  to+0(FP), R0
+	MOVD  x+8(FP), R1
+	MOVD  n+24(FP), R2
+	FMOVS a+16(FP), F0
+	SUBS  $8, R2, R2
+	BLT   loop_done
+
+loop:
+	FLDPQ.P 32(R1), (F1, F2)
+	FLDPQ   0(R0), (F3, F4)
+	WORD    $0x4f801023 // fmla v3.4s, v1.4s, v0.s[0]
+	WORD    $0x4f801044 // fmla v4.4s, v2.4s, v0.s[0]
+	FSTPQ.P (F3, F4), 32(R0)
+	SUBS    $8, R2, R2
+	BGE     loop
+
+loop_done:
+	ADD   $8, R2, R2
+	CBZ   R2, done
+	FMOVQ 0(R1), F1
+	FMOVQ 0(R0), F3
+	WORD  $0x4f801023 // fmla v3.4s, v1.4s, v0.s[0]
+	FMOVQ F3, 0(R0)
+
+done:
 	RET

@@ -1,6 +1,8 @@
 package cpu
 
 import (
+	"encoding/binary"
+	"hash/fnv"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -80,6 +82,30 @@ func TestSwiGLUKernels(t *testing.T) {
 			}
 		}
 		t.Logf("worst error: %.2f units in the last place", worst)
+	})
+}
+
+// TestSwiGLUKernelsAgree holds the kernels of all levels, on whatever processor, to the same bits, all NaNs being equal.
+func TestSwiGLUKernelsAgree(t *testing.T) {
+	const want = 0x795a4a33
+	forKernels(t, hasSwiGLU, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+		const n = 1 << 16
+		gates := fill(guarded[float32](t, n, atEnd), func() float32 { return 64*r.Float32() - 48 })
+		for i := range gates[:n/4] {
+			gates[i] = math.Float32frombits(r.Uint32())
+		}
+		ups := fill(guarded[float32](t, n, atEnd), func() float32 { return math.Float32frombits(r.Uint32()) })
+		k.swiglu(&gates[0], &ups[0], &ups[0], n)
+		sum := fnv.New32a()
+		for _, x := range ups {
+			if x != x {
+				x = float32(math.NaN())
+			}
+			sum.Write(binary.LittleEndian.AppendUint32(nil, math.Float32bits(x)))
+		}
+		if got := sum.Sum32(); got != want {
+			t.Errorf("the sum of all bits is %#x, want %#x", got, want)
+		}
 	})
 }
 
