@@ -14,22 +14,28 @@ import (
 const ceilingBytes = 2 << 30
 
 // ceilings are what one CPU and all CPUs can do: multiply-adds on registers, and reading and copying memory, read and written bytes
-// counted.
-type ceilings struct{ fmaOne, fma, read, copied *record }
+// counted. tiles is nil where there are none.
+type ceilings struct{ fmaOne, fma, tiles, read, copied *record }
 
 func (o *options) measureCeilings(size int) (c ceilings, err error) {
-	if c.fmaOne, err = o.ceilingFMA("ceiling-fma-one", 1); err != nil {
+	variant := backend.Backends("cpu")[0].Name()
+	loop, cpus := peak.For(variant), runtime.GOMAXPROCS(0)
+	if c.fmaOne, err = o.ceilingLoop("ceiling-fma-one", variant, loop, 1); err != nil {
 		return c, err
 	}
-	if c.fma, err = o.ceilingFMA("ceiling-fma", runtime.GOMAXPROCS(0)); err != nil {
+	if c.fma, err = o.ceilingLoop("ceiling-fma", variant, loop, cpus); err != nil {
 		return c, err
+	}
+	if loop, ok := peak.Tiles(variant); ok {
+		if c.tiles, err = o.ceilingLoop("ceiling-tiles", variant, loop, cpus); err != nil {
+			return c, err
+		}
 	}
 	memory := make([]byte, size)
 	hugepages.Want(memory)
 	for i := range memory { // so that every page exists
 		memory[i] = 1
 	}
-	variant := backend.Backends("cpu")[0].Name()
 	c.read, err = o.ceilingMemory("ceiling-read", variant, memory, func(part []byte) { peak.Read(variant, part) })
 	if err != nil {
 		return c, err
@@ -38,11 +44,9 @@ func (o *options) measureCeilings(size int) (c ceilings, err error) {
 	return c, err
 }
 
-// ceilingFMA times multiply-adds on the vectors of the variant that comes first.
-func (o *options) ceilingFMA(name string, cpus int) (*record, error) {
+// ceilingLoop times a loop of a variant.
+func (o *options) ceilingLoop(name, variant string, loop peak.Loop, cpus int) (*record, error) {
 	const rounds = 1 << 18
-	variant := backend.Backends("cpu")[0].Name()
-	loop := peak.For(variant)
 	r, err := o.ceiling(name, cpus, func(int) { loop.Run(rounds) })
 	if err != nil {
 		return nil, err

@@ -31,7 +31,7 @@ type record struct {
 	Reps        int     `json:"reps"`
 	GFLOPS      float64 `json:"gflops,omitempty"`
 	GBS         float64 `json:"gbs"`
-	OfFMA       float64 `json:"of_fma,omitempty"`  // gflops as a share of what -ceilings measured for multiply-adds on registers
+	OfFMA       float64 `json:"of_fma,omitempty"`  // gflops as a share of what -ceilings measured for multiply-adds on registers, on tiles where a case uses them
 	OfRead      float64 `json:"of_read,omitempty"` // gbs as a share of what it measured for reads
 }
 
@@ -48,7 +48,8 @@ type report struct {
 	out   io.Writer
 	table *tabwriter.Writer
 	shape string  // of the table
-	fma   float64 // GFLOP/s that the CPUs can do and
+	fma   float64 // GFLOP/s that the CPUs can do,
+	tiles float64 // with products of tiles, 0 if there are none, and
 	read  float64 // GB/s that the memory can be read at, 0 if they were not measured
 }
 
@@ -72,18 +73,28 @@ func (r *report) addCeilings(o *options) error {
 	if err != nil {
 		return err
 	}
-	for _, ceiling := range []*record{c.fmaOne, c.fma, c.read, c.copied} {
+	list := []*record{c.fmaOne, c.fma}
+	if c.tiles != nil {
+		list = append(list, c.tiles)
+	}
+	for _, ceiling := range append(list, c.read, c.copied) {
 		if err := r.add(ceiling); err != nil {
 			return err
 		}
 	}
 	r.fma, r.read = c.fma.GFLOPS, c.read.GBS
+	if c.tiles != nil {
+		r.tiles = c.tiles.GFLOPS
+	}
 	return nil
 }
 
 func (r *report) add(c *record) error {
 	if r.read > 0 {
 		c.OfFMA, c.OfRead = c.GFLOPS/r.fma, c.GBS/r.read
+		if r.tiles > 0 && c.Activations == "bf16" && c.Dtype == "bf16" {
+			c.OfFMA = c.GFLOPS / r.tiles
+		}
 	}
 	if r.json != nil {
 		return r.json.Encode(c)
