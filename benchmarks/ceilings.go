@@ -2,6 +2,7 @@ package main
 
 import (
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,23 +15,32 @@ import (
 const ceilingBytes = 2 << 30
 
 // ceilings are what one CPU and all CPUs can do: multiply-adds on registers, and reading and copying memory, read and written bytes
-// counted.
+// counted. tiles is nil where there are none.
 type ceilings struct {
-	fmaOne, fma, read, copied *record
-	memory                    []byte // that was read and copied
+	fmaOne, fma, tiles, read, copied *record
+	memory                           []byte // that was read and copied
 }
 
 // records are all of them, in the order of a report.
-func (c *ceilings) records() []*record { return []*record{c.fmaOne, c.fma, c.read, c.copied} }
+func (c *ceilings) records() []*record {
+	list := []*record{c.fmaOne, c.fma, c.tiles, c.read, c.copied}
+	return slices.DeleteFunc(list, func(r *record) bool { return r == nil })
+}
 
 func (o *options) measureCeilings(size int) (*ceilings, error) {
 	var c ceilings
 	var err error
-	if c.fmaOne, err = o.ceilingFMA("ceiling-fma-one", 1); err != nil {
+	cpus := runtime.GOMAXPROCS(0)
+	if c.fmaOne, err = o.ceilingLoop("ceiling-fma-one", multiplyAdds(1)); err != nil {
 		return nil, err
 	}
-	if c.fma, err = o.ceilingFMA("ceiling-fma", runtime.GOMAXPROCS(0)); err != nil {
+	if c.fma, err = o.ceilingLoop("ceiling-fma", multiplyAdds(cpus)); err != nil {
 		return nil, err
+	}
+	if loop, ok := tileProducts(cpus); ok {
+		if c.tiles, err = o.ceilingLoop("ceiling-tiles", loop); err != nil {
+			return nil, err
+		}
 	}
 	c.memory = make([]byte, size)
 	hugepages.Want(c.memory)
@@ -44,26 +54,47 @@ func (o *options) measureCeilings(size int) (*ceilings, error) {
 	return &c, err
 }
 
-// ceilingFMA times multiply-adds on the vectors of the variant that comes first.
-func (o *options) ceilingFMA(name string, cpus int) (*record, error) {
-	run, flops := multiplyAdds(cpus)
-	r, err := o.ceiling(name, run)
-	if err != nil {
-		return nil, err
+// arithmetic is the ceiling of a case's operations, and its loop.
+func (c *ceilings) arithmetic(r *record) (*record, loop) {
+	if c.tiles != nil && r.Activations == "bf16" && r.Dtype == "bf16" {
+		l, _ := tileProducts(r.CPUs)
+		return c.tiles, l
 	}
-	r.Shape, r.CPUs, r.Variant = "registers", cpus, first()
-	r.GFLOPS = flops / r.NS
-	return r, nil
+	return c.fma, multiplyAdds(r.CPUs)
+}
+
+// loop is a loop on registers that runs on some CPUs at once, for some milliseconds, of which starting on all of them is little.
+type loop struct {
+	peak.Loop
+	rounds, cpus int
+}
+
+// multiplyAdds is that of the CPU's variant that comes first, on its vectors.
+func multiplyAdds(cpus int) loop { return loop{peak.For(first()), 1 << 22, cpus} }
+
+// tileProducts is that variant's loop on tiles, if it has one.
+func tileProducts(cpus int) (loop, bool) {
+	l, ok := peak.Tiles(first())
+	return loop{l, 1 << 18, cpus}, ok
 }
 
 // first is the name of the CPU's variant that comes first.
 func first() string { return backend.Backends("cpu")[0].Name() }
 
-// multiplyAdds is a run of that variant's loop of multiply-adds on some CPUs at once, and the operations that it does.
-func multiplyAdds(cpus int) (run func() error, flops float64) {
-	const rounds = 1 << 22 // some milliseconds, of which starting on all CPUs is little
-	loop := peak.For(first())
-	return func() error { return onCPUs(cpus, func(int) { loop.Run(rounds) }) }, float64(cpus) * rounds * float64(loop.Flops)
+func (l loop) run() error { return onCPUs(l.cpus, func(int) { l.Run(l.rounds) }) }
+
+// flops are the operations of a run.
+func (l loop) flops() float64 { return float64(l.cpus) * float64(l.rounds) * float64(l.Flops) }
+
+// ceilingLoop times a loop.
+func (o *options) ceilingLoop(name string, l loop) (*record, error) {
+	r, err := o.ceiling(name, l.run)
+	if err != nil {
+		return nil, err
+	}
+	r.Shape, r.CPUs, r.Variant = "registers", l.cpus, first()
+	r.GFLOPS = l.flops() / r.NS
+	return r, nil
 }
 
 // ceilingMemory times work over the memory, a part for each CPU.

@@ -31,7 +31,7 @@ type record struct {
 	Reps        int     `json:"reps"`
 	GFLOPS      float64 `json:"gflops,omitempty"`
 	GBS         float64 `json:"gbs"`
-	OfFMA       float64 `json:"of_fma,omitempty"`  // with -ceilings, share of what multiply-adds on registers reach
+	OfFMA       float64 `json:"of_fma,omitempty"`  // with -ceilings, share of what multiply-adds on registers reach, on tiles where a case uses them
 	OfRead      float64 `json:"of_read,omitempty"` // of what reading reaches
 	OfCopy      float64 `json:"of_copy,omitempty"` // of what a copy of as many bytes reaches, for works that copy
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"runtime"
 	"slices"
 	"time"
 
@@ -66,19 +65,18 @@ func (c *ceilings) shares(o *options, r *record, w *work, run func() error, flop
 	if o.device.Kind() != "cpu" {
 		return nil
 	}
-	r.OfFMA, r.OfRead = r.GFLOPS/c.fma.GFLOPS, r.GBS/c.read.GBS
+	arithmetic, loop := c.arithmetic(r)
+	r.OfFMA, r.OfRead = r.GFLOPS/arithmetic.GFLOPS, r.GBS/c.read.GBS
 	time.Sleep(o.pause)
 	switch {
 	case w.copies:
 		r.OfCopy, err = turns(run, hostCopy(max(int(bytes)/2, 1)), 1, o.budget)
 	case r.OfFMA >= r.OfRead:
-		loop, done := multiplyAdds(runtime.GOMAXPROCS(0))
-		r.OfFMA, err = turns(run, loop, done/flops, o.budget)
+		r.OfFMA, err = turns(run, loop.run, loop.flops()/flops, o.budget)
 	default:
-		at := 0
-		cpus := runtime.GOMAXPROCS(0)
+		at, cpus := 0, r.CPUs
 		each := min(readPart, len(c.memory)/cpus)
-		loop := func() error {
+		read := func() error {
 			if at+cpus*each > len(c.memory) {
 				at = 0
 			}
@@ -86,7 +84,7 @@ func (c *ceilings) shares(o *options, r *record, w *work, run func() error, flop
 			at += cpus * each
 			return onCPUs(cpus, func(i int) { peak.Read(c.read.Variant, from[i*each:(i+1)*each]) })
 		}
-		r.OfRead, err = turns(run, loop, float64(cpus*each)/bytes, o.budget)
+		r.OfRead, err = turns(run, read, float64(cpus*each)/bytes, o.budget)
 	}
 	return err
 }

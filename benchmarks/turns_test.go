@@ -64,9 +64,9 @@ func TestShares(t *testing.T) {
 	runs := 0
 	run := func() error { runs++; time.Sleep(minTurn); return nil }
 	for name, r := range map[string]*record{
-		"multiply-adds": {GFLOPS: c.fma.GFLOPS / 2, GBS: c.read.GBS / 4},
-		"reads":         {GFLOPS: c.fma.GFLOPS / 4, GBS: c.read.GBS / 2},
-		"copies":        {GBS: c.read.GBS / 2},
+		"multiply-adds": {CPUs: 1, GFLOPS: c.fma.GFLOPS / 2, GBS: c.read.GBS / 4},
+		"reads":         {CPUs: 1, GFLOPS: c.fma.GFLOPS / 4, GBS: c.read.GBS / 2},
+		"copies":        {CPUs: 1, GBS: c.read.GBS / 2},
 	} {
 		runs = 0
 		w := &work{copies: name == "copies"}

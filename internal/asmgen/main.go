@@ -24,7 +24,7 @@ func main() {
 	peakDir := flag.String("peak", ".", "the `folder` of package peak")
 	flag.Parse()
 
-	narrow, wide, bf16 := newGen("AVX2", 8), newGen("AVX512", 16), newGen("AVX512BF16", 16)
+	narrow, wide, bf16, amx := newGen("AVX2", 8), newGen("AVX512", 16), newGen("AVX512BF16", 16), newGen("AMX", 16)
 	narrow.numbers()
 	for _, g := range []*gen{narrow, wide} {
 		g.common()
@@ -38,6 +38,8 @@ func main() {
 	wide.few(widened)
 	bf16.tile(dotBF16)
 	bf16.few(dotBF16)
+	amx.tileDotAMX()
+	amx.fewDotAMX()
 	narrowBlocks, wideBlocks := newGen("AVX2", 8), newGen("AVX512", 16)
 	narrowBlocks.blocks()
 	wideBlocks.blocks()
@@ -46,7 +48,7 @@ func main() {
 		g.stages()
 	}
 	for name, g := range map[string]*gen{
-		"avx2": narrow, "avx512": wide, "avx512bf16": bf16,
+		"avx2": narrow, "avx512": wide, "avx512bf16": bf16, "amx": amx,
 		"blocks_avx2": narrowBlocks, "blocks_avx512": wideBlocks,
 		"stages_avx2": narrowStages, "stages_avx512": wideStages,
 	} {
@@ -69,6 +71,11 @@ func main() {
 		if err := g.save(filepath.Join(*peakDir, name)); err != nil {
 			log.Fatal(err)
 		}
+	}
+	tiles := newGen("AMX", 16)
+	tiles.amxPeak()
+	if err := tiles.save(filepath.Join(*peakDir, "peak_amx_amd64")); err != nil {
+		log.Fatal(err)
 	}
 }
 

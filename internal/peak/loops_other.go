@@ -4,5 +4,6 @@ package peak
 
 var (
 	loops   map[string]Loop
+	tiles   map[string]Loop
 	readers map[string]reader
 )

@@ -4,19 +4,25 @@ package peak
 
 import "bytes"
 
-// Loop is a loop of multiply-adds of float32 on registers alone.
+// Loop is a loop of multiply-adds on registers alone.
 type Loop struct {
 	Run   func(rounds int) // rounds is positive
 	Flops int              // floating-point operations of a round, two for a multiply-add
 }
 
-// For is the loop for a backend of package ops/cpu, by the name that it has: fused multiply-adds on its vectors. For a name that is none
+// For is the loop of float32 for a backend of package ops/cpu, by the name that it has: fused multiply-adds on its vectors. For a name that is none
 // of these it is one in plain Go, of single numbers.
 func For(name string) Loop {
 	if l, ok := loops[name]; ok {
 		return l
 	}
 	return Loop{plain, 2 * plainSums}
+}
+
+// Tiles is the loop of bfloat16 for a backend of package ops/cpu that multiplies tiles of such, by name; ok tells whether it is one.
+func Tiles(name string) (l Loop, ok bool) {
+	l, ok = tiles[name]
+	return l, ok
 }
 
 const plainSums = 8

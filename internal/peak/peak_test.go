@@ -19,6 +19,10 @@ func TestLoops(t *testing.T) {
 		}
 		l.Run(1)
 		l.Run(1000)
+		if l, ok := Tiles(b.Name()); ok {
+			l.Run(1)
+			l.Run(1000)
+		}
 	}
 	if zero != 0 {
 		t.Errorf("sums of zeros are %v", zero)

@@ -5,11 +5,12 @@
 // Plain Go, [Go], computes every stage on every GOARCH and is the specification that the other variants are held to. On amd64 and
 // arm64 there are products, GroupedMatMul and Linear, on vector instructions for float32 and bfloat16, SwiGLU and the fused Experts,
 // on amd64 also Permute, Unpermute, Quantize, RMSNorm, Rotary, Attention and Add. On amd64 the variants are cpu/avx2 (AVX2, FMA
-// and F16C), cpu/avx512 (AVX-512F) and cpu/avx512bf16 (AVX-512 BF16). On arm64 it is cpu/neon, which is tested under an emulator
-// only and whose speed is not measured. A variant leaves what it lacks to the next lesser one.
+// and F16C), cpu/avx512 (AVX-512F), cpu/avx512bf16 (AVX-512 BF16) and, on Linux, cpu/amxbf16 (AMX): importing the package asks the
+// kernel for leave to use AMX's tiles where the CPU has some. On arm64 it is cpu/neon, which is tested under an emulator only and
+// whose speed is not measured. A variant leaves what it lacks to the next lesser one.
 //
-// The environment variable MOE_CPU = go, avx2, avx512 or avx512bf16, on arm64 go or neon, forces a variant, as far as the CPU has
-// it: it comes first and none that needs more of the CPU is used. Without it cpu/avx512bf16 comes first only where its
+// The environment variable MOE_CPU = go, avx2, avx512, avx512bf16 or amxbf16, on arm64 go or neon, forces a variant, as far as the
+// CPU has it: it comes first and none that needs more of the CPU is used. Without it cpu/avx512bf16 comes first only where its
 // instruction is fast, which it is not on CPUs with AMX.
 //
 // Once warm, a stage allocates nothing. Permute, Unpermute, Add, RMSNorm and Rotary write outputs that no cache holds past the caches.
@@ -19,8 +20,10 @@
 // float64 operands; two variants may differ by the order of their sums. A row of a product with a packed weight has the same bits
 // whatever other rows there are; with a weight that is not packed up to 16 rows are summed in another order than more are.
 //
-// float32 numbers meet bfloat16 ones by widening the latter, which loses nothing. cpu/avx512bf16 multiplies two bfloat16 operands
-// with the CPU's own instruction for that, which takes denormals for zero and rounds the sum of each two products.
+// float32 numbers meet bfloat16 ones by widening the latter, which loses nothing. cpu/avx512bf16 and cpu/amxbf16 multiply two
+// bfloat16 operands with the CPU's own instructions for that, which take denormals for zero. The former rounds the sum of each two
+// products. The latter adds up 16 products with even and 16 with odd indices, then both sums, then that to the sum so far; with other
+// operands, or up to 16 rows and a weight that is not packed, it does what cpu/avx512 does.
 //
 // [Sgemm] and [Sgemv] are the general products of BLAS on the same kernels; package blas puts them in Gorgonia's place for such.
 //

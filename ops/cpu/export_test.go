@@ -60,13 +60,13 @@ func StagesOf(b backend.Backend) []string {
 	return stages
 }
 
-// VectorBackends are the variants on vector instructions that the machine has, products on kernels in plain Go with and without
-// a dot of bfloat16, and all of these with weights that are packed first.
+// VectorBackends are the variants on vector instructions that the machine has, products on kernels in plain Go with a dot of bfloat16,
+// without and with other tiles for it, and all of these with weights that are packed first.
 func VectorBackends() []backend.Backend {
 	noDot := goKernels
 	noDot.tileDot, noDot.fewDot, noDot.tileBesideWidened = nil, nil, nil
 	var list []backend.Backend
-	for _, s := range append(variantsAndGo(hasAll), simd{"cpu/kernels in go without dot", &noDot, 0}) {
+	for _, s := range append(variantsAndGo(hasAll), simd{"cpu/kernels in go without dot", &noDot, 0}, simd{"cpu/kernels in go with pairs", &goPairs, 0}) {
 		list = append(list, s, packing{simd{s.name + " packed", s.k, 0}})
 	}
 	return list

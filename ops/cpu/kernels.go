@@ -9,27 +9,33 @@ const axpyRows = 8
 // tileKernel computes c (rows, cols) = a·b, or adds it to c if add is not 0, for rows in [1, kernels.rows] and cols up to what
 // kernels.cols says. Rows of a and c are lda and ldc bytes apart. b is a part of a panel: steps of 32 elements of 32 bits, of
 // which it reads the first cols and may read as many as kernels.cols says. Nothing of a or c is touched beyond rows and cols.
-// Every kernels.prefetch steps two cache lines at next are prefetched and next moves by ahead bytes.
+// Every kernels.prefetch steps two cache lines at next, or all that ahead bytes have, are prefetched and next moves by ahead bytes.
 type tileKernel func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, ahead int)
 
-// fewKernel is a tileKernel for rows in [1, streamRows] and all columns of fewPanels(rows) panels: b is parts of them, apart bytes one
-// from the next, and c has their columns one after the other. It prefetches what lies behind the parts.
+// fewKernel is a tileKernel for rows that kernels.streams and all columns of kernels.fewPanels(rows) panels: b is parts of them, apart
+// bytes one from the next, and c has their columns one after the other. It prefetches what lies behind the parts.
 type fewKernel func(a *uint32, lda int, b *uint32, apart int, c *float32, ldc, steps, rows, add int)
 
 // fewPanels is the number of panels that a fewKernel multiplies some rows with.
-func fewPanels(rows int) int {
-	if rows < streamRows {
+func (k *kernels) fewPanels(rows int) int {
+	switch {
+	case k.fewRows > 0:
+		return 3
+	case rows < streamRows:
 		return 4
 	}
 	return 2
 }
+
+// streams tells whether a strip of some rows reads a panel from its beginning to its end.
+func (k *kernels) streams(rows int) bool { return rows <= max(k.fewRows, streamRows) }
 
 // kernels are the inner loops of a product at one level of vector instructions. Elements of x and of panels are passed by as
 // 32 bits: a float32, or two bfloat16 of which the first is the lower half.
 type kernels struct {
 	lanes int // 32-bit elements of a vector
 	rows  int // rows of a tile at most
-	// prefetch is the number of steps of a tile that two cache lines are prefetched for.
+	// prefetch is the number of steps of a tile after which next moves.
 	prefetch int
 	full     int // tiles of up to so many rows have panelCols columns, taller ones half of them
 
@@ -44,6 +50,7 @@ type kernels struct {
 	beside func(to, from *uint32, ld, steps, rows int)
 	// fewF32, fewWidened and fewDot take steps as tileF32, tileWidened and tileDot do. They are nil where there is none.
 	fewF32, fewWidened, fewDot fewKernel
+	fewRows                    int // of fewDot, where it takes more than streamRows; with others it is 0
 
 	// out[4i+j] = Σ x[i,k]·w[j,k] for k below n, a multiple of lanes, four rows j of w and rows i of x, in [1, dotRows].
 	dotF32     func(out, x *float32, ldx int, w *float32, ldw, n, rows int)
@@ -69,6 +76,18 @@ type kernels struct {
 	addScaled func(to, x *float32, a float32, n int)
 
 	formats *formatKernels // of weights in blocks; nil if there are none
+
+	// pairs are the kernels that multiply bfloat16 by bfloat16, where these are others: then tileDot is nil here, and there what is of
+	// no use to such a product.
+	pairs *kernels
+}
+
+// forPairs are the kernels that multiply bfloat16 by bfloat16.
+func (k *kernels) forPairs() *kernels {
+	if k.pairs != nil {
+		return k.pairs
+	}
+	return k
 }
 
 // blasTiles are the inner loops of Sgemm at one level of vector instructions. Its panels are as wide as its tiles.

@@ -11,8 +11,8 @@ import (
 // and a way to test on any GOARCH how products are cut.
 var goKernels = kernels{
 	lanes: 4, rows: 5, full: 3, prefetch: 3, formats: &goFormats,
-	tileF32: goTile(func(a, b uint32) float32 { return math.Float32frombits(a) * math.Float32frombits(b) }),
-	tileDot: goTile(func(a, b uint32) float32 { return lower(a)*lower(b) + upper(a)*upper(b) }),
+	tileF32: goTileF32,
+	tileDot: goTileDot,
 	tileBesideF32: func(a *uint32, _ int, b *uint32, c *float32, ldc, steps, rows, cols, add int, _ *uint32, _ int) {
 		goSums(c, ldc, rows, cols, add, func(i, j int) (sum float32) {
 			for k := range steps {
@@ -32,9 +32,9 @@ var goKernels = kernels{
 		})
 	},
 	tileWidened: goTileWidened,
-	fewF32:      goFew(goTile(func(a, b uint32) float32 { return math.Float32frombits(a) * math.Float32frombits(b) })),
-	fewWidened:  goFew(goTileWidened),
-	fewDot:      goFew(goTile(func(a, b uint32) float32 { return lower(a)*lower(b) + upper(a)*upper(b) })),
+	fewF32:      goFew(goTileF32, new(kernels).fewPanels),
+	fewWidened:  goFew(goTileWidened, new(kernels).fewPanels),
+	fewDot:      goFew(goTileDot, new(kernels).fewPanels),
 	dotF32: func(out, x *float32, ldx int, w *float32, ldw, n, rows int) {
 		goDots(out, x, ldx, n, rows, func(j, k int) float32 { return *at(w, j*ldw+4*k) })
 	},
@@ -137,6 +137,17 @@ func goTranspose(to, from *uint32, ld, steps, lanes, cols int) {
 // goVariant is the variant on these kernels.
 var goVariant = simd{"cpu/kernels in go", &goKernels, 0}
 
+// goPairs are such kernels with others for pairs of bfloat16, whose tiles have other sizes.
+var goPairs = func() kernels {
+	k, pairs := goKernels, goKernels
+	pairs.rows, pairs.full, pairs.prefetch = 7, 7, 5
+	pairs.tileF32, pairs.tileWidened, pairs.tileBesideF32, pairs.tileBesideWidened = nil, nil, nil, nil
+	pairs.fewF32, pairs.fewWidened, pairs.fewRows = nil, nil, 6
+	pairs.fewDot = goFew(goTileDot, pairs.fewPanels)
+	k.tileDot, k.fewDot, k.pairs = nil, nil, &pairs
+	return k
+}()
+
 // lower and upper are the two bfloat16 of a word.
 func lower(w uint32) float32 { return math.Float32frombits(w << 16) }
 func upper(w uint32) float32 { return math.Float32frombits(w &^ 0xffff) }
@@ -156,10 +167,15 @@ func goTile(product func(a, b uint32) float32) tileKernel {
 	}
 }
 
-// goFew is a kernel for few rows, given the one for tiles.
-func goFew(tile tileKernel) fewKernel {
+var (
+	goTileF32 = goTile(func(a, b uint32) float32 { return math.Float32frombits(a) * math.Float32frombits(b) })
+	goTileDot = goTile(func(a, b uint32) float32 { return lower(a)*lower(b) + upper(a)*upper(b) })
+)
+
+// goFew is a kernel for few rows, given the one for tiles and how many panels it takes.
+func goFew(tile tileKernel, panels func(rows int) int) fewKernel {
 	return func(a *uint32, lda int, b *uint32, apart int, c *float32, ldc, steps, rows, add int) {
-		for p := range fewPanels(rows) {
+		for p := range panels(rows) {
 			tile(a, lda, at(b, p*apart), at(c, 4*panelCols*p), ldc, steps, rows, panelCols, add, b, 0)
 		}
 	}

@@ -11,10 +11,14 @@ import (
 // TestKernelsOfEachLevel says which kernels a level lacks. Tests of these kernels pass over the level.
 func TestKernelsOfEachLevel(t *testing.T) {
 	lacking := map[string][]string{
-		"cpu/avx2":       {"tileDot", "fewF32", "fewWidened", "fewDot", "widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded"},
-		"cpu/avx512":     {"tileDot", "tileBesideWidened", "fewDot", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded"},
-		"cpu/avx512bf16": {"tileBesideWidened", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded"},
-		"cpu/neon":       {"tileDot", "tileBesideF32", "tileBesideWidened", "beside", "fewF32", "fewWidened", "fewDot", "blas.beside", "vectors", "formats"},
+		"cpu/avx2":       {"tileDot", "fewF32", "fewWidened", "fewDot", "fewRows", "widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs"},
+		"cpu/avx512":     {"tileDot", "tileBesideWidened", "fewDot", "fewRows", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs"},
+		"cpu/avx512bf16": {"tileBesideWidened", "fewRows", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs"},
+		"cpu/neon":       {"tileDot", "tileBesideF32", "tileBesideWidened", "beside", "fewF32", "fewWidened", "fewDot", "fewRows", "blas.beside", "vectors", "formats", "pairs"},
+		"cpu/amxbf16": {"tileDot", "tileBesideWidened", "fewDot", "fewRows", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded",
+			"pairs.tileF32", "pairs.tileWidened", "pairs.tileBesideF32", "pairs.tileBesideWidened", "pairs.beside",
+			"pairs.fewF32", "pairs.fewWidened", "pairs.axpyF32", "pairs.blas", "pairs.vectors", "pairs.widenPanel",
+			"pairs.formats", "pairs.pairs"},
 	}
 	for _, v := range machineVariants() {
 		want, known := lacking[v.name]
@@ -62,6 +66,7 @@ func someVariants(t testing.TB, has func(k *kernels) bool) []simd {
 }
 
 func hasAll(*kernels) bool         { return true }
+func hasTileF32(k *kernels) bool   { return k.tileF32 != nil }
 func hasFew(k *kernels) bool       { return k.fewF32 != nil }
 func hasAxpy(k *kernels) bool      { return k.axpyF32 != nil }
 func hasSwiGLU(k *kernels) bool    { return k.swiglu != nil }

@@ -12,10 +12,16 @@ import (
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-// forKernels runs a test for the kernels of every variant of the machine that has those in question, with operands that end at a
-// page that cannot be touched and with operands that begin behind one.
+// forKernels runs a test for the kernels of every variant of the machine that has those in question, those for pairs of bfloat16
+// too where they are others, with operands that end at a page that cannot be touched and with operands that begin behind one.
 func forKernels(t *testing.T, has func(k *kernels) bool, test func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool)) {
-	for _, v := range someVariants(t, has) {
+	list := someVariants(t, has)
+	for _, v := range list {
+		if k := v.k.pairs; k != nil && has(k) {
+			list = append(list, simd{v.name + "/pairs", k, 0})
+		}
+	}
+	for _, v := range list {
 		for _, atEnd := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/end=%v", v.name, atEnd), func(t *testing.T) {
 				test(t, v.k, rand.New(rand.NewPCG(1, 2)), atEnd)
@@ -59,7 +65,7 @@ func TestTileKernels(t *testing.T) {
 				continue
 			}
 			for rows := 1; rows <= k.rows; rows++ {
-				for _, steps := range []int{0, 1, 2, 3, 4, 7, 8, 33} {
+				for _, steps := range []int{0, 1, 2, 3, 4, 7, 8, 16, 33} {
 					cols := 1 + r.IntN(k.cols(rows))
 					if steps == 33 {
 						cols = k.cols(rows)
@@ -83,23 +89,24 @@ func TestTileKernels(t *testing.T) {
 }
 
 func TestFewKernels(t *testing.T) {
-	forKernels(t, hasFew, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+	forKernels(t, hasAll, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
 		for _, kind := range []struct {
-			name      string
-			got, want fewKernel
-			words     int // of a for a step
-			a, b      func(*rand.Rand) uint32
+			name  string
+			got   fewKernel
+			want  tileKernel
+			words int // of a for a step
+			a, b  func(*rand.Rand) uint32
 		}{
-			{"f32", k.fewF32, goKernels.fewF32, 1, smallWord, smallWord},
-			{"widened", k.fewWidened, goKernels.fewWidened, 2, smallWord, smallPair},
-			{"dot", k.fewDot, goKernels.fewDot, 1, smallPair, smallPair},
+			{"f32", k.fewF32, goKernels.tileF32, 1, smallWord, smallWord},
+			{"widened", k.fewWidened, goKernels.tileWidened, 2, smallWord, smallPair},
+			{"dot", k.fewDot, goKernels.tileDot, 1, smallPair, smallPair},
 		} {
 			if kind.got == nil {
 				continue
 			}
-			for rows := 1; rows <= streamRows; rows++ {
-				for _, steps := range []int{0, 1, 2, 5, 33} {
-					panels := fewPanels(rows)
+			for rows := 1; k.streams(rows); rows++ {
+				for _, steps := range []int{0, 1, 2, 5, 16, 33} {
+					panels := k.fewPanels(rows)
 					cols := panels * panelCols
 					lda, ldc, apart := steps*kind.words+r.IntN(3), cols+r.IntN(3), (steps+r.IntN(3))*panelCols
 					a := fill(guarded[uint32](t, max((rows-1)*lda+steps*kind.words, 1), atEnd), func() uint32 { return kind.a(r) })
@@ -107,7 +114,7 @@ func TestFewKernels(t *testing.T) {
 					c := fill(guarded[float32](t, (rows-1)*ldc+cols, atEnd), func() float32 { return small(r) })
 					for add := range 2 {
 						want := slices.Clone(c)
-						kind.want(&a[0], 4*lda, &b[0], 4*apart, &want[0], 4*ldc, steps, rows, add)
+						goFew(kind.want, k.fewPanels)(&a[0], 4*lda, &b[0], 4*apart, &want[0], 4*ldc, steps, rows, add)
 						kind.got(&a[0], 4*lda, &b[0], 4*apart, &c[0], 4*ldc, steps, rows, add)
 						if !slices.Equal(c, want) {
 							t.Fatalf("%s, %d rows, %d steps, add %d: got %v, want %v", kind.name, rows, steps, add, c, want)
@@ -128,7 +135,7 @@ func TestTilesRoundOncePerProduct(t *testing.T) {
 		sum, _ := exact(0).Add(exact(0).Mul(exact(a), exact(b)), exact(c)).Float32()
 		return sum
 	}
-	forKernels(t, hasAll, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+	forKernels(t, hasTileF32, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
 		normal := func() float32 { return float32(r.NormFloat64()) }
 		for rows := 1; rows <= k.rows; rows++ {
 			cols := k.cols(rows)
@@ -169,8 +176,8 @@ func TestTilesRoundOncePerProduct(t *testing.T) {
 					t.Fatalf("side by side, %d rows, %d steps: got %v, want %v", rows, kind.steps, got, want)
 				}
 			}
-			if rows <= streamRows && k.fewF32 != nil {
-				all := fewPanels(rows) * cols // columns of the same panel several times
+			if k.streams(rows) && k.fewF32 != nil {
+				all := k.fewPanels(rows) * cols // columns of the same panel several times
 				sums := guarded[float32](t, rows*all, atEnd)
 				for name, few := range map[string]func(){
 					"float32":  func() { k.fewF32(x, 4*elements, wide, 0, &sums[0], 4*all, elements, rows, 0) },

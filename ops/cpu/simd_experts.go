@@ -89,8 +89,10 @@ func (f *fused) tokens(y, x backend.Value, p *backend.Plan) bool {
 	}
 	a.rows, a.n, a.gated = p.Rows, b.w.d, true
 	b.rows, b.n = p.Rows, b.w.n
-	a.outBF16 = a.xIsBF16 && b.w.size == 2 && f.k.tileDot != nil
+	a.outBF16 = a.xIsBF16 && b.w.size == 2 && f.k.forPairs().tileDot != nil
 	b.xIsBF16, b.outBF16 = a.outBF16, false
+	a.choosePairs()
+	b.choosePairs()
 	f.hidden = grown(f.hidden, (p.Rows*a.n*a.outSize()+3)/4)
 	f.rows = grown(f.rows, p.Rows*b.n)
 	a.out = bytesOf(f.hidden)

@@ -126,7 +126,15 @@ func (g *gemm) operands(out, x, w backend.Value) bool {
 	}
 	rows, data, narrow, ok := matrixBytes(out, g.w.n)
 	g.out, g.outBF16, g.n = data, narrow, g.w.n
+	g.choosePairs()
 	return ok && rows == g.rows
+}
+
+// choosePairs takes the kernels for bfloat16 by bfloat16 if that is what g multiplies.
+func (g *gemm) choosePairs() {
+	if g.xIsBF16 && g.w.size == 2 {
+		g.k = g.k.forPairs()
+	}
 }
 
 // matrixBytes is the memory of a contiguous matrix of the given width, float32 or bfloat16.

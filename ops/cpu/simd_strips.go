@@ -25,7 +25,7 @@ func (g *gemm) part(s strip, at int, l layout, from int) stripPart {
 // copyLength is the number of elements of a strip's copy: none if it has few rows, which are read as they lie or copied by the tasks,
 // or goes without tiles.
 func (g *gemm) copyLength(s strip) int {
-	if s.matrix == padding || s.rows <= streamRows || !g.onTiles(s) {
+	if s.matrix == padding || g.k.streams(s.rows) || !g.onTiles(s) {
 		return 0
 	}
 	l := g.layout(s)
@@ -98,9 +98,9 @@ func besides[E uint32 | float32](k *kernels, to, from []E, ld, n, rows int) {
 }
 
 // followedBy lets g, once it computes, fill the copies of the strips of the product that comes then, if all have room. An element of
-// out is one of its x, float32.
+// out is one of its x.
 func (g *gemm) followedBy(then *gemm) {
-	if g.outBF16 || then.place(0) < len(then.strips) {
+	if then.place(0) < len(then.strips) {
 		return
 	}
 	for i, s := range then.strips {
@@ -112,6 +112,10 @@ func (g *gemm) followedBy(then *gemm) {
 // fill puts what a task of the product before has computed, the rows of c, where the strip's copy is.
 func (g *gemm) fill(t task, c []float32, ldc int) {
 	l := g.layout(t.strip)
+	if l.dot {
+		g.fillPairs(t, l, c, ldc)
+		return
+	}
 	rows := unsafe.Slice((*uint32)(unsafe.Pointer(&c[0])), len(c))
 	end := t.col + t.cols
 	if words := l.words * g.w.steps; end == g.w.d && words > end { // an element more than a row of x has
@@ -124,6 +128,23 @@ func (g *gemm) fill(t task, c []float32, ldc int) {
 		p := g.part(t.strip, t.then, l, col/l.words/l.steps*l.steps)
 		n := min(end, p.from+p.words) - col
 		g.fillPart(p, l, rows[col-t.col:], ldc, col-p.from, n)
+		col += n
+	}
+}
+
+// fillPairs does so where x is bfloat16, two elements to a word.
+func (g *gemm) fillPairs(t task, l layout, c []float32, ldc int) {
+	end := t.col + t.cols
+	for col := t.col; col < end; {
+		p := g.part(t.strip, t.then, l, col/2/l.steps*l.steps)
+		n := min(end, 2*(p.from+p.words)) - col
+		for i := range p.rows {
+			row := unsafe.Slice((*uint16)(unsafe.Pointer(&g.copied[p.begin+i*p.ld])), 2*p.words)[col-2*p.from:]
+			narrowRow(g.k, row[:n], c[i*ldc+col-t.col:])
+			if col+n == g.w.d { // an element more than a row of x has, if that is odd
+				clear(row[n:min(len(row), n+1)])
+			}
+		}
 		col += n
 	}
 }

@@ -75,10 +75,17 @@ func sameBytes(t *testing.T, got, want backend.Value) {
 // differs.
 func TestStreamsRoundAsTiles(t *testing.T) {
 	r := rand.New(rand.NewPCG(17, 18))
-	for _, v := range append(variantsWith(hasFew), goVariant) {
-		single := *v.k
+	withoutFew := func(k *kernels) *kernels {
+		single := *k
 		single.fewF32, single.fewWidened, single.fewDot = nil, nil, nil
-		for rows := 1; rows <= streamRows; rows++ {
+		return &single
+	}
+	for _, v := range append(variantsWith(hasFew), goVariant, simd{"cpu/kernels in go with pairs", &goPairs, 0}) {
+		single := withoutFew(v.k)
+		if single.pairs != nil {
+			single.pairs = withoutFew(single.pairs)
+		}
+		for rows := 1; v.k.forPairs().streams(rows); rows++ {
 			for _, dts := range [][2]tensor.Dtype{{tensor.Float32, tensor.Float32}, {tensor.Float32, backend.BFloat16}, {backend.BFloat16, backend.BFloat16}} {
 				t.Run(fmt.Sprintf("%s/%d rows/%v,%v", v.name, rows, dts[0].Name(), dts[1].Name()), func(t *testing.T) {
 					const d, n = 805, 310
@@ -89,7 +96,7 @@ func TestStreamsRoundAsTiles(t *testing.T) {
 						t.Fatal(err)
 					}
 					got, want := guardedTensor(t, r, tensor.Float32, rows, n), poisoned(t, tensor.Float32, rows, n)
-					if err := errors.Join(v.Linear(got, x, w), simd{v.name, &single, 0}.Linear(want, x, w)); err != nil {
+					if err := errors.Join(v.Linear(got, x, w), simd{v.name, single, 0}.Linear(want, x, w)); err != nil {
 						t.Fatal(err)
 					}
 					sameBytes(t, got, want)

@@ -5,7 +5,7 @@ import "golang.org/x/sys/cpu"
 //go:generate env GOWORK=off go -C ../../internal/asmgen run . -o ../../ops/cpu -peak ../peak
 
 // levels are the values of levelVariable.
-var levels = []string{"go", "avx2", "avx512", "avx512bf16"}
+var levels = []string{"go", "avx2", "avx512", "avx512bf16", "amxbf16"}
 
 var (
 	avx2 = kernels{
@@ -29,11 +29,25 @@ var (
 	blasAVX2   = blasTiles{4, 24, true, tileBLASAVX2, copyPanelAVX2, transposePanelAVX2}
 	blasAVX512 = blasTiles{14, 32, false, tileBLASAVX512, copyPanelAVX512, transposeAVX512}
 	avx512bf16 = withDots(avx512)
+	amxbf16    = withTiles(avx512)
+	amx        = kernels{
+		lanes: 16, rows: 32, full: 32, prefetch: 16,
+		tileDot: tileDotAMX, fewDot: fewDotAMX, fewRows: 16,
+		dotF32: dotF32AVX512, dotWidened: dotWidenedAVX512, dotRows: 4,
+		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512,
+		swiglu: swigluAVX512, addScaled: addScaledAVX512,
+	}
 )
 
 // withDots adds the kernels of dots of bfloat16.
 func withDots(k kernels) kernels {
 	k.tileDot, k.fewDot = tileDotAVX512BF16, fewDotAVX512BF16
+	return k
+}
+
+// withTiles adds the kernels of AMX.
+func withTiles(k kernels) kernels {
+	k.pairs = &amx
 	return k
 }
 
@@ -48,6 +62,9 @@ func machineVariants() []simd {
 		list = append(list, simd{"cpu/avx512", &avx512, 20})
 		if has.HasAVX512BF16 {
 			list = append(list, simd{"cpu/avx512bf16", &avx512bf16, dotPriority(has.HasAMXBF16)})
+		}
+		if has.HasAMXTile && has.HasAMXBF16 && mayUseTiles() {
+			list = append(list, simd{"cpu/amxbf16", &amxbf16, 40})
 		}
 	}
 	return list
