@@ -34,9 +34,18 @@ func (m blockMutant) GroupedMatMul(out, rows, w backend.Value, p *backend.Plan) 
 	return m.reference.GroupedMatMul(out, rows, m.changed(w), p)
 }
 
-// blockMutants read blocks wrongly.
+func (m blockMutant) Experts(y, x, gates backend.Value, p *backend.Plan, w13, w2 backend.Value) error {
+	return m.reference.Experts(y, x, gates, p, m.changed(w13), m.changed(w2))
+}
+
+// blockMutants read blocks wrongly, or round what they multiply with them more than they may.
 func blockMutants() []mutant {
-	var list []mutant
+	list := []mutant{{"tokens are rounded to BFloat16", "Experts", expertsMutant{f: func(r reference, y, x, gates backend.Value, p *backend.Plan, w13, w2 backend.Value) error {
+		if _, ok := w13.(*backend.BlockQuantized); ok {
+			x = edited(x, roundBF16)
+		}
+		return r.Experts(y, x, gates, p, w13, w2)
+	}}}}
 	for name, f := range map[string]func(format backend.BlockFormat, block []byte){
 		"a block's scale without its sign":       func(_ backend.BlockFormat, block []byte) { block[1] &= 0x7f },
 		"a block's scale with its bytes swapped": func(_ backend.BlockFormat, block []byte) { block[0], block[1] = block[1], block[0] },
@@ -55,7 +64,7 @@ func blockMutants() []mutant {
 			}
 		},
 	} {
-		for _, stage := range []string{"Linear", "GroupedMatMul"} {
+		for _, stage := range []string{"Linear", "GroupedMatMul", "Experts"} {
 			list = append(list, mutant{name, stage, blockMutant{f: f}})
 		}
 	}
