@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -87,6 +88,23 @@ func TestQuantizeBlocksRefuses(t *testing.T) {
 	empty, err := ops.QuantizeBlocks(tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(0, 3)), ops.Q4_0)
 	if err != nil || empty.Size() != 0 {
 		t.Errorf("no rows: %v, %v", empty, err)
+	}
+}
+
+// TestQuantizeBlocksTellsTheFirst: of several rows that are wrong the first is told, however many workers there are.
+func TestQuantizeBlocksTellsTheFirst(t *testing.T) {
+	const rows, d = 97, 4096
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	w := weightOf[float32](make([]float32, rows*d), rows, d)
+	for _, row := range []int{96, 20, 50, 21} {
+		w.Data().([]float32)[row*d+row] = float32(math.Inf(1))
+	}
+	for procs := 1; procs <= 8; procs++ {
+		runtime.GOMAXPROCS(procs)
+		_, err := ops.QuantizeBlocks(w, ops.Q4_0)
+		if !errors.Is(err, backend.ErrValue) || !strings.Contains(err.Error(), "row [20], element 20") {
+			t.Errorf("GOMAXPROCS = %d: error %v, want %v for element 20 of row 20", procs, err, backend.ErrValue)
+		}
 	}
 }
 

@@ -47,7 +47,7 @@ type Composite interface {
 // Packed is a weight in an order of memory that one backend likes, with the dtype and shape of what it was packed from.
 type Packed interface {
 	Value
-	// Unpack restores the ordinary value (a *tensor.Dense on the host).
+	// Unpack restores the ordinary value, no Packed (a *tensor.Dense on the host).
 	Unpack() (Value, error)
 }
 
@@ -75,7 +75,8 @@ func wholeOn(d Device, v Value) bool {
 }
 
 // To copies v to the device d, part by part; a value that is there already is returned as it is. A packed value that moves is
-// unpacked, for its order of memory suits the device that it leaves. No device is an ErrParameter, no value an ErrValue.
+// unpacked, for its order of memory suits the device that it leaves. No device is an ErrParameter, no value an ErrValue, and so is one
+// that unpacks to no value or to a packed one.
 func To(d Device, v Value) (Value, error) {
 	if err := checkDevice(d); err != nil {
 		return nil, fmt.Errorf("to: %w", err)
@@ -114,7 +115,7 @@ func move(d Device, v Value) (Value, error) {
 		return v, nil
 	}
 	if p, ok := v.(Packed); ok {
-		plain, err := p.Unpack()
+		plain, err := unpack(p)
 		if err != nil {
 			return nil, err
 		}
@@ -135,6 +136,21 @@ func move(d Device, v Value) (Value, error) {
 		return nil, err
 	}
 	return d.Upload(v)
+}
+
+// unpack is what p was packed from. If that is nothing or packed itself, which a foreign value may claim, it is an ErrValue.
+func unpack(p Packed) (Value, error) {
+	plain, err := p.Unpack()
+	if err != nil {
+		return nil, err
+	}
+	if err := CheckValue(plain); err != nil {
+		return nil, fmt.Errorf("what a %T was packed from %w", p, err)
+	}
+	if _, again := plain.(Packed); again {
+		return nil, fmt.Errorf("a %T unpacks to a %T, want a value that is not packed: %w", p, plain, ErrValue)
+	}
+	return plain, nil
 }
 
 // Overlap reports whether a and b share any byte of memory.

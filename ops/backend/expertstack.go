@@ -13,9 +13,9 @@ import (
 // below the other, ΣN_b = N. A checkpoint keeps w1 and w3 of every expert as tensors of their own; stacked as {w1, w3} they
 // are W13 (E,2F,H) without a copy. Every expert has the same list of block heights.
 type ExpertStack struct {
-	blocks  [][]Value // [expert][block]
-	rows, d int
-	dtype   tensor.Dtype
+	blocks [][]Value // [expert][block]
+	shape  tensor.Shape
+	dtype  tensor.Dtype
 }
 
 // StackExperts joins blocks[e], the blocks of each expert from top to bottom. It needs an expert and a block at least; all
@@ -32,13 +32,13 @@ func StackExperts(blocks [][]Value) (*ExpertStack, error) {
 		}
 	}
 	first := blocks[0]
-	s := &ExpertStack{blocks: blocks, dtype: first[0].Dtype()}
+	s := &ExpertStack{blocks: blocks, shape: tensor.Shape{len(blocks), 0, 0}, dtype: first[0].Dtype()}
 	for _, b := range first {
 		if len(b.Shape()) != 2 {
 			return nil, fmt.Errorf("expert stack: a block of shape %v, want two dimensions: %w", b.Shape(), ErrShape)
 		}
-		s.rows += b.Shape()[0]
-		s.d = b.Shape()[1]
+		s.shape[1] += b.Shape()[0]
+		s.shape[2] = b.Shape()[1]
 	}
 	for e, list := range blocks {
 		if len(list) != len(first) {
@@ -48,9 +48,9 @@ func StackExperts(blocks [][]Value) (*ExpertStack, error) {
 			if b.Dtype() != s.dtype {
 				return nil, fmt.Errorf("expert stack: expert %d, block %d is %v, the first is %v: %w", e, i, b.Dtype(), s.dtype, ErrDtype)
 			}
-			if !slices.Equal(b.Shape(), first[i].Shape()) || b.Shape()[1] != s.d {
+			if !slices.Equal(b.Shape(), first[i].Shape()) || b.Shape()[1] != s.shape[2] {
 				return nil, fmt.Errorf("expert stack: expert %d, block %d has shape %v, want (%d, %d): %w",
-					e, i, b.Shape(), first[i].Shape()[0], s.d, ErrShape)
+					e, i, b.Shape(), first[i].Shape()[0], s.shape[2], ErrShape)
 			}
 		}
 	}
@@ -77,10 +77,10 @@ func (s *ExpertStack) With(parts []Value) (Value, error) {
 }
 
 // Shape is (E,N,D).
-func (s *ExpertStack) Shape() tensor.Shape { return tensor.Shape{len(s.blocks), s.rows, s.d} }
+func (s *ExpertStack) Shape() tensor.Shape { return s.shape }
 
 // Size is E·N·D.
-func (s *ExpertStack) Size() int { return Elements(s.Shape()) }
+func (s *ExpertStack) Size() int { return Elements(s.shape) }
 
 // Dtype is that of the blocks.
 func (s *ExpertStack) Dtype() tensor.Dtype { return s.dtype }
@@ -105,5 +105,5 @@ func (s *ExpertStack) ZeroValue() Value { return zeroParts(s) }
 
 // Format implements fmt.Formatter: a line with dtype and shape.
 func (s *ExpertStack) Format(f fmt.State, _ rune) {
-	fmt.Fprintf(f, "ExpertStack{%v %v on %v}", s.dtype, s.Shape(), DeviceOf(s))
+	fmt.Fprintf(f, "ExpertStack{%v %v on %v}", s.dtype, s.shape, DeviceOf(s))
 }

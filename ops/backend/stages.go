@@ -75,6 +75,12 @@ type (
 	Quantize interface {
 		Quantize(q *Quantized, x Value) error
 	}
+	// QuantizeBlocks quantises a weight: each row of q, which has a format, w's shape and memory of its own, becomes what
+	// BlockFormat.Narrow makes of that row of w, (N,D) or (E,N,D) float32, BFloat16 or Float16, or an ExpertStack of such. Of the
+	// elements that have no blocks the first is an ErrValue that tells its row and Narrow's error; q is then undefined.
+	QuantizeBlocks interface {
+		QuantizeBlocks(q *BlockQuantized, w Value) error
+	}
 	// RMSNorm scales rows to unit mean square: out[t] = w ⊙ x[t] / √(mean(x[t]²) + eps); x (T,H) F, w (H) F.
 	RMSNorm interface {
 		RMSNorm(out, x, w Value, eps float64) error

@@ -29,21 +29,23 @@ func widenHalves(to []float32, from []byte) {
 
 // goBlockKernels are the kernels of a format, given how it is read.
 func goBlockKernels(bytes int, widen func(to []float32, from []byte)) blockKernels {
-	element := func(w *byte, at, k int) float32 {
-		var block [backend.BlockElements]float32
-		widen(block[:], unsafe.Slice(byteAt(w, at+k/backend.BlockElements*bytes), bytes))
-		return block[k%backend.BlockElements]
+	decode := func(to *float32, from *byte, blocks int) {
+		for b := range blocks {
+			block := unsafe.Slice(at(to, 4*backend.BlockElements*b), backend.BlockElements)
+			widen(block, unsafe.Slice(byteAt(from, b*bytes), bytes))
+		}
 	}
 	return blockKernels{
 		bytes: bytes,
 		dot: func(out, x *float32, ldx int, w *byte, ldw, blocks, rows int) {
-			goDots(out, x, ldx, backend.BlockElements*blocks, rows, func(j, k int) float32 { return element(w, j*ldw, k) })
-		},
-		decode: func(to *float32, from *byte, blocks int) {
-			for k := range backend.BlockElements * blocks {
-				*at(to, 4*k) = element(from, 0, k)
+			n := backend.BlockElements * blocks
+			numbers := make([]float32, 4*n+1)
+			for j := range 4 {
+				decode(&numbers[j*n], byteAt(w, j*ldw), blocks)
 			}
+			goDots(out, x, ldx, n, rows, func(j, k int) float32 { return numbers[j*n+k] })
 		},
+		decode: decode,
 	}
 }
 

@@ -195,16 +195,23 @@ func TestBlockProductsAllocateNothing(t *testing.T) {
 	r := rand.New(rand.NewPCG(9, 10))
 	plan := planOfCounts([]int{1, 0, 20, 3}, 1, 24)
 	x, out := filled(tensor.Float32, 24, 70), filled(tensor.Float32, 24, 96)
+	one, outOfOne := filled(tensor.Float32, 1, 70), filled(tensor.Float32, 1, 96)
 	for _, format := range []backend.BlockFormat{backend.Q8_0, backend.Q4_0, noFormat} {
-		w := guardedBlocks(t, r, format, 4, 96, 70)
+		w, matrix := guardedBlocks(t, r, format, 4, 96, 70), guardedBlocks(t, r, format, 96, 70)
 		for _, v := range someVariants(t, hasFormats) {
-			n := testing.AllocsPerRun(50, func() {
-				if err := v.GroupedMatMul(out, x, w, plan); err != nil {
-					t.Fatal(err)
+			for name, call := range map[string]func() error{
+				"GroupedMatMul":     func() error { return v.GroupedMatMul(out, x, w, plan) },
+				"Linear of 24 rows": func() error { return v.Linear(out, x, matrix) },
+				"Linear of one row": func() error { return v.Linear(outOfOne, one, matrix) },
+			} {
+				n := testing.AllocsPerRun(50, func() {
+					if err := call(); err != nil {
+						t.Fatal(err)
+					}
+				})
+				if n != 0 {
+					t.Errorf("%s, %v, %s: %v allocations a run", v.name, format, name, n)
 				}
-			})
-			if n != 0 {
-				t.Errorf("%s, %v: %v allocations a run", v.name, format, n)
 			}
 		}
 	}

@@ -1,10 +1,12 @@
 package cpu
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -19,9 +21,30 @@ type expertsCase struct {
 	id                                  func(t, k int) int
 }
 
-// operands draws a case's operands from small whole numbers over 16 in memory that ends at a page that cannot be touched, and
+// weightKind is what weights are stored as: a dtype, or a format of blocks if there is one.
+type weightKind struct {
+	dtype  tensor.Dtype
+	format backend.BlockFormat
+}
+
+func (k weightKind) String() string {
+	if k.format.Valid() {
+		return k.format.String()
+	}
+	return k.dtype.Name()
+}
+
+// weightKinds are those that the fused stage takes.
+var weightKinds = []weightKind{
+	{tensor.Float32, noFormat}, {backend.BFloat16, noFormat}, {backend.Float16, noFormat}, {format: backend.Q8_0}, {format: backend.Q4_0},
+}
+
+// isCoded tells whether a kind of weight needs kernels for its format.
+func (k weightKind) isCoded() bool { return k.format.Valid() || k.dtype == backend.Float16 }
+
+// operands draws a case's operands from small numbers over 16 in memory that ends at a page that cannot be touched, and
 // makes the plan. Gates of slots that are not here are NaN.
-func (c expertsCase) operands(t *testing.T, r *rand.Rand, x, w tensor.Dtype) (in [5]backend.Value) {
+func (c expertsCase) operands(t *testing.T, r *rand.Rand, x tensor.Dtype, w weightKind) (in [5]backend.Value) {
 	t.Helper()
 	rows, err := backend.RowBound(c.tokens, c.slots, c.experts, c.align)
 	if err != nil {
@@ -58,12 +81,18 @@ func (c expertsCase) operands(t *testing.T, r *rand.Rand, x, w tensor.Dtype) (in
 		}
 		return v
 	}
+	weight := func(shape ...int) backend.Value {
+		if w.isCoded() {
+			return guardedBlocks(t, r, w.format, shape...)
+		}
+		return scaled(w.dtype, shape...)
+	}
 	return [5]backend.Value{
 		scaled(x, c.tokens, c.h),
 		tensor.New(tensor.WithShape(c.tokens, c.slots), tensor.WithBacking(gates)),
 		p,
-		scaled(w, c.experts, 2*c.f, c.h),
-		scaled(w, c.experts, c.h, c.f),
+		weight(c.experts, 2*c.f, c.h),
+		weight(c.experts, c.h, c.f),
 	}
 }
 
@@ -83,9 +112,14 @@ func composed(t *testing.T, in [5]backend.Value, dt tensor.Dtype) []float64 {
 	return floatsIn(t, y)
 }
 
-// expertsBackends are the variants that have the kernels of the fused stage; others decline it.
-func expertsBackends() []backend.Backend {
-	return slices.DeleteFunc(VectorBackends(), func(b backend.Backend) bool { return !hasExperts(b.(vectorBackend).kernels()) })
+// expertsBackends are the variants that have the kernels of the fused stage and those for a kind of weight; others decline. Weights in
+// blocks and float16 are not packed.
+func expertsBackends(kind weightKind) []backend.Backend {
+	return slices.DeleteFunc(VectorBackends(), func(b backend.Backend) bool {
+		k := b.(vectorBackend).kernels()
+		_, packs := b.(packing)
+		return !hasExperts(k) || kind.isCoded() && (packs || !hasFormats(k))
+	})
 }
 
 // TestFusedExperts compares the fused stage of every variant with the composition: routings of every kind, sizes that no unit of
@@ -106,33 +140,76 @@ func TestFusedExperts(t *testing.T) {
 		if testing.Short() && c.h*c.f > 1<<12 {
 			continue
 		}
-		for _, dts := range [][2]tensor.Dtype{
-			{tensor.Float32, tensor.Float32}, {tensor.Float32, backend.BFloat16}, {backend.BFloat16, backend.BFloat16}, {backend.BFloat16, tensor.Float32},
-		} {
-			in := c.operands(t, rand.New(rand.NewPCG(9, 10)), dts[0], dts[1])
-			want := composed(t, in, dts[0])
-			scale := 0.0
-			for _, v := range want {
-				scale = max(scale, math.Abs(v))
-			}
-			bound := 0x1p-18 * scale
-			if dts[0] == backend.BFloat16 {
-				bound = 0x1p-5 * scale
-			}
-			for _, b := range expertsBackends() {
-				t.Run(fmt.Sprintf("%s/%v,%v/%s", name, dts[0].Name(), dts[1].Name(), b.Name()), func(t *testing.T) {
-					for _, w13 := range []backend.Value{in[3], inBlocks(t, in[3].(*tensor.Dense), c.f)} {
-						y := guardedTensor(t, rand.New(rand.NewPCG(1, 1)), dts[0], c.tokens, c.h)
-						if err := b.(backend.Experts).Experts(y, in[0], in[1], in[2].(*backend.Plan), w13, in[4]); err != nil {
-							t.Fatal(err)
-						}
-						for i, got := range floatsIn(t, y) {
-							if !(math.Abs(got-want[i]) <= bound) {
-								t.Fatalf("w13 as %T: element %d is %v, want %v ± %v", w13, i, got, want[i], bound)
+		for _, dt := range []tensor.Dtype{tensor.Float32, backend.BFloat16} {
+			for _, kind := range weightKinds {
+				in := c.operands(t, rand.New(rand.NewPCG(9, 10)), dt, kind)
+				want := composed(t, in, dt)
+				scale := 0.0
+				for _, v := range want {
+					scale = max(scale, math.Abs(v))
+				}
+				bound := 0x1p-18 * scale
+				if kind.format == backend.Q4_0 {
+					bound = 0x1p-13 * scale // elements of x and of SwiGLU's result may be rounded by 2⁻¹⁶ of the largest of their block
+				}
+				if dt == backend.BFloat16 {
+					bound = 0x1p-5 * scale
+				}
+				for _, b := range expertsBackends(kind) {
+					t.Run(fmt.Sprintf("%s/%v,%v/%s", name, dt.Name(), kind, b.Name()), func(t *testing.T) {
+						for _, w13 := range []backend.Value{in[3], halves(t, in[3])} {
+							y := guardedTensor(t, rand.New(rand.NewPCG(1, 1)), dt, c.tokens, c.h)
+							if err := b.(backend.Experts).Experts(y, in[0], in[1], in[2].(*backend.Plan), w13, in[4]); err != nil {
+								t.Fatal(err)
+							}
+							for i, got := range floatsIn(t, y) {
+								if !(math.Abs(got-want[i]) <= bound) {
+									t.Fatalf("w13 as %T: element %d is %v, want %v ± %v", w13, i, got, want[i], bound)
+								}
 							}
 						}
+					})
+				}
+			}
+		}
+	}
+}
+
+// halves is a weight (E,2F,H) as a stack of gates above ups.
+func halves(t *testing.T, w backend.Value) *backend.ExpertStack {
+	t.Helper()
+	half := w.Shape()[1] / 2
+	if q, ok := w.(*backend.BlockQuantized); ok {
+		return stackOf(t, q, half)
+	}
+	return inBlocks(t, w.(*tensor.Dense), half)
+}
+
+// TestFusedExpertsDoNotDependOnGOMAXPROCS compares the bits that one to eight workers give, for experts of a few rows and of many.
+func TestFusedExpertsDoNotDependOnGOMAXPROCS(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
+	for _, c := range []expertsCase{
+		{1, 2, 3, 1, 131, 290, func(_, k int) int { return 2 - k }},
+		{70, 2, 4, 8, 160, 96, func(t, k int) int { return []int{0, 0, 2, 0, 3}[(2*t+k)%5] }},
+	} {
+		for _, dt := range []tensor.Dtype{tensor.Float32, backend.BFloat16} {
+			for _, kind := range weightKinds {
+				in := c.operands(t, rand.New(rand.NewPCG(17, 18)), dt, kind)
+				for _, b := range expertsBackends(kind) {
+					var want []byte
+					for procs := 1; procs <= 8; procs++ {
+						runtime.GOMAXPROCS(procs)
+						y := poisoned(t, dt, c.tokens, c.h)
+						if err := b.(backend.Experts).Experts(y, in[0], in[1], in[2].(*backend.Plan), in[3], in[4]); err != nil {
+							t.Fatal(err)
+						}
+						if got := bytesIn(t, y); want == nil {
+							want = got
+						} else if !bytes.Equal(got, want) {
+							t.Errorf("%s, %v, %v, %d tokens: other bits for GOMAXPROCS = %d", b.Name(), dt, kind, c.tokens, procs)
+						}
 					}
-				})
+				}
 			}
 		}
 	}
@@ -146,22 +223,24 @@ func TestFusedExpertsKeepNaNToItsToken(t *testing.T) {
 		}
 		return (t + k) % 3
 	}}
-	in := c.operands(t, rand.New(rand.NewPCG(11, 12)), tensor.Float32, tensor.Float32)
-	x := in[0].(*tensor.Dense).Data().([]float32)
-	for _, token := range []int{4, 6} {
-		x[token*c.h+5] = float32(math.NaN())
-	}
-	for _, b := range expertsBackends() {
-		y := filled(tensor.Float32, c.tokens, c.h)
-		if err := b.(backend.Experts).Experts(y, in[0], in[1], in[2].(*backend.Plan), in[3], in[4]); err != nil {
-			t.Fatal(err)
+	for _, kind := range weightKinds {
+		in := c.operands(t, rand.New(rand.NewPCG(11, 12)), tensor.Float32, kind)
+		x := in[0].(*tensor.Dense).Data().([]float32)
+		for _, token := range []int{4, 6} {
+			x[token*c.h+5] = float32(math.NaN())
 		}
-		for i, got := range y.Data().([]float32) {
-			if math.IsNaN(float64(got)) != (i/c.h == 4) {
-				t.Fatalf("%s: token %d, column %d is %v", b.Name(), i/c.h, i%c.h, got)
+		for _, b := range expertsBackends(kind) {
+			y := filled(tensor.Float32, c.tokens, c.h)
+			if err := b.(backend.Experts).Experts(y, in[0], in[1], in[2].(*backend.Plan), in[3], in[4]); err != nil {
+				t.Fatal(err)
 			}
-			if i/c.h == 6 && got != 0 {
-				t.Fatalf("%s: token 6, none of whose slots is here, has %v", b.Name(), got)
+			for i, got := range y.Data().([]float32) {
+				if math.IsNaN(float64(got)) != (i/c.h == 4) {
+					t.Fatalf("%s, %v: token %d, column %d is %v", b.Name(), kind, i/c.h, i%c.h, got)
+				}
+				if i/c.h == 6 && got != 0 {
+					t.Fatalf("%s, %v: token 6, none of whose slots is here, has %v", b.Name(), kind, got)
+				}
 			}
 		}
 	}
@@ -170,14 +249,14 @@ func TestFusedExpertsKeepNaNToItsToken(t *testing.T) {
 // TestFusedExpertsDecline holds the stage to what it leaves to the composition.
 func TestFusedExpertsDecline(t *testing.T) {
 	c := expertsCase{6, 2, 3, 1, 8, 4, func(t, k int) int { return (t + k) % 3 }}
-	good := c.operands(t, rand.New(rand.NewPCG(13, 14)), tensor.Float32, tensor.Float32)
+	good := c.operands(t, rand.New(rand.NewPCG(13, 14)), tensor.Float32, weightKinds[0])
 	with := func(i int, v backend.Value) [5]backend.Value {
 		in := good
 		in[i] = v
 		return in
 	}
 	broken := func(breakIt func(p *backend.Plan, slotRow, rowSlot []int32)) [5]backend.Value {
-		in := c.operands(t, rand.New(rand.NewPCG(13, 14)), tensor.Float32, tensor.Float32)
+		in := c.operands(t, rand.New(rand.NewPCG(13, 14)), tensor.Float32, weightKinds[0])
 		p := in[2].(*backend.Plan)
 		breakIt(p, p.SlotRow.Data().([]int32), p.RowSlot.Data().([]int32))
 		return in
@@ -226,22 +305,33 @@ func TestFusedExpertsAllocateNothing(t *testing.T) {
 	skipWherePoolsForget(t)
 	c := expertsCase{24, 2, 4, 8, 64, 96, func(t, k int) int { return (t + k) % 4 }}
 	for _, dt := range []tensor.Dtype{tensor.Float32, backend.BFloat16} {
-		in := c.operands(t, rand.New(rand.NewPCG(15, 16)), dt, dt)
-		p, y := in[2].(*backend.Plan), filled(dt, c.tokens, c.h)
-		for _, v := range variantsAndGo(hasExperts) {
-			packed13, err13 := v.PackWeight(in[3])
-			packed2, err2 := v.PackWeight(in[4])
-			if err := errors.Join(err13, err2); err != nil {
-				t.Fatal(err)
-			}
-			for _, w := range [][2]backend.Value{{in[3], in[4]}, {inBlocks(t, in[3].(*tensor.Dense), c.f), in[4]}, {packed13, packed2}} {
-				n := testing.AllocsPerRun(50, func() {
-					if err := v.Experts(y, in[0], in[1], p, w[0], w[1]); err != nil {
+		for _, kind := range weightKinds {
+			in := c.operands(t, rand.New(rand.NewPCG(15, 16)), dt, kind)
+			p, y := in[2].(*backend.Plan), filled(dt, c.tokens, c.h)
+			for _, b := range expertsBackends(kind) {
+				if kind.isCoded() && b.(vectorBackend).kernels().formats == &goFormats { // which allocate
+					continue
+				}
+				weights := [][2]backend.Value{{in[3], in[4]}, {halves(t, in[3]), in[4]}}
+				v, plain := b.(simd)
+				if !plain { // which packs with every call
+					v = b.(packing).simd
+					packed13, err13 := v.PackWeight(in[3])
+					packed2, err2 := v.PackWeight(in[4])
+					if err := errors.Join(err13, err2); err != nil {
 						t.Fatal(err)
 					}
-				})
-				if n != 0 {
-					t.Errorf("%s, %v, %T: %v allocations a run", v.name, dt, w[0], n)
+					weights = [][2]backend.Value{{packed13, packed2}}
+				}
+				for _, w := range weights {
+					n := testing.AllocsPerRun(50, func() {
+						if err := v.Experts(y, in[0], in[1], p, w[0], w[1]); err != nil {
+							t.Fatal(err)
+						}
+					})
+					if n != 0 {
+						t.Errorf("%s, %v, %v as %T: %v allocations a run", b.Name(), dt, kind, w[0], n)
+					}
 				}
 			}
 		}

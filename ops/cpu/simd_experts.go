@@ -8,11 +8,12 @@ import (
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-// Experts implements backend.Experts for x and y of float32 or bfloat16, one dtype, gates of float32, and w13 and w2 of float32 or
-// bfloat16, each packed, a stack or as it is. Rows of x are gathered as the first product reads them, SwiGLU is computed on sums
-// that are still in a cache, and rows of the second product are added up token by token. Everything between x and y stays float32,
-// but for what the second product multiplies in bfloat16: SwiGLU's result is then rounded to it. A result does not depend on the
-// number of workers.
+// Experts implements backend.Experts for x and y of float32 or bfloat16, one dtype, gates of float32, and w13 and w2 of float32,
+// bfloat16, float16 or BlockQuantized, each a stack or as it is, float32 and bfloat16 also packed. Rows of x are gathered as the first
+// product reads them, SwiGLU is computed on sums that are still in a cache, and rows of the second product are added up token by token.
+// Everything between x and y stays float32, but for what the second product multiplies in bfloat16: SwiGLU's result is then rounded to
+// it. What a product multiplies with blocks of four bits, x or SwiGLU's result, may be rounded as GroupedMatMul rounds it (see
+// backend.BlockQuantized). A result does not depend on the number of workers.
 //
 // A plan whose tables contradict each other is declined, as the composition defines what becomes of it.
 func (s simd) Experts(y, x, gates backend.Value, p *backend.Plan, w13, w2 backend.Value) error {
@@ -72,7 +73,7 @@ func (f *fused) put() {
 // weights sets w13 (E,2F,H) and w2 (E,H,F) and tells whether they are such as f takes.
 func (f *fused) weights(w13, w2 backend.Value) bool {
 	a, b := &f.first.w, &f.second.w
-	return w13 != nil && w2 != nil && a.set(w13) && b.set(w2) && a.dims == 3 && b.dims == 3 &&
+	return f.first.weight(w13) && f.second.weight(w2) && a.dims == 3 && b.dims == 3 &&
 		a.matrices == b.matrices && a.n == 2*b.d && a.d == b.n
 }
 

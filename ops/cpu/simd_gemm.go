@@ -117,7 +117,7 @@ func (g *gemm) put() {
 
 // operands sets the operands and tells whether they are such as g can multiply.
 func (g *gemm) operands(out, x, w backend.Value) bool {
-	if out == nil || x == nil || w == nil || !g.w.set(w) && !g.w.setCoded(g.k, w) {
+	if out == nil || x == nil || !g.weight(w) {
 		return false
 	}
 	var ok bool
@@ -136,6 +136,9 @@ func (g *gemm) choosePairs() {
 		g.k = g.k.forPairs()
 	}
 }
+
+// weight sets w and tells whether it is one that g can multiply with.
+func (g *gemm) weight(w backend.Value) bool { return w != nil && (g.w.set(w) || g.w.setCoded(g.k, w)) }
 
 // matrixBytes is the memory of a contiguous matrix of the given width, float32 or bfloat16.
 func matrixBytes(v backend.Value, width int) (rows int, data []byte, bf16, ok bool) {

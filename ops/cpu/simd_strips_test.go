@@ -88,7 +88,7 @@ func TestStripsInTurns(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := expertsCase{tokens: rows, slots: 1, experts: 1, align: 1, h: n, f: d, id: func(int, int) int { return 0 }}
-	in := c.operands(t, r, tensor.Float32, tensor.Float32)
+	in := c.operands(t, r, tensor.Float32, weightKinds[0])
 	sums := composed(t, in, tensor.Float32)
 	for _, v := range machineVariants() {
 		t.Run(v.name, func(t *testing.T) {

@@ -42,7 +42,7 @@ func TestNextPartIsReadNext(t *testing.T) {
 		}
 		return 3
 	}}
-	in := c.operands(t, rand.New(rand.NewPCG(15, 16)), tensor.Float32, tensor.Float32)
+	in := c.operands(t, rand.New(rand.NewPCG(15, 16)), tensor.Float32, weightKinds[0])
 	for i := 3; i <= 4; i++ {
 		w, err := pack(&k, in[i])
 		if err != nil {

@@ -80,6 +80,9 @@ func (s *source) stack(w *backend.ExpertStack) bool {
 	for e := range s.matrices {
 		start := 0
 		for _, b := range w.Expert(e) {
+			if _, isDense := b.(*tensor.Dense); !isDense {
+				return false
+			}
 			data, err := backend.Bytes(b)
 			if err != nil {
 				return false

@@ -20,25 +20,28 @@ const stagingBytes = 8 << 20
 // device is done with it. They are made when they are first needed.
 type staging struct {
 	mu      sync.Mutex
-	ready   bool
 	buffers [2]unsafe.Pointer
 	done    [2]cu.Event
 }
 
-// open makes the buffers. The device's context is current.
-func (s *staging) open() (err error) {
-	if s.ready {
-		return nil
-	}
+// open makes what is not there yet: all of it at first, the rest if a step failed before. The device's context is current.
+func (s *staging) open() error {
 	for i := range s.buffers {
-		if s.buffers[i], err = pinned(stagingBytes); err != nil {
-			return err
+		if s.buffers[i] == nil {
+			p, err := pinned(stagingBytes)
+			if err != nil {
+				return err
+			}
+			s.buffers[i] = p
 		}
-		if s.done[i], err = cu.MakeEvent(cu.DisableTiming); err != nil {
-			return err
+		if s.done[i] == (cu.Event{}) {
+			e, err := cu.MakeEvent(cu.DisableTiming)
+			if err != nil {
+				return err
+			}
+			s.done[i] = e
 		}
 	}
-	s.ready = true
 	return nil
 }
 

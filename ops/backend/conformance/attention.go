@@ -30,8 +30,28 @@ func attentionChecks(s backend.Attention) []check {
 				{tokens: 9, heads: 4, kvHeads: 2, d: 32, capacity: 65, scale: 40}, // scores whose exponentials overflow
 			} {
 				checks = append(checks, check{fmt.Sprintf("%v on %v/%v", dt, cached, c), func(e *env) error {
-					return e.attention(s, dt, cached, c)
+					return e.attention(s, dt, cached, c, func(q, keys, values operand) {})
 				}})
+			}
+			for _, c := range []attentionCase{
+				{tokens: 9, heads: 4, kvHeads: 2, d: 16, capacity: 70, scale: 1},
+				{tokens: 9, heads: 4, kvHeads: 2, d: 16, capacity: 70, window: 9, scale: 1},
+				{tokens: 1, heads: 4, kvHeads: 2, d: 32, capacity: 700, scale: 1},
+			} {
+				width := c.kvHeads * c.d
+				for _, special := range []struct {
+					name string
+					edit func(q, keys, values operand)
+				}{
+					{"a NaN query", func(q, _, _ operand) { q.set(math.NaN(), (c.tokens-1)*c.heads*c.d+c.d+3) }},
+					{"a NaN key", func(_, keys, _ operand) { keys.set(math.NaN(), 5*width+c.d+7) }},
+					{"a NaN value", func(_, _, values operand) { values.set(math.NaN(), 5*width+c.d+7) }},
+					{"infinite values", func(_, _, values operand) { values.set(math.Inf(1), 0); values.set(math.Inf(-1), 5*width+c.d+7) }},
+				} {
+					checks = append(checks, check{fmt.Sprintf("%v on %v/%s/%v", dt, cached, special.name, c), func(e *env) error {
+						return e.attention(s, dt, cached, c, special.edit)
+					}})
+				}
 			}
 		}
 		checks = append(checks, check{fmt.Sprintf("%v/misfits", dt), func(e *env) error {
@@ -89,12 +109,13 @@ func (e *env) cache(dt tensor.Dtype, capacity, kvHeads, headDim int) *backend.KV
 	return e.poisoned(c, garbageNaN).(*backend.KVCache)
 }
 
-// attention runs the stage and compares. Positions of the cache that no query sees hold NaN.
-func (e *env) attention(s backend.Attention, dt, cached tensor.Dtype, c attentionCase) error {
+// attention runs the stage on edited operands and compares. Positions of the cache that no query sees hold NaN.
+func (e *env) attention(s backend.Attention, dt, cached tensor.Dtype, c attentionCase, edit func(q, keys, values operand)) error {
 	positions := e.positions(c.tokens, c.capacity)
 	cache := e.cache(cached, c.capacity, c.kvHeads, c.d)
 	q := e.floats(dt, scaled(c.scale), c.tokens, c.heads*c.d)
 	keys, values := e.floats(cached, scaled(c.scale), c.capacity, c.kvHeads*c.d), e.floats(cached, normal, c.capacity, c.kvHeads*c.d)
+	edit(q, keys, values)
 	seen := make([]bool, c.capacity)
 	for _, p := range positions {
 		for j := c.first(p); j <= int(p); j++ {

@@ -179,6 +179,7 @@ var stages = []stage{
 	stageOf("Unpermute", unpermuteChecks),
 	stageOf("Experts", expertsChecks),
 	stageOf("Quantize", quantizeChecks),
+	stageOf("QuantizeBlocks", quantizeBlocksChecks),
 	stageOf("RMSNorm", rmsNormChecks),
 	stageOf("Rotary", rotaryChecks),
 	stageOf("CacheAppend", cacheAppendChecks),

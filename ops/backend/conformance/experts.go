@@ -14,6 +14,7 @@ func expertsChecks(s backend.Experts) []check {
 		return s.Experts(out, in[0], in[1], in[2].(*backend.Plan), in[3], in[4])
 	}
 	quantizedRows, quantizedWeight := quantizedFactor(1, backend.QuantBlock), quantizedFactor(backend.QuantBlock, backend.QuantBlock)
+	q8, q4, f16 := inBlocks(backend.Q8_0), inBlocks(backend.Q4_0), dense(backend.Float16)
 	var checks []check
 	for i, c := range []fused{
 		{dense(tensor.Float32), dense(tensor.Float32), dense(tensor.Float32), tensor.Float32},
@@ -25,8 +26,16 @@ func expertsChecks(s backend.Experts) []check {
 		{dense(tensor.Float32), dense(backend.BFloat16), dense(backend.BFloat16), tensor.Float32},
 		{dense(backend.BFloat16), quantizedWeight, quantizedWeight, backend.BFloat16},
 		{quantizedRows, quantizedWeight, quantizedWeight, tensor.Float32},
+		{dense(tensor.Float32), q8, q8, tensor.Float32},
+		{dense(tensor.Float32), q4, q4, tensor.Float32},
+		{dense(backend.BFloat16), q8, q8, backend.BFloat16},
+		{dense(backend.BFloat16), q4, q4, backend.BFloat16},
+		{dense(tensor.Float32), q4, q8, tensor.Float32},
+		{dense(tensor.Float32), q8, dense(backend.BFloat16), tensor.Float32},
+		{dense(tensor.Float32), f16, f16, tensor.Float32},
+		{dense(backend.BFloat16), f16, f16, backend.BFloat16},
 	} {
-		for j, size := range []struct{ h, f int }{{1, 1}, {3, 5}, {130, 33}, {64, 127}} {
+		for j, size := range []struct{ h, f int }{{1, 1}, {3, 5}, {130, 33}, {64, 127}, {96, 64}} {
 			for k := range 4 {
 				r := routings[(5*i+3*j+4*k)%len(routings)]
 				r.experts = min(r.experts, 9)
@@ -35,13 +44,19 @@ func expertsChecks(s backend.Experts) []check {
 				}})
 			}
 		}
-		if c.x.dtype != backend.Float8E4M3 {
-			checks = append(checks, check{fmt.Sprintf("%v/a NaN token", c), func(e *env) error {
+		special := func(name string, edit func(x *experts)) {
+			checks = append(checks, check{fmt.Sprintf("%v/%s", c, name), func(e *env) error {
 				x := e.newExperts(c, routing{33, 3, 8, 16, partial, rowsSpare}, 20, 9)
-				x.x.set(math.NaN(), 5*20+19)
+				edit(x)
 				return x.run(call)
 			}})
 		}
+		if c.x.dtype != backend.Float8E4M3 {
+			special("a NaN token", func(x *experts) { x.x.set(math.NaN(), 5*20+19) })
+			special("an infinite number", func(x *experts) { x.x.set(math.Inf(-1), 5*20+19) })
+		}
+		special("a NaN weight of a gate", func(x *experts) { poisonWeight(x.w13, x.first, 4*18*20+19) })
+		special("a NaN weight of the second product", func(x *experts) { poisonWeight(x.w2, x.second, 4*20*9+3*9+8) })
 	}
 	return append(checks, check{"misfits", func(e *env) error {
 		f32 := dense(tensor.Float32)
@@ -98,6 +113,7 @@ func (x *experts) run(call kernel) error {
 // token is the oracle for one token: the composition of the stages, each intermediate with the error that it may have when it
 // is rounded to the destination's dtype, as the separate stages round it. A fused stage that rounds less is nearer.
 //
+// Where a stage is free to round what it multiplies with a weight (factor.rounding), the second product rounds what SwiGLU gave.
 // Through a product an error passes as Σ|w|·δ. Through SwiGLU the gate's passes times the greatest slope of silu, less than
 // 1.1, and the other factor.
 func (x *experts) token(t int) []approx {
@@ -110,7 +126,7 @@ func (x *experts) token(t int) []approx {
 		}
 		expert, gate := int(x.p.rowExpert[row]), x.gates.f[t*x.p.Slots+k]
 		eps := accumulator(x.c.x.dtype, x.c.w13.dtype)
-		gateUp := rowsTimes(nil, x.x.row(t), x.first.matrix(expert), eps, extraRoundings(x.c.x.dtype, x.c.w13.dtype))
+		gateUp := combination{x.c.x, x.c.w13, x.c.out}.rowsTimes(nil, x.x.row(t), x.first.matrix(expert))
 		hidden := make([]approx, x.f)
 		for j := range hidden {
 			g, u := gateUp[j].stored(x.c.out), gateUp[x.f+j].stored(x.c.out)
@@ -118,9 +134,17 @@ func (x *experts) token(t int) []approx {
 			activation.tol += slope * g.tol * (1 + 2*expUnits*eps)
 			hidden[j] = times(activation, u, eps).stored(x.c.out)
 		}
-		w2 := x.second.matrix(expert)
+		w2, largest := x.second.matrix(expert), make([]float64, x.f)
+		for j, v := range hidden {
+			largest[j] = math.Abs(v.want) + v.tol
+		}
 		for i := range y {
-			o := dotApprox(hidden, w2[i*x.f:(i+1)*x.f], accumulator(x.c.out, x.c.w2.dtype), extraRoundings(x.c.w2.dtype)).stored(x.c.out)
+			w := w2[i*x.f : (i+1)*x.f]
+			o := dotApprox(hidden, w, accumulator(x.c.out, x.c.w2.dtype), extraRoundings(x.c.w2.dtype))
+			if x.c.w2.rounding != nil {
+				o.tol += x.c.w2.rounding(largest, w)
+			}
+			o = o.stored(x.c.out)
 			y[i].want += gate * o.want
 			y[i].tol += math.Abs(gate) * (o.tol + gamma(x.p.Slots, eps)*(math.Abs(o.want)+o.tol))
 		}

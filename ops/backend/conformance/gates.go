@@ -27,6 +27,7 @@ func gatesChecks(s backend.Gates) []check {
 				{"normal", normal},
 				{"wide", scaled(30)},
 				{"huge", scaled(5000)}, // exp of most of them overflows or vanishes
+				{"greatest", greatest(dt)},
 				{"minus infinity", mostly(normal, math.Inf(-1))},
 			} {
 				for _, r := range []routing{
@@ -127,7 +128,9 @@ func gatesOracle(mode backend.GateMode, l []float64, ids []int32, eps float64) [
 	if mode == backend.SoftmaxRenormalized {
 		shift := slices.Max(l) - slices.Max(append(chosen, math.Inf(-1)))
 		for i := range p {
-			p[i].tol += p[i].want * 4 * shift * eps
+			if p[i].want > 0 { // else shift, which may be infinite, moves nothing
+				p[i].tol += p[i].want * (4 * eps) * shift
+			}
 		}
 	}
 	next := 0

@@ -103,6 +103,10 @@ func (e *env) poisoned(v backend.Value, fill garbage) backend.Value {
 	if d, ok := v.(*tensor.Dense); ok {
 		return e.alloc(d.Dtype(), fill, d.Shape()...)
 	}
+	if q, ok := v.(*backend.BlockQuantized); ok {
+		data := must(backend.Bytes(e.alloc(tensor.Uint8, fill, len(q.Bytes()))))
+		return must(backend.NewBlockQuantized(q.BlockFormat(), q.Shape(), data))
+	}
 	return v
 }
 

@@ -64,6 +64,9 @@ var numericMutants = []mutant{
 			return math.Copysign(math.Sqrt(float64(backend.ToF16(float32(v*v)).Float32())), v)
 		}), w, eps)
 	}}},
+	{"infinities are the greatest numbers", "RMSNorm", rmsNormMutant{f: func(r reference, out, x, w backend.Value, eps float64) error {
+		return r.RMSNorm(out, edited(x, func(v float64) float64 { return max(-65504, min(v, 65504)) }), w, eps)
+	}}},
 	{"the weight is added", "RMSNorm", rmsNormMutant{f: func(r reference, out, x, w backend.Value, eps float64) error {
 		return r.RMSNorm(out, x, edited(w, func(v float64) float64 { return 1 + v }), eps)
 	}}},
@@ -89,6 +92,9 @@ var decoderMutants = []mutant{
 	}}},
 	{"frequencies twice as dense", "Rotary", rotaryMutant{f: func(r reference, out, x, positions backend.Value, d int, base float64) error {
 		return r.Rotary(out, x, positions, d, base*base)
+	}}},
+	{"a position's sign is dropped", "Rotary", rotaryMutant{f: func(r reference, out, x, positions backend.Value, d int, base float64) error {
+		return r.Rotary(out, x, editedInts(positions, func(p int32) int32 { return max(p, -p) }), d, base)
 	}}},
 	{"the other direction", "Rotary", rotaryMutant{f: func(r reference, out, x, positions backend.Value, d int, base float64) error {
 		return r.Rotary(out, x, editedInts(positions, func(p int32) int32 { return -p }), d, base)
@@ -156,6 +162,17 @@ var decoderMutants = []mutant{
 				f[i] = sorted[place(i)]
 			}
 		})
+	}}},
+	{"NaN in the cache counts as 0", "Attention", attentionMutant{f: func(r reference, out, q backend.Value, c *backend.KVCache, positions backend.Value, window int) error {
+		finite := *c
+		zero := func(x float64) float64 {
+			if math.IsNaN(x) {
+				return 0
+			}
+			return x
+		}
+		finite.Keys, finite.Values = edited(c.Keys, zero), edited(c.Values, zero)
+		return r.Attention(out, q, &finite, positions, window)
 	}}},
 	{"the query's own position is not seen", "Attention", attentionMutant{f: func(r reference, out, q backend.Value, c *backend.KVCache, positions backend.Value, window int) error {
 		return r.Attention(out, q, c, editedInts(positions, func(p int32) int32 {

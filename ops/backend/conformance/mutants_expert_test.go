@@ -108,6 +108,9 @@ var expertMutants = []mutant{
 			}
 		}))
 	}}},
+	{"infinities are the greatest numbers", "SwiGLU", swiGLUMutant{f: func(r reference, out, x backend.Value) error {
+		return r.SwiGLU(out, edited(x, func(v float64) float64 { return max(-65504, min(v, 65504)) }))
+	}}},
 	{"the last of an odd number of columns is left", "SwiGLU", swiGLUMutant{f: func(r reference, out, x backend.Value) error {
 		n := lastDim(out)
 		return keepingElements(out, func() error { return r.SwiGLU(out, x) }, func(i int) bool { return n%2 == 1 && i%n == n-1 })

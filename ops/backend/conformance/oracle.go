@@ -39,10 +39,10 @@ func softmax(l []float64, eps float64) []approx {
 	out := make([]approx, len(l))
 	sum, inherited := 0.0, 0.0
 	off := func(x float64) float64 {
-		if math.IsInf(x, -1) {
+		if math.IsInf(x-m, -1) {
 			return 0 // exp(−Inf) = 0 exactly
 		}
-		return (2*(m-x) + expUnits) * eps
+		return (m-x)*(2*eps) + expUnits*eps
 	}
 	for i, x := range l {
 		out[i].want = math.Exp(x - m)

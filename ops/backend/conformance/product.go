@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"fmt"
+	"math"
 
 	"gorgonia.org/tensor"
 
@@ -70,6 +71,30 @@ func extraRoundings(factors ...tensor.Dtype) int {
 		}
 	}
 	return n
+}
+
+// poisonWeight makes element at of a weight NaN, and its number.
+func poisonWeight(w backend.Value, numbers operand, at int) {
+	if q, ok := w.(*backend.BlockQuantized); ok {
+		poisonBlock(q, numbers, at)
+		return
+	}
+	numbers.f[at] = math.NaN()
+	for _, part := range leaves(w) { // of a stack its blocks, of a quantized weight the codes before the scales
+		n := backend.Elements(part.Shape())
+		if at >= n {
+			at -= n
+			continue
+		}
+		if codes, err := backend.Slice[backend.F8E4M3](part); err == nil {
+			codes[at] = 0xff
+			return
+		}
+		f := must(load(part))
+		f[at] = math.NaN()
+		store(part, f)
+		return
+	}
 }
 
 // combination is the dtypes of a product x·wᵀ.

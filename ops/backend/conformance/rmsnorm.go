@@ -30,17 +30,27 @@ func rmsNormChecks(s backend.RMSNorm) []check {
 					{"small", scaled(1e-4), 1e-5},
 					{"large", scaled(15000), 1e-5}, // squares that no Float16 holds
 					{"NaN", mostly(normal, math.NaN()), 1e-5},
+					{"infinities", mostly(normal, math.Inf(1), math.Inf(-1)), 1e-5},
+					{"denormal", oneOf(1e-40, -3e-42, 6e-8, math.Copysign(0, -1)), 1e-5},
 				} {
 					checks = append(checks, check{fmt.Sprintf("%v by %v/%s/T=%d,H=%d", dt, dw, x.name, size.t, size.h), func(e *env) error {
 						return e.rmsNorm(s, e.floats(dt, x.draw, size.t, size.h), e.floats(dw, normal, size.h), x.eps)
 					}})
 				}
 			}
-			checks = append(checks, check{fmt.Sprintf("%v by %v/NaN in one row", dt, dw), func(e *env) error {
-				x := e.floats(dt, normal, 5, 33)
-				x.set(math.NaN(), 2*33+32)
-				return e.rmsNorm(s, x, e.floats(dw, normal, 33), 1e-5)
-			}})
+			for _, special := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+				checks = append(checks,
+					check{fmt.Sprintf("%v by %v/%v in one row", dt, dw, special), func(e *env) error {
+						x := e.floats(dt, normal, 5, 33)
+						x.set(special, 2*33+32)
+						return e.rmsNorm(s, x, e.floats(dw, normal, 33), 1e-5)
+					}},
+					check{fmt.Sprintf("%v by %v/a weight that is %v", dt, dw, special), func(e *env) error {
+						w := e.floats(dw, normal, 33)
+						w.set(special, 17)
+						return e.rmsNorm(s, e.floats(dt, normal, 5, 33), w, 1e-5)
+					}})
+			}
 		}
 		call := func(out backend.Value, in []backend.Value) error { return s.RMSNorm(out, in[0], in[1], 1e-5) }
 		checks = append(checks,

@@ -19,19 +19,28 @@ func rotaryChecks(s backend.Rotary) []check {
 			{0, 2, 8, 1e4}, {3, 0, 8, 1e4}, {1, 1, 2, 1e4}, {5, 3, 6, 1e6}, {33, 1, 130, 1e4}, {7, 8, 64, 1e6}, {2, 2, 128, 5e5}, {67, 4, 16, 1e4},
 		} {
 			for _, positions := range []struct {
-				name string
-				last int
-			}{{"start", 1}, {"prompt", 200}, {"far", 131072}} {
+				name  string
+				limit int
+				sign  int32
+			}{{"start", 1, 1}, {"prompt", 200, 1}, {"far", 131072, 1}, {"negative", 200, -1}, {"far negative", 131073, -1}} {
 				checks = append(checks, check{fmt.Sprintf("%v/%s/T=%d,heads=%d,D=%d,base=%g", dt, positions.name, size.t, size.heads, size.d, size.base), func(e *env) error {
-					return e.rotary(s, e.floats(dt, normal, size.t, size.heads*size.d), e.positions(size.t, positions.last), size.d, size.base)
+					at := e.positions(size.t, positions.limit)
+					for i := range at {
+						at[i] *= positions.sign
+					}
+					return e.rotary(s, e.floats(dt, normal, size.t, size.heads*size.d), at, size.d, size.base)
 				}})
 			}
 		}
-		checks = append(checks, check{fmt.Sprintf("%v/NaN in one pair", dt), func(e *env) error {
-			x := e.floats(dt, normal, 5, 24)
-			x.set(math.NaN(), 2*24+9)
-			return e.rotary(s, x, e.positions(5, 100), 8, 1e4)
-		}})
+		for _, special := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+			checks = append(checks, check{fmt.Sprintf("%v/%v in one pair", dt, special), func(e *env) error {
+				x := e.floats(dt, normal, 5, 24)
+				x.set(special, 2*24+9)
+				at := e.positions(5, 100)
+				at[2] = 41 // angles whose cosines and sines are no 0
+				return e.rotary(s, x, at, 8, 1e4)
+			}})
+		}
 		call := func(out backend.Value, in []backend.Value) error { return s.Rotary(out, in[0], in[1], 4, 1e4) }
 		checks = append(checks,
 			check{fmt.Sprintf("%v/views", dt), func(e *env) error {
@@ -89,7 +98,7 @@ func (e *env) rotary(s backend.Rotary, x operand, positions []int32, headDim int
 		for i := range d {
 			power := float64(i) / float64(d) * math.Log(base)
 			theta := position * math.Pow(base, -float64(i)/float64(d))
-			off := (theta*(2*math.Abs(power)+expUnits+1) + expUnits + 2) * acc
+			off := (math.Abs(theta)*(2*math.Abs(power)+expUnits+1) + expUnits + 2) * acc
 			a, b := x.f[first+i], x.f[first+i+d]
 			tol := off * (math.Abs(a) + math.Abs(b))
 			want[first+i] = approx{a*math.Cos(theta) - b*math.Sin(theta), tol}

@@ -21,6 +21,9 @@ func swiGLUChecks(s backend.SwiGLU) []check {
 				{"wide", scaled(40)},
 				{"huge", oneOf(-6e4, -1000, -89, math.Copysign(0, -1), 0, 89, 1000, 6e4)},
 				{"NaN", mostly(normal, math.NaN())},
+				{"infinities", mostly(normal, math.Inf(1), math.Inf(-1))},
+				{"zeros and denormals", oneOf(0, math.Copysign(0, -1), 1e-40, -1e-40, 3e-45, 6e-8, -6e-8, 0x1p-126, 1, -2)},
+				{"steep", func(r *rand.Rand) float64 { return 220*r.Float64() - 110 }}, // from where e^−v overflows a float32 to where it vanishes
 			} {
 				checks = append(checks, check{fmt.Sprintf("%v/%s/R=%d,F=%d", dt, x.name, size.r, size.f), func(e *env) error {
 					in := e.floats(dt, x.draw, size.r, 2*size.f)

@@ -29,6 +29,7 @@ func topKChecks(s backend.TopK) []check {
 				{"special", mostly(normal, nan, -nan, inf, -inf)},
 				{"no number", oneOf(nan, math.Copysign(nan, -1), -inf)},
 				{"huge", scaled(60000)},
+				{"greatest", greatest(dt)},
 			} {
 				name := fmt.Sprintf("%v/%s/T=%d,E=%d,K=%d", dt, logits.name, size.t, size.e, size.k)
 				checks = append(checks, check{name, func(e *env) error {

@@ -72,6 +72,18 @@ func oneOf(values ...float64) func(*rand.Rand) float64 {
 	return func(r *rand.Rand) float64 { return values[r.IntN(len(values))] }
 }
 
+// greatest draws numbers next to the greatest of a dtype, of which two may have a difference that is none, and 0.
+func greatest(dt tensor.Dtype) func(*rand.Rand) float64 {
+	most := 3.3e38
+	switch dt {
+	case tensor.Float64:
+		most = 1.7e308
+	case backend.Float16:
+		most = 65504
+	}
+	return oneOf(most, -most, most/2, 0)
+}
+
 // mostly draws as draw does, but every tenth number or so is one of values.
 func mostly(draw func(*rand.Rand) float64, values ...float64) func(*rand.Rand) float64 {
 	return func(r *rand.Rand) float64 {

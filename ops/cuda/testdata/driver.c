@@ -2,7 +2,8 @@
  * A stand-in for the driver on a machine without one, for tests of the host's side. Its GPUs have a gibibyte of the host's
  * memory and run nothing but copies; those that are captured run when the graph is launched. The environment sets what cuInit
  * returns (STANDIN_INIT), the driver's version, the number of GPUs, the major compute capability, whether work seems to be
- * under way (STANDIN_BUSY) and how many events that take the time there can be (STANDIN_EVENTS).
+ * under way (STANDIN_BUSY), how many events that take the time there can be (STANDIN_EVENTS) and whether others can be made
+ * (STANDIN_MARKS).
  */
 #include <pthread.h>
 #include <stddef.h>
@@ -71,7 +72,7 @@ int cuStreamSynchronize(void *stream) { return 0; }
 int cuStreamQuery(void *stream) { return number("STANDIN_BUSY", 0) ? notReady : 0; }
 
 int cuEventCreate(void **event, unsigned flags) {
-	if (flags != 0) return give(event);
+	if (flags != 0) return number("STANDIN_MARKS", 1) ? give(event) : outOfMemory;
 	pthread_mutex_lock(&lock);
 	int full = timers >= number("STANDIN_EVENTS", 1000);
 	if (!full) timers++;
