@@ -3,17 +3,17 @@
 //	import _ "github.com/gorgonia/moe/ops/cpu"
 //
 // Plain Go, [Go], computes every stage on every GOARCH and is the specification that the other variants are held to. On amd64 and
-// arm64 there are products, GroupedMatMul and Linear, on vector instructions for float32 and bfloat16, SwiGLU and the fused Experts,
-// on amd64 also Permute, Unpermute, Quantize, RMSNorm, Rotary, Attention and Add. On amd64 the variants are cpu/avx2 (AVX2, FMA
-// and F16C), cpu/avx512 (AVX-512F) and cpu/avx512bf16 (AVX-512 BF16). On arm64 it is cpu/neon, which is tested under an emulator
-// only and whose speed is not measured. A variant leaves what it lacks to the next lesser one.
+// arm64 there are, on vector instructions and for float32 and bfloat16, the products, GroupedMatMul and Linear, the fused Experts,
+// Permute, Unpermute, SwiGLU, Quantize, RMSNorm, Rotary, Attention and Add. On amd64 the variants are cpu/avx2 (AVX2, FMA and
+// F16C), cpu/avx512 (AVX-512F) and cpu/avx512bf16 (AVX-512 BF16). On arm64 it is cpu/neon, which is tested under an emulator only
+// and whose speed is not measured. A variant leaves what it lacks to the next lesser one.
 //
 // The environment variable MOE_CPU = go, avx2, avx512 or avx512bf16, on arm64 go or neon, forces a variant, as far as the CPU has
 // it: it comes first and none that needs more of the CPU is used. Without it cpu/avx512bf16 comes first only where its
 // instruction is fast, which it is not on CPUs with AMX.
 //
-// Once warm, a stage allocates nothing. Permute, Unpermute, Add, RMSNorm and Rotary write outputs that no cache holds past the caches.
-// Loops are shared by the caller and up to GOMAXPROCS−1 goroutines, which stay awake for 40 µs after a loop and then sleep.
+// Once warm, a stage allocates nothing. On amd64 Permute, Unpermute, Add, RMSNorm and Rotary write outputs that no cache holds past
+// the caches. Loops are shared by the caller and up to GOMAXPROCS−1 goroutines, which stay awake for 40 µs after a loop and then sleep.
 //
 // All stages are deterministic: the same operands give the same bits, whatever GOMAXPROCS is. Sums run in float32, in float64 for
 // float64 operands; two variants may differ by the order of their sums. A row of a product with a packed weight has the same bits
