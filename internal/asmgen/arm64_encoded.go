@@ -109,6 +109,25 @@ func fcvtn(to, from vector, upper bool) encoded {
 	return two(0x0e616800, "fcvtn", to, "2s", from, "2d")
 }
 
+// fcvtlHalves makes four float16 float32: the lower ones, or the upper four.
+func fcvtlHalves(to, from vector, upper bool) encoded {
+	if upper {
+		return two(0x4e217800, "fcvtl2", to, "4s", from, "8h")
+	}
+	return two(0x0e217800, "fcvtl", to, "4s", from, "4h")
+}
+
+// sxtlBytes makes the lower eight numbers of 8 bits with a sign 16 bits wide, and sxtl four of 16 bits 32 bits wide: the lower ones, or the
+// upper four. scvtf makes such numbers float32.
+func sxtlBytes(to, from vector) encoded { return two(0x0f08a400, "sxtl", to, "8h", from, "8b") }
+func sxtl(to, from vector, upper bool) encoded {
+	if upper {
+		return two(0x4f10a400, "sxtl2", to, "4s", from, "8h")
+	}
+	return two(0x0f10a400, "sxtl", to, "4s", from, "4h")
+}
+func scvtf(to, a vector) encoded { return two(0x4e21d800, "scvtf", to, "4s", a, "4s") }
+
 // sshr shifts numbers with a sign to the right by 1 to 32 bits.
 func sshr(to, a vector, bits int) encoded {
 	e := two(0x4f000400|uint32(64-bits)<<16, "sshr", to, "4s", a, "4s")

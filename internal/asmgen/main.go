@@ -56,10 +56,11 @@ func main() {
 			log.Fatal(err)
 		}
 	}
-	arm, armStages := newNEON(), newNEON()
+	arm, armBlocks, armStages := newNEON(), newNEON(), newNEON()
 	arm.common()
+	armBlocks.blocks()
 	armStages.stages()
-	for name, g := range map[string]*neon{"neon": arm, "stages_neon": armStages} {
+	for name, g := range map[string]*neon{"neon": arm, "blocks_neon": armBlocks, "stages_neon": armStages} {
 		if err := g.save(filepath.Join(*dir, name+"_arm64")); err != nil {
 			log.Fatal(err)
 		}

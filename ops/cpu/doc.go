@@ -13,7 +13,8 @@
 // instruction is fast, which it is not on CPUs with AMX.
 //
 // Once warm, a stage allocates nothing. On amd64 Permute, Unpermute, Add, RMSNorm and Rotary write outputs that no cache holds past
-// the caches. Loops are shared by the caller and up to GOMAXPROCS−1 goroutines, which stay awake for 40 µs after a loop and then sleep.
+// the caches. Loops are shared by the caller and up to GOMAXPROCS−1 goroutines, which stay awake for 40 µs after a loop and then
+// sleep.
 //
 // All stages are deterministic: the same operands give the same bits, whatever GOMAXPROCS is. Sums run in float32, in float64 for
 // float64 operands; two variants may differ by the order of their sums. A row of a product with a packed weight has the same bits
@@ -25,9 +26,9 @@
 // [Sgemm] and [Sgemv] are the general products of BLAS on the same kernels; package blas puts them in Gorgonia's place for such.
 //
 // Weights of float16 and in blocks (backend.BlockQuantized) meet float32 or bfloat16 rows by becoming float32, which loses nothing:
-// in registers for up to 8 rows (16 with AVX-512), a few rows of the weight at a time for up to 16, in panels for more. So the result
-// is that of the numbers that the weight stands for, up to the order of sums. If the scale of a block is not finite, neither are the
-// results of its row.
+// in registers for up to 8 rows (16 with AVX-512, 12 with NEON), a few rows of the weight at a time for up to 16, in panels for more.
+// So the result is that of the numbers that the weight stands for, up to the order of sums. If the scale of a block is not finite,
+// neither are the results of its row.
 //
 // On amd64 blocks of backend.Q4_0 are multiplied in whole numbers where that is faster, by cpu/avx2 for up to 16 rows of an expert and
 // with AVX-512 for a single one: a row of x is then rounded as backend.BlockQuantized says. A row with a NaN, an infinity or a block
