@@ -99,13 +99,13 @@ func (g *neon) loadFloat(opcode, name string, to vector) {
 	g.do(opcode, b.Addr.Asm(), to.scalar())
 }
 
-// result stores the first element of a vector, likewise, as what the function gives.
-func (g *neon) result(opcode string, from vector) {
+// result stores a register as what the function gives.
+func (g *neon) result(opcode string, from any) {
 	b, err := g.ReturnIndex(0).Resolve()
 	if err != nil {
 		panic(err)
 	}
-	g.do(opcode, from.scalar(), b.Addr.Asm())
+	g.do(opcode, from, b.Addr.Asm())
 }
 
 // constant sets all elements of a vector to 32 bits, by way of a general register.

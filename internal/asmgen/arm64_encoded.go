@@ -128,6 +128,23 @@ func sxtl(to, from vector, upper bool) encoded {
 }
 func scvtf(to, a vector) encoded { return two(0x4e21d800, "scvtf", to, "4s", a, "4s") }
 
+// smlal is to += a·b of the lower four numbers of 16 bits with a sign, or of the upper ones.
+func smlal(to, a, b vector, upper bool) encoded {
+	code := 0x0e608000 | uint32(b)<<16 | uint32(a)<<5 | uint32(to)
+	if upper {
+		return encoded{code | 1<<30, fmt.Sprintf("smlal2 v%d.4s, v%d.8h, v%d.8h", to, a, b)}
+	}
+	return encoded{code, fmt.Sprintf("smlal v%d.4s, v%d.4h, v%d.4h", to, a, b)}
+}
+
+// pairSums is to = the sums of each two neighbours of eight numbers of 16 bits with a sign, or adds them to it.
+func pairSums(to, from vector, add bool) encoded {
+	if add {
+		return two(0x4e606800, "sadalp", to, "4s", from, "8h")
+	}
+	return two(0x4e602800, "saddlp", to, "4s", from, "8h")
+}
+
 // sshr shifts numbers with a sign to the right by 1 to 32 bits.
 func sshr(to, a vector, bits int) encoded {
 	e := two(0x4f000400|uint32(64-bits)<<16, "sshr", to, "4s", a, "4s")

@@ -54,6 +54,8 @@ func (g *neon) blocks() {
 		g.blockDots(f)
 		g.blockDecode(f)
 	}
+	g.roundBlocks()
+	g.roundedDots()
 }
 
 // blockConstants loads what all blocks of a format share.

@@ -218,7 +218,7 @@ func (g *neon) softmax() {
 		g.encoded(fmaxnm(most, most, x))
 	})
 	g.encoded(fmaxv(most, most))
-	g.result("FMOVS", most)
+	g.result("FMOVS", most.scalar())
 	g.do("VDUP", most.of("S[0]"), most.of("S4"))
 	g.loadFloat("FMOVS", "scale", scale)
 	g.zero(sum)

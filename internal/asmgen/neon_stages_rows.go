@@ -47,7 +47,7 @@ func (g *neon) squares(e element) {
 	g.encoded(doubles(fadd(sums+2, sums+2, sums+3)))
 	g.encoded(doubles(fadd(sums, sums, sums+2)))
 	g.encoded(doubles(faddp(sums, sums, sums)))
-	g.result("FMOVD", sums)
+	g.result("FMOVD", sums.scalar())
 	g.do("RET")
 }
 

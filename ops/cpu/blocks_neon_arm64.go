@@ -40,3 +40,17 @@ func dotF16NEON(out *float32, x *float32, ldx int, w *byte, ldw int, blocks int,
 //
 //go:noescape
 func decodeF16NEON(to *float32, from *byte, blocks int)
+
+// roundBlocksNEON rounds blocks of 32 elements of x to n·s: n whole numbers of 16 bits, s = max|x|/32767. Two blocks become
+// 192 bytes, each of which holds half of every 32: the n of int16, in the order of dotQ4RoundedNEON; −8 times the sum of the n of
+// four places, of int32; s, of float32. It tells whether the max|x| of all blocks are 0 or from 2⁻⁸⁰ to 2¹⁰⁰. If not, what it writes
+// is of no use.
+//
+//go:noescape
+func roundBlocksNEON(to *uint32, x *float32, blocks int) bool
+
+// dotQ4RoundedNEON is dotQ4NEON for rows of x, one or two, as roundBlocksNEON leaves them.
+// Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched.
+//
+//go:noescape
+func dotQ4RoundedNEON(out *float32, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int)

@@ -2365,3 +2365,1027 @@ loop:
 loop_done:
 	ADD $1, R2, R2
 	RET
+
+// func roundBlocksNEON(to *uint32, x *float32, blocks int) bool
+TEXT ·roundBlocksNEON(SB), NOSPLIT, $0-25
+	MOVD  $2147483647, R6
+	VDUP  R6, V16.S4
+	MOVD  $1191181824, R6
+	VDUP  R6, V17.S4
+	VMOVI $0, V24.B16
+	MOVD  $0, R3
+	MOVD  $4294967295, R4
+	MOVD  to+0(FP), R0
+	MOVD  x+8(FP), R1
+	MOVD  blocks+16(FP), R2
+	SUBS  $2, R2, R2
+	BLT   loop_done
+
+loop:
+	FLDPQ.P 32(R1), (F0, F1)
+	FLDPQ.P 32(R1), (F2, F3)
+	FLDPQ.P 32(R1), (F4, F5)
+	FLDPQ.P 32(R1), (F6, F7)
+	VAND    V16.B16, V0.B16, V8.B16
+	VAND    V16.B16, V1.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	VAND    V16.B16, V2.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	VAND    V16.B16, V3.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	VAND    V16.B16, V4.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	VAND    V16.B16, V5.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	VAND    V16.B16, V6.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	VAND    V16.B16, V7.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	WORD    $0x4eb0a908 // smaxv s8, v8.4s
+	FMOVS   F8, R5
+	CMPW    R3, R5
+	CSEL    HI, R5, R3, R3
+	SUBW    $1, R5, R5
+	CMPW    R4, R5
+	CSEL    LO, R5, R4, R4
+	VDUP    V8.S[0], V8.S4
+	WORD    $0x6e31fd09 // fdiv v9.4s, v8.4s, v17.4s
+	FMOVQ   F9, 160(R0)
+	WORD    $0x6e28fe29 // fdiv v9.4s, v17.4s, v8.4s
+	VCMEQ   V24.S4, V8.S4, V10.S4
+	WORD    $0x4e6a1d29 // bic v9.16b, v9.16b, v10.16b
+	WORD    $0x6e29dc00 // fmul v0.4s, v0.4s, v9.4s
+	WORD    $0x4e21a800 // fcvtns v0.4s, v0.4s
+	WORD    $0x6e29dc21 // fmul v1.4s, v1.4s, v9.4s
+	WORD    $0x4e21a821 // fcvtns v1.4s, v1.4s
+	WORD    $0x6e29dc42 // fmul v2.4s, v2.4s, v9.4s
+	WORD    $0x4e21a842 // fcvtns v2.4s, v2.4s
+	WORD    $0x6e29dc63 // fmul v3.4s, v3.4s, v9.4s
+	WORD    $0x4e21a863 // fcvtns v3.4s, v3.4s
+	WORD    $0x6e29dc84 // fmul v4.4s, v4.4s, v9.4s
+	WORD    $0x4e21a884 // fcvtns v4.4s, v4.4s
+	WORD    $0x6e29dca5 // fmul v5.4s, v5.4s, v9.4s
+	WORD    $0x4e21a8a5 // fcvtns v5.4s, v5.4s
+	WORD    $0x6e29dcc6 // fmul v6.4s, v6.4s, v9.4s
+	WORD    $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD    $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
+	WORD    $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	VUZP1   V1.S4, V0.S4, V20.S4
+	VUZP1   V3.S4, V2.S4, V21.S4
+	VUZP1   V21.H8, V20.H8, V22.H8
+	FMOVQ   F22, 0(R0)
+	WORD    $0x4e602ad7 // saddlp v23.4s, v22.8h
+	VUZP1   V5.S4, V4.S4, V20.S4
+	VUZP1   V7.S4, V6.S4, V21.S4
+	VUZP1   V21.H8, V20.H8, V22.H8
+	FMOVQ   F22, 32(R0)
+	WORD    $0x4e606ad7 // sadalp v23.4s, v22.8h
+	VUZP2   V1.S4, V0.S4, V20.S4
+	VUZP2   V3.S4, V2.S4, V21.S4
+	VUZP1   V21.H8, V20.H8, V22.H8
+	FMOVQ   F22, 64(R0)
+	WORD    $0x4e606ad7 // sadalp v23.4s, v22.8h
+	VUZP2   V5.S4, V4.S4, V20.S4
+	VUZP2   V7.S4, V6.S4, V21.S4
+	VUZP1   V21.H8, V20.H8, V22.H8
+	FMOVQ   F22, 96(R0)
+	WORD    $0x4e606ad7 // sadalp v23.4s, v22.8h
+	VSHL    $3, V23.S4, V23.S4
+	VSUB    V23.S4, V24.S4, V23.S4
+	FMOVQ   F23, 128(R0)
+	FLDPQ.P 32(R1), (F0, F1)
+	FLDPQ.P 32(R1), (F2, F3)
+	FLDPQ.P 32(R1), (F4, F5)
+	FLDPQ.P 32(R1), (F6, F7)
+	VAND    V16.B16, V0.B16, V8.B16
+	VAND    V16.B16, V1.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	VAND    V16.B16, V2.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	VAND    V16.B16, V3.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	VAND    V16.B16, V4.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	VAND    V16.B16, V5.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	VAND    V16.B16, V6.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	VAND    V16.B16, V7.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	WORD    $0x4eb0a908 // smaxv s8, v8.4s
+	FMOVS   F8, R5
+	CMPW    R3, R5
+	CSEL    HI, R5, R3, R3
+	SUBW    $1, R5, R5
+	CMPW    R4, R5
+	CSEL    LO, R5, R4, R4
+	VDUP    V8.S[0], V8.S4
+	WORD    $0x6e31fd09 // fdiv v9.4s, v8.4s, v17.4s
+	FMOVQ   F9, 176(R0)
+	WORD    $0x6e28fe29 // fdiv v9.4s, v17.4s, v8.4s
+	VCMEQ   V24.S4, V8.S4, V10.S4
+	WORD    $0x4e6a1d29 // bic v9.16b, v9.16b, v10.16b
+	WORD    $0x6e29dc00 // fmul v0.4s, v0.4s, v9.4s
+	WORD    $0x4e21a800 // fcvtns v0.4s, v0.4s
+	WORD    $0x6e29dc21 // fmul v1.4s, v1.4s, v9.4s
+	WORD    $0x4e21a821 // fcvtns v1.4s, v1.4s
+	WORD    $0x6e29dc42 // fmul v2.4s, v2.4s, v9.4s
+	WORD    $0x4e21a842 // fcvtns v2.4s, v2.4s
+	WORD    $0x6e29dc63 // fmul v3.4s, v3.4s, v9.4s
+	WORD    $0x4e21a863 // fcvtns v3.4s, v3.4s
+	WORD    $0x6e29dc84 // fmul v4.4s, v4.4s, v9.4s
+	WORD    $0x4e21a884 // fcvtns v4.4s, v4.4s
+	WORD    $0x6e29dca5 // fmul v5.4s, v5.4s, v9.4s
+	WORD    $0x4e21a8a5 // fcvtns v5.4s, v5.4s
+	WORD    $0x6e29dcc6 // fmul v6.4s, v6.4s, v9.4s
+	WORD    $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD    $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
+	WORD    $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	VUZP1   V1.S4, V0.S4, V20.S4
+	VUZP1   V3.S4, V2.S4, V21.S4
+	VUZP1   V21.H8, V20.H8, V22.H8
+	FMOVQ   F22, 16(R0)
+	WORD    $0x4e602ad7 // saddlp v23.4s, v22.8h
+	VUZP1   V5.S4, V4.S4, V20.S4
+	VUZP1   V7.S4, V6.S4, V21.S4
+	VUZP1   V21.H8, V20.H8, V22.H8
+	FMOVQ   F22, 48(R0)
+	WORD    $0x4e606ad7 // sadalp v23.4s, v22.8h
+	VUZP2   V1.S4, V0.S4, V20.S4
+	VUZP2   V3.S4, V2.S4, V21.S4
+	VUZP1   V21.H8, V20.H8, V22.H8
+	FMOVQ   F22, 80(R0)
+	WORD    $0x4e606ad7 // sadalp v23.4s, v22.8h
+	VUZP2   V5.S4, V4.S4, V20.S4
+	VUZP2   V7.S4, V6.S4, V21.S4
+	VUZP1   V21.H8, V20.H8, V22.H8
+	FMOVQ   F22, 112(R0)
+	WORD    $0x4e606ad7 // sadalp v23.4s, v22.8h
+	VSHL    $3, V23.S4, V23.S4
+	VSUB    V23.S4, V24.S4, V23.S4
+	FMOVQ   F23, 144(R0)
+	ADD     $192, R0, R0
+	SUBS    $2, R2, R2
+	BGE     loop
+
+loop_done:
+	ADD     $2, R2, R2
+	CBZ     R2, done
+	FLDPQ.P 32(R1), (F0, F1)
+	FLDPQ.P 32(R1), (F2, F3)
+	FLDPQ.P 32(R1), (F4, F5)
+	FLDPQ.P 32(R1), (F6, F7)
+	VAND    V16.B16, V0.B16, V8.B16
+	VAND    V16.B16, V1.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	VAND    V16.B16, V2.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	VAND    V16.B16, V3.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	VAND    V16.B16, V4.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	VAND    V16.B16, V5.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	VAND    V16.B16, V6.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	VAND    V16.B16, V7.B16, V9.B16
+	WORD    $0x4ea96508 // smax v8.4s, v8.4s, v9.4s
+	WORD    $0x4eb0a908 // smaxv s8, v8.4s
+	FMOVS   F8, R5
+	CMPW    R3, R5
+	CSEL    HI, R5, R3, R3
+	SUBW    $1, R5, R5
+	CMPW    R4, R5
+	CSEL    LO, R5, R4, R4
+	VDUP    V8.S[0], V8.S4
+	WORD    $0x6e31fd09 // fdiv v9.4s, v8.4s, v17.4s
+	FMOVQ   F9, 160(R0)
+	WORD    $0x6e28fe29 // fdiv v9.4s, v17.4s, v8.4s
+	VCMEQ   V24.S4, V8.S4, V10.S4
+	WORD    $0x4e6a1d29 // bic v9.16b, v9.16b, v10.16b
+	WORD    $0x6e29dc00 // fmul v0.4s, v0.4s, v9.4s
+	WORD    $0x4e21a800 // fcvtns v0.4s, v0.4s
+	WORD    $0x6e29dc21 // fmul v1.4s, v1.4s, v9.4s
+	WORD    $0x4e21a821 // fcvtns v1.4s, v1.4s
+	WORD    $0x6e29dc42 // fmul v2.4s, v2.4s, v9.4s
+	WORD    $0x4e21a842 // fcvtns v2.4s, v2.4s
+	WORD    $0x6e29dc63 // fmul v3.4s, v3.4s, v9.4s
+	WORD    $0x4e21a863 // fcvtns v3.4s, v3.4s
+	WORD    $0x6e29dc84 // fmul v4.4s, v4.4s, v9.4s
+	WORD    $0x4e21a884 // fcvtns v4.4s, v4.4s
+	WORD    $0x6e29dca5 // fmul v5.4s, v5.4s, v9.4s
+	WORD    $0x4e21a8a5 // fcvtns v5.4s, v5.4s
+	WORD    $0x6e29dcc6 // fmul v6.4s, v6.4s, v9.4s
+	WORD    $0x4e21a8c6 // fcvtns v6.4s, v6.4s
+	WORD    $0x6e29dce7 // fmul v7.4s, v7.4s, v9.4s
+	WORD    $0x4e21a8e7 // fcvtns v7.4s, v7.4s
+	VUZP1   V1.S4, V0.S4, V20.S4
+	VUZP1   V3.S4, V2.S4, V21.S4
+	VUZP1   V21.H8, V20.H8, V22.H8
+	FMOVQ   F22, 0(R0)
+	WORD    $0x4e602ad7 // saddlp v23.4s, v22.8h
+	VUZP1   V5.S4, V4.S4, V20.S4
+	VUZP1   V7.S4, V6.S4, V21.S4
+	VUZP1   V21.H8, V20.H8, V22.H8
+	FMOVQ   F22, 32(R0)
+	WORD    $0x4e606ad7 // sadalp v23.4s, v22.8h
+	VUZP2   V1.S4, V0.S4, V20.S4
+	VUZP2   V3.S4, V2.S4, V21.S4
+	VUZP1   V21.H8, V20.H8, V22.H8
+	FMOVQ   F22, 64(R0)
+	WORD    $0x4e606ad7 // sadalp v23.4s, v22.8h
+	VUZP2   V5.S4, V4.S4, V20.S4
+	VUZP2   V7.S4, V6.S4, V21.S4
+	VUZP1   V21.H8, V20.H8, V22.H8
+	FMOVQ   F22, 96(R0)
+	WORD    $0x4e606ad7 // sadalp v23.4s, v22.8h
+	VSHL    $3, V23.S4, V23.S4
+	VSUB    V23.S4, V24.S4, V23.S4
+	FMOVQ   F23, 128(R0)
+	FMOVQ   F24, 16(R0)
+	FMOVQ   F24, 48(R0)
+	FMOVQ   F24, 80(R0)
+	FMOVQ   F24, 112(R0)
+	FMOVQ   F24, 144(R0)
+	FMOVQ   F24, 176(R0)
+
+done:
+	MOVD $1904214016, R6
+	CMPW R6, R3
+	CSET LS, R5
+	MOVD $394264575, R6
+	CMPW R6, R4
+	CSET HS, R6
+	AND  R6, R5, R5
+	MOVB R5, ret+24(FP)
+	RET
+
+// func dotQ4RoundedNEON(out *float32, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int)
+TEXT ·dotQ4RoundedNEON(SB), NOSPLIT, $0-56
+	MOVD rows+48(FP), R0
+	CMP  $1, R0
+	BEQ  rows1
+	CMP  $2, R0
+	BEQ  rows2
+	RET
+
+rows1:
+	VMOVI $15, V13.B16
+	VUSHR $8, V13.H8, V13.H8
+	MOVD  x+8(FP), R0
+	MOVD  ldx+16(FP), R9
+	MOVD  w+24(FP), R4
+	MOVD  ldw+32(FP), R9
+	ADD   R9, R4, R5
+	ADD   R9, R5, R6
+	ADD   R9, R6, R7
+	MOVD  blocks+40(FP), R8
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	VMOVI $0, V19.B16
+	SUBS  $2, R8, R8
+	BLT   loop1_done
+
+loop1:
+	PRFM    1024(R4), PLDL2KEEP
+	VLD1.P  2(R4), V14.H[0]
+	PRFM    1024(R5), PLDL2KEEP
+	VLD1.P  2(R5), V14.H[1]
+	PRFM    1024(R6), PLDL2KEEP
+	VLD1.P  2(R6), V14.H[2]
+	PRFM    1024(R7), PLDL2KEEP
+	VLD1.P  2(R7), V14.H[3]
+	WORD    $0x0e2179ce // fcvtl v14.4s, v14.4h
+	FMOVQ   0(R0), F0
+	FMOVQ   32(R0), F1
+	FMOVQ   64(R0), F2
+	FMOVQ   96(R0), F3
+	FMOVQ   128(R0), F8
+	FMOVQ   160(R0), F10
+	WORD    $0x6e2edd4a // fmul v10.4s, v10.4s, v14.4s
+	FMOVQ.P 16(R4), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4f8a1310 // fmla v16.4s, v24.4s, v10.s[0]
+	FMOVQ.P 16(R5), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4faa1311 // fmla v17.4s, v24.4s, v10.s[1]
+	FMOVQ.P 16(R6), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4f8a1b12 // fmla v18.4s, v24.4s, v10.s[2]
+	FMOVQ.P 16(R7), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4faa1b13 // fmla v19.4s, v24.4s, v10.s[3]
+	PRFM    1024(R4), PLDL2KEEP
+	VLD1.P  2(R4), V14.H[0]
+	PRFM    1024(R5), PLDL2KEEP
+	VLD1.P  2(R5), V14.H[1]
+	PRFM    1024(R6), PLDL2KEEP
+	VLD1.P  2(R6), V14.H[2]
+	PRFM    1024(R7), PLDL2KEEP
+	VLD1.P  2(R7), V14.H[3]
+	WORD    $0x0e2179ce // fcvtl v14.4s, v14.4h
+	FMOVQ   16(R0), F0
+	FMOVQ   48(R0), F1
+	FMOVQ   80(R0), F2
+	FMOVQ   112(R0), F3
+	FMOVQ   144(R0), F8
+	FMOVQ   176(R0), F10
+	WORD    $0x6e2edd4a // fmul v10.4s, v10.4s, v14.4s
+	FMOVQ.P 16(R4), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4f8a1310 // fmla v16.4s, v24.4s, v10.s[0]
+	FMOVQ.P 16(R5), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4faa1311 // fmla v17.4s, v24.4s, v10.s[1]
+	FMOVQ.P 16(R6), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4f8a1b12 // fmla v18.4s, v24.4s, v10.s[2]
+	FMOVQ.P 16(R7), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4faa1b13 // fmla v19.4s, v24.4s, v10.s[3]
+	ADD     $192, R0, R0
+	SUBS    $2, R8, R8
+	BGE     loop1
+
+loop1_done:
+	ADD     $2, R8, R8
+	CBZ     R8, done1
+	PRFM    1024(R4), PLDL2KEEP
+	VLD1.P  2(R4), V14.H[0]
+	PRFM    1024(R5), PLDL2KEEP
+	VLD1.P  2(R5), V14.H[1]
+	PRFM    1024(R6), PLDL2KEEP
+	VLD1.P  2(R6), V14.H[2]
+	PRFM    1024(R7), PLDL2KEEP
+	VLD1.P  2(R7), V14.H[3]
+	WORD    $0x0e2179ce // fcvtl v14.4s, v14.4h
+	FMOVQ   0(R0), F0
+	FMOVQ   32(R0), F1
+	FMOVQ   64(R0), F2
+	FMOVQ   96(R0), F3
+	FMOVQ   128(R0), F8
+	FMOVQ   160(R0), F10
+	WORD    $0x6e2edd4a // fmul v10.4s, v10.4s, v14.4s
+	FMOVQ.P 16(R4), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4f8a1310 // fmla v16.4s, v24.4s, v10.s[0]
+	FMOVQ.P 16(R5), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4faa1311 // fmla v17.4s, v24.4s, v10.s[1]
+	FMOVQ.P 16(R6), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4f8a1b12 // fmla v18.4s, v24.4s, v10.s[2]
+	FMOVQ.P 16(R7), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4faa1b13 // fmla v19.4s, v24.4s, v10.s[3]
+
+done1:
+	MOVD  out+0(FP), R0
+	WORD  $0x6e31d610 // faddp v16.4s, v16.4s, v17.4s
+	WORD  $0x6e33d652 // faddp v18.4s, v18.4s, v19.4s
+	WORD  $0x6e32d610 // faddp v16.4s, v16.4s, v18.4s
+	FMOVQ F16, 0(R0)
+	RET
+
+rows2:
+	VMOVI $15, V13.B16
+	VUSHR $8, V13.H8, V13.H8
+	MOVD  x+8(FP), R0
+	MOVD  ldx+16(FP), R9
+	ADD   R9, R0, R1
+	MOVD  w+24(FP), R4
+	MOVD  ldw+32(FP), R9
+	ADD   R9, R4, R5
+	ADD   R9, R5, R6
+	ADD   R9, R6, R7
+	MOVD  blocks+40(FP), R8
+	VMOVI $0, V16.B16
+	VMOVI $0, V17.B16
+	VMOVI $0, V18.B16
+	VMOVI $0, V19.B16
+	VMOVI $0, V20.B16
+	VMOVI $0, V21.B16
+	VMOVI $0, V22.B16
+	VMOVI $0, V23.B16
+	SUBS  $2, R8, R8
+	BLT   loop2_done
+
+loop2:
+	PRFM    1024(R4), PLDL2KEEP
+	VLD1.P  2(R4), V14.H[0]
+	PRFM    1024(R5), PLDL2KEEP
+	VLD1.P  2(R5), V14.H[1]
+	PRFM    1024(R6), PLDL2KEEP
+	VLD1.P  2(R6), V14.H[2]
+	PRFM    1024(R7), PLDL2KEEP
+	VLD1.P  2(R7), V14.H[3]
+	WORD    $0x0e2179ce // fcvtl v14.4s, v14.4h
+	FMOVQ   0(R0), F0
+	FMOVQ   32(R0), F1
+	FMOVQ   64(R0), F2
+	FMOVQ   96(R0), F3
+	FMOVQ   128(R0), F8
+	FMOVQ   160(R0), F10
+	WORD    $0x6e2edd4a // fmul v10.4s, v10.4s, v14.4s
+	FMOVQ   0(R1), F4
+	FMOVQ   32(R1), F5
+	FMOVQ   64(R1), F6
+	FMOVQ   96(R1), F7
+	FMOVQ   128(R1), F9
+	FMOVQ   160(R1), F11
+	WORD    $0x6e2edd6b // fmul v11.4s, v11.4s, v14.4s
+	FMOVQ.P 16(R4), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4f8a1310 // fmla v16.4s, v24.4s, v10.s[0]
+	VMOV    V9.B16, V25.B16
+	WORD    $0x0e7c8099 // smlal v25.4s, v4.4h, v28.4h
+	WORD    $0x4e7c8099 // smlal2 v25.4s, v4.8h, v28.8h
+	WORD    $0x0e7d80b9 // smlal v25.4s, v5.4h, v29.4h
+	WORD    $0x4e7d80b9 // smlal2 v25.4s, v5.8h, v29.8h
+	WORD    $0x0e7e80d9 // smlal v25.4s, v6.4h, v30.4h
+	WORD    $0x4e7e80d9 // smlal2 v25.4s, v6.8h, v30.8h
+	WORD    $0x0e7f80f9 // smlal v25.4s, v7.4h, v31.4h
+	WORD    $0x4e7f80f9 // smlal2 v25.4s, v7.8h, v31.8h
+	WORD    $0x4e21db39 // scvtf v25.4s, v25.4s
+	WORD    $0x4f8b1334 // fmla v20.4s, v25.4s, v11.s[0]
+	FMOVQ.P 16(R5), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4faa1311 // fmla v17.4s, v24.4s, v10.s[1]
+	VMOV    V9.B16, V25.B16
+	WORD    $0x0e7c8099 // smlal v25.4s, v4.4h, v28.4h
+	WORD    $0x4e7c8099 // smlal2 v25.4s, v4.8h, v28.8h
+	WORD    $0x0e7d80b9 // smlal v25.4s, v5.4h, v29.4h
+	WORD    $0x4e7d80b9 // smlal2 v25.4s, v5.8h, v29.8h
+	WORD    $0x0e7e80d9 // smlal v25.4s, v6.4h, v30.4h
+	WORD    $0x4e7e80d9 // smlal2 v25.4s, v6.8h, v30.8h
+	WORD    $0x0e7f80f9 // smlal v25.4s, v7.4h, v31.4h
+	WORD    $0x4e7f80f9 // smlal2 v25.4s, v7.8h, v31.8h
+	WORD    $0x4e21db39 // scvtf v25.4s, v25.4s
+	WORD    $0x4fab1335 // fmla v21.4s, v25.4s, v11.s[1]
+	FMOVQ.P 16(R6), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4f8a1b12 // fmla v18.4s, v24.4s, v10.s[2]
+	VMOV    V9.B16, V25.B16
+	WORD    $0x0e7c8099 // smlal v25.4s, v4.4h, v28.4h
+	WORD    $0x4e7c8099 // smlal2 v25.4s, v4.8h, v28.8h
+	WORD    $0x0e7d80b9 // smlal v25.4s, v5.4h, v29.4h
+	WORD    $0x4e7d80b9 // smlal2 v25.4s, v5.8h, v29.8h
+	WORD    $0x0e7e80d9 // smlal v25.4s, v6.4h, v30.4h
+	WORD    $0x4e7e80d9 // smlal2 v25.4s, v6.8h, v30.8h
+	WORD    $0x0e7f80f9 // smlal v25.4s, v7.4h, v31.4h
+	WORD    $0x4e7f80f9 // smlal2 v25.4s, v7.8h, v31.8h
+	WORD    $0x4e21db39 // scvtf v25.4s, v25.4s
+	WORD    $0x4f8b1b36 // fmla v22.4s, v25.4s, v11.s[2]
+	FMOVQ.P 16(R7), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4faa1b13 // fmla v19.4s, v24.4s, v10.s[3]
+	VMOV    V9.B16, V25.B16
+	WORD    $0x0e7c8099 // smlal v25.4s, v4.4h, v28.4h
+	WORD    $0x4e7c8099 // smlal2 v25.4s, v4.8h, v28.8h
+	WORD    $0x0e7d80b9 // smlal v25.4s, v5.4h, v29.4h
+	WORD    $0x4e7d80b9 // smlal2 v25.4s, v5.8h, v29.8h
+	WORD    $0x0e7e80d9 // smlal v25.4s, v6.4h, v30.4h
+	WORD    $0x4e7e80d9 // smlal2 v25.4s, v6.8h, v30.8h
+	WORD    $0x0e7f80f9 // smlal v25.4s, v7.4h, v31.4h
+	WORD    $0x4e7f80f9 // smlal2 v25.4s, v7.8h, v31.8h
+	WORD    $0x4e21db39 // scvtf v25.4s, v25.4s
+	WORD    $0x4fab1b37 // fmla v23.4s, v25.4s, v11.s[3]
+	PRFM    1024(R4), PLDL2KEEP
+	VLD1.P  2(R4), V14.H[0]
+	PRFM    1024(R5), PLDL2KEEP
+	VLD1.P  2(R5), V14.H[1]
+	PRFM    1024(R6), PLDL2KEEP
+	VLD1.P  2(R6), V14.H[2]
+	PRFM    1024(R7), PLDL2KEEP
+	VLD1.P  2(R7), V14.H[3]
+	WORD    $0x0e2179ce // fcvtl v14.4s, v14.4h
+	FMOVQ   16(R0), F0
+	FMOVQ   48(R0), F1
+	FMOVQ   80(R0), F2
+	FMOVQ   112(R0), F3
+	FMOVQ   144(R0), F8
+	FMOVQ   176(R0), F10
+	WORD    $0x6e2edd4a // fmul v10.4s, v10.4s, v14.4s
+	FMOVQ   16(R1), F4
+	FMOVQ   48(R1), F5
+	FMOVQ   80(R1), F6
+	FMOVQ   112(R1), F7
+	FMOVQ   144(R1), F9
+	FMOVQ   176(R1), F11
+	WORD    $0x6e2edd6b // fmul v11.4s, v11.4s, v14.4s
+	FMOVQ.P 16(R4), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4f8a1310 // fmla v16.4s, v24.4s, v10.s[0]
+	VMOV    V9.B16, V25.B16
+	WORD    $0x0e7c8099 // smlal v25.4s, v4.4h, v28.4h
+	WORD    $0x4e7c8099 // smlal2 v25.4s, v4.8h, v28.8h
+	WORD    $0x0e7d80b9 // smlal v25.4s, v5.4h, v29.4h
+	WORD    $0x4e7d80b9 // smlal2 v25.4s, v5.8h, v29.8h
+	WORD    $0x0e7e80d9 // smlal v25.4s, v6.4h, v30.4h
+	WORD    $0x4e7e80d9 // smlal2 v25.4s, v6.8h, v30.8h
+	WORD    $0x0e7f80f9 // smlal v25.4s, v7.4h, v31.4h
+	WORD    $0x4e7f80f9 // smlal2 v25.4s, v7.8h, v31.8h
+	WORD    $0x4e21db39 // scvtf v25.4s, v25.4s
+	WORD    $0x4f8b1334 // fmla v20.4s, v25.4s, v11.s[0]
+	FMOVQ.P 16(R5), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4faa1311 // fmla v17.4s, v24.4s, v10.s[1]
+	VMOV    V9.B16, V25.B16
+	WORD    $0x0e7c8099 // smlal v25.4s, v4.4h, v28.4h
+	WORD    $0x4e7c8099 // smlal2 v25.4s, v4.8h, v28.8h
+	WORD    $0x0e7d80b9 // smlal v25.4s, v5.4h, v29.4h
+	WORD    $0x4e7d80b9 // smlal2 v25.4s, v5.8h, v29.8h
+	WORD    $0x0e7e80d9 // smlal v25.4s, v6.4h, v30.4h
+	WORD    $0x4e7e80d9 // smlal2 v25.4s, v6.8h, v30.8h
+	WORD    $0x0e7f80f9 // smlal v25.4s, v7.4h, v31.4h
+	WORD    $0x4e7f80f9 // smlal2 v25.4s, v7.8h, v31.8h
+	WORD    $0x4e21db39 // scvtf v25.4s, v25.4s
+	WORD    $0x4fab1335 // fmla v21.4s, v25.4s, v11.s[1]
+	FMOVQ.P 16(R6), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4f8a1b12 // fmla v18.4s, v24.4s, v10.s[2]
+	VMOV    V9.B16, V25.B16
+	WORD    $0x0e7c8099 // smlal v25.4s, v4.4h, v28.4h
+	WORD    $0x4e7c8099 // smlal2 v25.4s, v4.8h, v28.8h
+	WORD    $0x0e7d80b9 // smlal v25.4s, v5.4h, v29.4h
+	WORD    $0x4e7d80b9 // smlal2 v25.4s, v5.8h, v29.8h
+	WORD    $0x0e7e80d9 // smlal v25.4s, v6.4h, v30.4h
+	WORD    $0x4e7e80d9 // smlal2 v25.4s, v6.8h, v30.8h
+	WORD    $0x0e7f80f9 // smlal v25.4s, v7.4h, v31.4h
+	WORD    $0x4e7f80f9 // smlal2 v25.4s, v7.8h, v31.8h
+	WORD    $0x4e21db39 // scvtf v25.4s, v25.4s
+	WORD    $0x4f8b1b36 // fmla v22.4s, v25.4s, v11.s[2]
+	FMOVQ.P 16(R7), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4faa1b13 // fmla v19.4s, v24.4s, v10.s[3]
+	VMOV    V9.B16, V25.B16
+	WORD    $0x0e7c8099 // smlal v25.4s, v4.4h, v28.4h
+	WORD    $0x4e7c8099 // smlal2 v25.4s, v4.8h, v28.8h
+	WORD    $0x0e7d80b9 // smlal v25.4s, v5.4h, v29.4h
+	WORD    $0x4e7d80b9 // smlal2 v25.4s, v5.8h, v29.8h
+	WORD    $0x0e7e80d9 // smlal v25.4s, v6.4h, v30.4h
+	WORD    $0x4e7e80d9 // smlal2 v25.4s, v6.8h, v30.8h
+	WORD    $0x0e7f80f9 // smlal v25.4s, v7.4h, v31.4h
+	WORD    $0x4e7f80f9 // smlal2 v25.4s, v7.8h, v31.8h
+	WORD    $0x4e21db39 // scvtf v25.4s, v25.4s
+	WORD    $0x4fab1b37 // fmla v23.4s, v25.4s, v11.s[3]
+	ADD     $192, R0, R0
+	ADD     $192, R1, R1
+	SUBS    $2, R8, R8
+	BGE     loop2
+
+loop2_done:
+	ADD     $2, R8, R8
+	CBZ     R8, done2
+	PRFM    1024(R4), PLDL2KEEP
+	VLD1.P  2(R4), V14.H[0]
+	PRFM    1024(R5), PLDL2KEEP
+	VLD1.P  2(R5), V14.H[1]
+	PRFM    1024(R6), PLDL2KEEP
+	VLD1.P  2(R6), V14.H[2]
+	PRFM    1024(R7), PLDL2KEEP
+	VLD1.P  2(R7), V14.H[3]
+	WORD    $0x0e2179ce // fcvtl v14.4s, v14.4h
+	FMOVQ   0(R0), F0
+	FMOVQ   32(R0), F1
+	FMOVQ   64(R0), F2
+	FMOVQ   96(R0), F3
+	FMOVQ   128(R0), F8
+	FMOVQ   160(R0), F10
+	WORD    $0x6e2edd4a // fmul v10.4s, v10.4s, v14.4s
+	FMOVQ   0(R1), F4
+	FMOVQ   32(R1), F5
+	FMOVQ   64(R1), F6
+	FMOVQ   96(R1), F7
+	FMOVQ   128(R1), F9
+	FMOVQ   160(R1), F11
+	WORD    $0x6e2edd6b // fmul v11.4s, v11.4s, v14.4s
+	FMOVQ.P 16(R4), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4f8a1310 // fmla v16.4s, v24.4s, v10.s[0]
+	VMOV    V9.B16, V25.B16
+	WORD    $0x0e7c8099 // smlal v25.4s, v4.4h, v28.4h
+	WORD    $0x4e7c8099 // smlal2 v25.4s, v4.8h, v28.8h
+	WORD    $0x0e7d80b9 // smlal v25.4s, v5.4h, v29.4h
+	WORD    $0x4e7d80b9 // smlal2 v25.4s, v5.8h, v29.8h
+	WORD    $0x0e7e80d9 // smlal v25.4s, v6.4h, v30.4h
+	WORD    $0x4e7e80d9 // smlal2 v25.4s, v6.8h, v30.8h
+	WORD    $0x0e7f80f9 // smlal v25.4s, v7.4h, v31.4h
+	WORD    $0x4e7f80f9 // smlal2 v25.4s, v7.8h, v31.8h
+	WORD    $0x4e21db39 // scvtf v25.4s, v25.4s
+	WORD    $0x4f8b1334 // fmla v20.4s, v25.4s, v11.s[0]
+	FMOVQ.P 16(R5), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4faa1311 // fmla v17.4s, v24.4s, v10.s[1]
+	VMOV    V9.B16, V25.B16
+	WORD    $0x0e7c8099 // smlal v25.4s, v4.4h, v28.4h
+	WORD    $0x4e7c8099 // smlal2 v25.4s, v4.8h, v28.8h
+	WORD    $0x0e7d80b9 // smlal v25.4s, v5.4h, v29.4h
+	WORD    $0x4e7d80b9 // smlal2 v25.4s, v5.8h, v29.8h
+	WORD    $0x0e7e80d9 // smlal v25.4s, v6.4h, v30.4h
+	WORD    $0x4e7e80d9 // smlal2 v25.4s, v6.8h, v30.8h
+	WORD    $0x0e7f80f9 // smlal v25.4s, v7.4h, v31.4h
+	WORD    $0x4e7f80f9 // smlal2 v25.4s, v7.8h, v31.8h
+	WORD    $0x4e21db39 // scvtf v25.4s, v25.4s
+	WORD    $0x4fab1335 // fmla v21.4s, v25.4s, v11.s[1]
+	FMOVQ.P 16(R6), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4f8a1b12 // fmla v18.4s, v24.4s, v10.s[2]
+	VMOV    V9.B16, V25.B16
+	WORD    $0x0e7c8099 // smlal v25.4s, v4.4h, v28.4h
+	WORD    $0x4e7c8099 // smlal2 v25.4s, v4.8h, v28.8h
+	WORD    $0x0e7d80b9 // smlal v25.4s, v5.4h, v29.4h
+	WORD    $0x4e7d80b9 // smlal2 v25.4s, v5.8h, v29.8h
+	WORD    $0x0e7e80d9 // smlal v25.4s, v6.4h, v30.4h
+	WORD    $0x4e7e80d9 // smlal2 v25.4s, v6.8h, v30.8h
+	WORD    $0x0e7f80f9 // smlal v25.4s, v7.4h, v31.4h
+	WORD    $0x4e7f80f9 // smlal2 v25.4s, v7.8h, v31.8h
+	WORD    $0x4e21db39 // scvtf v25.4s, v25.4s
+	WORD    $0x4f8b1b36 // fmla v22.4s, v25.4s, v11.s[2]
+	FMOVQ.P 16(R7), F12
+	VAND    V13.B16, V12.B16, V28.B16
+	VUSHR   $4, V12.H8, V29.H8
+	VAND    V13.B16, V29.B16, V29.B16
+	VUSHR   $8, V12.H8, V30.H8
+	VAND    V13.B16, V30.B16, V30.B16
+	VUSHR   $12, V12.H8, V31.H8
+	VMOV    V8.B16, V24.B16
+	WORD    $0x0e7c8018 // smlal v24.4s, v0.4h, v28.4h
+	WORD    $0x4e7c8018 // smlal2 v24.4s, v0.8h, v28.8h
+	WORD    $0x0e7d8038 // smlal v24.4s, v1.4h, v29.4h
+	WORD    $0x4e7d8038 // smlal2 v24.4s, v1.8h, v29.8h
+	WORD    $0x0e7e8058 // smlal v24.4s, v2.4h, v30.4h
+	WORD    $0x4e7e8058 // smlal2 v24.4s, v2.8h, v30.8h
+	WORD    $0x0e7f8078 // smlal v24.4s, v3.4h, v31.4h
+	WORD    $0x4e7f8078 // smlal2 v24.4s, v3.8h, v31.8h
+	WORD    $0x4e21db18 // scvtf v24.4s, v24.4s
+	WORD    $0x4faa1b13 // fmla v19.4s, v24.4s, v10.s[3]
+	VMOV    V9.B16, V25.B16
+	WORD    $0x0e7c8099 // smlal v25.4s, v4.4h, v28.4h
+	WORD    $0x4e7c8099 // smlal2 v25.4s, v4.8h, v28.8h
+	WORD    $0x0e7d80b9 // smlal v25.4s, v5.4h, v29.4h
+	WORD    $0x4e7d80b9 // smlal2 v25.4s, v5.8h, v29.8h
+	WORD    $0x0e7e80d9 // smlal v25.4s, v6.4h, v30.4h
+	WORD    $0x4e7e80d9 // smlal2 v25.4s, v6.8h, v30.8h
+	WORD    $0x0e7f80f9 // smlal v25.4s, v7.4h, v31.4h
+	WORD    $0x4e7f80f9 // smlal2 v25.4s, v7.8h, v31.8h
+	WORD    $0x4e21db39 // scvtf v25.4s, v25.4s
+	WORD    $0x4fab1b37 // fmla v23.4s, v25.4s, v11.s[3]
+
+done2:
+	MOVD  out+0(FP), R0
+	WORD  $0x6e31d610 // faddp v16.4s, v16.4s, v17.4s
+	WORD  $0x6e33d652 // faddp v18.4s, v18.4s, v19.4s
+	WORD  $0x6e32d610 // faddp v16.4s, v16.4s, v18.4s
+	FMOVQ F16, 0(R0)
+	WORD  $0x6e35d694 // faddp v20.4s, v20.4s, v21.4s
+	WORD  $0x6e37d6d6 // faddp v22.4s, v22.4s, v23.4s
+	WORD  $0x6e36d694 // faddp v20.4s, v20.4s, v22.4s
+	FMOVQ F20, 16(R0)
+	RET

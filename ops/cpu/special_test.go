@@ -14,7 +14,11 @@ import (
 // that compute, at any rate, and holds the variants to plain Go: what is NaN, +Inf or −Inf there is the same here, and nothing else is.
 // The queries see up to four chunks of a cache, by a window or without; positions of Rotary are any int32.
 func TestVariantsAreNotFiniteWherePlainGoIsNot(t *testing.T) {
-	const rounds, kvHeads, heads, d = 200, 2, 4, 32
+	const kvHeads, heads, d = 2, 4, 32
+	rounds := 200
+	if testing.Short() {
+		rounds = 50
+	}
 	rng := rand.New(rand.NewPCG(51, 52))
 	among := func(list ...tensor.Dtype) tensor.Dtype { return list[rng.IntN(len(list))] }
 	draw := func(dt tensor.Dtype, rate int, shape ...int) *tensor.Dense {
