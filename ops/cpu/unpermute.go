@@ -83,10 +83,10 @@ func (w *weighing[A]) span(from, to int) {
 	})
 }
 
-// addScaled adds a·x to sum, each product rounded: on no architecture is the addition joined to it.
+// addScaled adds a·x to sum, each product and each sum rounded.
 func addScaled[A accumulator](sum []A, a A, x []A) {
 	x = x[:len(sum)]
 	for i := range sum {
-		sum[i] += A(a * x[i])
+		sum[i] += A(a * x[i]) //nolint:unconvert // the conversion keeps a compiler from joining the two operations
 	}
 }
