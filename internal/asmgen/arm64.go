@@ -90,13 +90,28 @@ func (g *neon) load(name string, to general) {
 	g.do("MOVD", b.Addr.Asm(), to)
 }
 
-// loadFloat reads the parameter name, a float32, into the first element of a vector.
-func (g *neon) loadFloat(name string, to vector) {
+// loadFloat reads the parameter name into the first element of a vector: a float32 by FMOVS, a float64 by FMOVD.
+func (g *neon) loadFloat(opcode, name string, to vector) {
 	b, err := g.Param(name).Resolve()
 	if err != nil {
 		panic(err)
 	}
-	g.do("FMOVS", b.Addr.Asm(), to.scalar())
+	g.do(opcode, b.Addr.Asm(), to.scalar())
+}
+
+// result stores a register as what the function gives.
+func (g *neon) result(opcode string, from any) {
+	b, err := g.ReturnIndex(0).Resolve()
+	if err != nil {
+		panic(err)
+	}
+	g.do(opcode, from, b.Addr.Asm())
+}
+
+// constant sets all elements of a vector to 32 bits, by way of a general register.
+func (g *neon) constant(bits int, by general, to vector) {
+	g.do("MOVD", bits, by)
+	g.do("VDUP", by, to.of("S4"))
 }
 
 // address is that of a table.

@@ -25,6 +25,9 @@ type blockFormat struct {
 	elements  func(g *gen, at mem, c int) (_ vec) // loads the vector c of that block
 }
 
+// scaled tells whether the elements of a block have a scale, a float16 that the block begins with.
+func (f blockFormat) scaled() bool { return f.bytes%blockElements != 0 }
+
 var blockFormats = []blockFormat{
 	{
 		name: "Q8", doc: "w is in blocks of 34 bytes: d of float16 and 32 of int8, each times d.", bytes: 34,

@@ -10,9 +10,11 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"unsafe"
 
 	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/ir"
+	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/pass"
 	"github.com/mmcloughlin/avo/printer"
 )
@@ -56,10 +58,14 @@ func main() {
 			log.Fatal(err)
 		}
 	}
-	arm := newNEON()
+	arm, armBlocks, armStages := newNEON(), newNEON(), newNEON()
 	arm.common()
-	if err := arm.save(filepath.Join(*dir, "neon_arm64")); err != nil {
-		log.Fatal(err)
+	armBlocks.blocks()
+	armStages.stages()
+	for name, g := range map[string]*neon{"neon": arm, "blocks_neon": armBlocks, "stages_neon": armStages} {
+		if err := g.save(filepath.Join(*dir, name+"_arm64")); err != nil {
+			log.Fatal(err)
+		}
 	}
 	for name, g := range map[string]interface {
 		peak()
@@ -119,4 +125,19 @@ func write(path string, p printer.Printer, f *ir.File) error {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	return os.WriteFile(path, text, 0o644)
+}
+
+// words writes a static table.
+func words[E uint32 | uint64](c *build.Context, name string, list []E) {
+	c.StaticGlobal(name)
+	c.DataAttributes(8 | 16) // RODATA | NOPTR
+	at := 0
+	for _, x := range list {
+		var word operand.Constant = operand.U64(x)
+		if unsafe.Sizeof(x) == 4 {
+			word = operand.U32(x)
+		}
+		c.AddDatum(at, word)
+		at += word.Bytes()
+	}
 }

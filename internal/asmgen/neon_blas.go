@@ -24,7 +24,7 @@ func (g *neon) tileBLAS() {
 		"Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.",
 		"As much of what lies behind a is prefetched as a has. Before every slot steps, slot being positive,",
 		"the 64 bytes at next are prefetched, which then moves by ahead bytes.")
-	g.forRows(len(neonBLASShapes), func(rows int) {
+	g.choose("rows", len(neonBLASShapes), func(rows int) {
 		s := neonBLASShapes[rows-1]
 		g.blasLoop(m, s)
 		g.tileStore(s)

@@ -27,32 +27,43 @@ func (g *neon) widen() {
 	g.do("RET")
 }
 
-// narrow writes the conversion from float32 to bfloat16: to the nearest, ties to even; a NaN keeps its sign and upper bits and
-// becomes quiet.
+// roundings makes the constants of rounding to bfloat16: 1, just below half a unit, and the quiet bit.
+func (g *neon) roundings(r neonRows) {
+	const number general = 17
+	g.constant(1, number, r.one)
+	g.constant(1<<15-1, number, r.below)
+	g.constant(1<<22, number, r.quiet)
+}
+
+// round makes the bfloat16 nearest to each float32, ties to even, in the upper half of its 32 bits, the lower one being undefined; a
+// NaN keeps its sign and upper bits and becomes quiet.
+func (g *neon) round(r neonRows, x vector) {
+	rounded, isNumber := r.t0, r.t1
+	g.do("VUSHR", 16, x.of("S4"), rounded.of("S4"))
+	g.do("VAND", r.one.of("B16"), rounded.of("B16"), rounded.of("B16"))
+	g.do("VADD", r.below.of("S4"), rounded.of("S4"), rounded.of("S4"))
+	g.do("VADD", x.of("S4"), rounded.of("S4"), rounded.of("S4"))
+	g.encoded(fcmeq(isNumber, x, x))
+	g.do("VORR", r.quiet.of("B16"), x.of("B16"), x.of("B16"))
+	g.do("VBIT", isNumber.of("B16"), rounded.of("B16"), x.of("B16"))
+}
+
+// narrow writes the conversion from float32 to bfloat16.
 func (g *neon) narrow() {
 	const (
-		to, from, n, number  general = 0, 1, 2, 3
-		x, rounded, isNumber vector  = 0, 1, 2
-		one, half, quiet     vector  = 3, 4, 5 // 1, just below half a unit, the quiet bit
+		to, from, n general = 0, 1, 2
+		x           vector  = 0
 	)
 	g.function("narrow", "func(to *uint16, from *float32, n int)",
 		"narrowNEON rounds n elements of float32, a multiple of 4, to the nearest bfloat16, ties to even.")
-	for i, bits := range []int{1, 1<<15 - 1, 1 << 22} {
-		g.do("MOVD", bits, number)
-		g.do("VDUP", number, (one + vector(i)).of("S4"))
-	}
+	r := neonRows{one: 1, below: 2, quiet: 3, t0: 4, t1: 5}
+	g.roundings(r)
 	g.load("to", to)
 	g.load("from", from)
 	g.load("n", n)
 	g.loop("loop", n, 4, func() {
 		g.do("FMOVQ.P", at(from, 16), x.scalar())
-		g.do("VUSHR", 16, x.of("S4"), rounded.of("S4"))
-		g.do("VAND", one.of("B16"), rounded.of("B16"), rounded.of("B16"))
-		g.do("VADD", half.of("S4"), rounded.of("S4"), rounded.of("S4"))
-		g.do("VADD", x.of("S4"), rounded.of("S4"), rounded.of("S4"))
-		g.encoded(fcmeq(isNumber, x, x))
-		g.do("VORR", quiet.of("B16"), x.of("B16"), x.of("B16"))
-		g.do("VBIT", isNumber.of("B16"), rounded.of("B16"), x.of("B16"))
+		g.round(r, x)
 		g.do("VUZP2", x.of("H8"), x.of("H8"), x.of("H8"))
 		g.do("FMOVD.P", x.scalar(), at(to, 8))
 	})

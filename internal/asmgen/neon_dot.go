@@ -22,7 +22,7 @@ func (g *neon) dots(narrow bool) {
 		fmt.Sprintf("%sNEON computes out[4i+j] = Σ x[i,k]·w[j,k] for k below n, a multiple of 4,", name),
 		fmt.Sprintf("and four rows j of w and rows i of x, in [1,%d].", neonDotRows),
 		"Rows are ldx and ldw bytes apart. w is bfloat16, widened, where it is 16 bits wide.")
-	g.forRows(neonDotRows, func(rows int) {
+	g.choose("rows", neonDotRows, func(rows int) {
 		g.dotLoop(rows, wSize)
 		g.dotSums(rows)
 	})
@@ -92,9 +92,7 @@ func (g *neon) dotSums(rows int) {
 		for j := range dotRows {
 			g.encoded(fadd(sum(j), sum(j), neonDotSum(i, j, 1)))
 		}
-		g.encoded(faddp(sum(0), sum(0), sum(1)))
-		g.encoded(faddp(sum(2), sum(2), sum(3)))
-		g.encoded(faddp(sum(0), sum(0), sum(2)))
+		g.fourSums(sum)
 		g.do("FMOVQ", sum(0).scalar(), at(out, 16*i))
 	}
 }

@@ -103,7 +103,7 @@ func (g *neon) addScaled() {
 	g.load("to", to)
 	g.load("x", x)
 	g.load("n", n)
-	g.loadFloat("a", a)
+	g.loadFloat("FMOVS", "a", a)
 	g.loop("loop", n, 8, func() {
 		g.do("FLDPQ.P", at(x, 32), pair(v, v+1))
 		g.do("FLDPQ", at(to, 0), pair(sum, sum+1))

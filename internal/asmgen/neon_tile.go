@@ -33,24 +33,24 @@ func (g *neon) tile(m mode) {
 		"Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.",
 		"Rows of a and c are lda and ldc bytes apart.",
 		"At every step the cache line at next is prefetched, which then moves by ahead bytes.")
-	g.forRows(len(neonShapes), func(rows int) {
+	g.choose("rows", len(neonShapes), func(rows int) {
 		s := neonShapes[rows-1]
 		g.tileLoop(m, s)
 		g.tileStore(s)
 	})
 }
 
-// forRows writes code for each number of rows up to most and a jump to the one that the parameter rows says.
-func (g *neon) forRows(most int, body func(rows int)) {
-	const rows general = 0
-	g.load("rows", rows)
+// choose writes code for each value of a parameter from 1 to most and a jump to the one that it has.
+func (g *neon) choose(parameter string, most int, body func(n int)) {
+	const value general = 0
+	g.load(parameter, value)
 	for n := 1; n <= most; n++ {
-		g.do("CMP", n, rows)
-		g.do("BEQ", fmt.Sprintf("rows%d", n))
+		g.do("CMP", n, value)
+		g.do("BEQ", fmt.Sprintf("%s%d", parameter, n))
 	}
 	g.do("RET")
 	for n := 1; n <= most; n++ {
-		g.Label(fmt.Sprintf("rows%d", n))
+		g.Label(fmt.Sprintf("%s%d", parameter, n))
 		body(n)
 		g.do("RET")
 	}

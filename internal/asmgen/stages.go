@@ -10,8 +10,8 @@ import (
 // stages writes the kernels of the stages beside the products.
 func (g *gen) stages() {
 	g.roundTable()
-	g.expTable()
-	g.angleTable()
+	define(g, exponential, expBits())
+	define(g, angleConstants, angleBits())
 	g.codeTable()
 	g.stream()
 	g.fence()

@@ -246,13 +246,14 @@ const (
 	expPowers // 1/7!, 1/6! … 1/2!
 )
 
-func (g *gen) expTable() {
-	f := func(x float32) uint64 { return uint64(math.Float32bits(x)) }
-	list := []uint64{f(math.Log2E), f(0x1.62e4p-1), f(math.Ln2 - 0x1.62e4p-1), 127, f(-87), f(1)}
+// expBits are the bits of these numbers.
+func expBits() []uint32 {
+	f := math.Float32bits
+	list := []uint32{f(math.Log2E), f(0x1.62e4p-1), f(math.Ln2 - 0x1.62e4p-1), 127, f(-87), f(1)}
 	for n := 7; n >= 2; n-- {
 		list = append(list, f(float32(1/math.Gamma(float64(n+1)))))
 	}
-	g.define(exponential, list...)
+	return list
 }
 
 // exp computes e^x for x up to 0 within 2⁻²² of itself: 0 below −87, NaN for NaN. x is changed, k is for its use.

@@ -105,11 +105,13 @@ const (
 	codeOrder // of the 32-bit elements of packed codes
 )
 
-const codeShift = 23 - 3 // from the mantissa of a float32 to that of a code
+const (
+	codeShift = 23 - 3  // from the mantissa of a float32 to that of a code
+	codeLeast = 127 - 6 // the exponent of the least normal value
+)
 
 func (g *gen) codeTable() {
-	const least = 127 - 6
-	g.define(codeConstants, 0x7fffffff, 0x7f800000, uint64(math.Float32bits(448)), least<<23, codeShift<<23, 8*least*0x10001, 0x80)
+	define(g, codeConstants, []uint32{0x7fffffff, 0x7f800000, math.Float32bits(448), codeLeast << 23, codeShift << 23, 8 * codeLeast * 0x10001, 0x80})
 	for i, x := range []uint32{0, 4, 1, 5, 2, 6, 3, 7} {
 		g.AddDatum(64*codeOrder+4*i, operand.U32(x))
 	}

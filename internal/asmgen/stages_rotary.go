@@ -70,7 +70,8 @@ const (
 	powers    = 7
 )
 
-func (g *gen) angleTable() {
+// angleBits are the bits of these numbers.
+func angleBits() []uint64 {
 	f := math.Float64bits
 	list := []uint64{f(2 / math.Pi), f(0x1.8p52), f(0x1.921fbp+0), f(0x1.5110bp-22), f(0x1.18469898cc517p-44), f(0.5), f(1), 1 << 63}
 	for first := 3; first <= 4; first++ {
@@ -86,7 +87,7 @@ func (g *gen) angleTable() {
 			list = append(list, f(1/factorial))
 		}
 	}
-	g.define(angleConstants, list...)
+	return list
 }
 
 // angles writes the cosines and sines.

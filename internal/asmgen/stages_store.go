@@ -2,42 +2,35 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"unsafe"
 
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// table is a static table of constants, each of which fills a line of 64 bytes.
-type table struct {
-	name  string
-	words int // 32-bit words of an element
-}
+// table is the name of a static table of constants, each of which fills a line of 64 bytes.
+type table string
 
-var (
-	exponential    = table{"exponential", 1}
-	roundings      = table{"roundings", 1}
-	codeConstants  = table{"codes", 1}
-	angleConstants = table{"quarters", 2}
+const (
+	exponential    table = "exponential"
+	roundings      table = "roundings"
+	codeConstants  table = "codes"
+	angleConstants table = "quarters"
 )
 
 // define writes the table.
-func (g *gen) define(t table, elements ...uint64) {
-	g.StaticGlobal(t.name)
-	g.DataAttributes(8 | 16) // RODATA | NOPTR
-	for i, x := range elements {
-		for at := 0; at < 64; at += 4 * t.words {
-			if t.words == 2 {
-				g.AddDatum(64*i+at, operand.U64(x))
-			} else {
-				g.AddDatum(64*i+at, operand.U32(uint32(x)))
-			}
-		}
+func define[E uint32 | uint64](g *gen, t table, elements []E) {
+	var lines []E
+	for _, x := range elements {
+		lines = append(lines, slices.Repeat([]E{x}, 64/int(unsafe.Sizeof(x)))...)
 	}
+	words(g.Context, string(t), lines)
 }
 
 // line is constant i.
 func (t table) line(i int) mem {
-	return mem{Symbol: operand.Symbol{Name: t.name, Static: true}, Base: reg.StaticBase, Disp: 64 * i}
+	return mem{Symbol: operand.Symbol{Name: string(t), Static: true}, Base: reg.StaticBase, Disp: 64 * i}
 }
 
 // What rounding takes, by 32-bit element.
@@ -50,7 +43,7 @@ const (
 )
 
 func (g *gen) roundTable() {
-	g.define(roundings, 1, 0x7fff, 0x40, 0x00010001, 0x7ffe7ffe)
+	define(g, roundings, []uint32{1, 0x7fff, 0x40, 0x00010001, 0x7ffe7ffe})
 }
 
 // rounding holds what rounding float32 to bfloat16 needs: three constants and two registers for its use.

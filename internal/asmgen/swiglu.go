@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/mmcloughlin/avo/build"
 	"github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -34,15 +33,6 @@ func swigluBits() []uint32 {
 		bits = append(bits, math.Float32bits(float32(1/factorial)))
 	}
 	return bits
-}
-
-// words writes a table of 32-bit words.
-func words(c *build.Context, name string, list []uint32) {
-	c.StaticGlobal(name)
-	c.DataAttributes(8 | 16) // RODATA | NOPTR
-	for i, x := range list {
-		c.AddDatum(4*i, operand.U32(x))
-	}
 }
 
 // swiglu writes the gated activation. With a = −|v| = k·ln 2 + r, k an integer and |r| ≤ ln 2/2, e^a is the Taylor polynomial of

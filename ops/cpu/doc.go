@@ -3,9 +3,9 @@
 //	import _ "github.com/gorgonia/moe/ops/cpu"
 //
 // Plain Go, [Go], computes every stage on every GOARCH and is the specification that the other variants are held to. On amd64 and
-// arm64 there are products, GroupedMatMul and Linear, on vector instructions for float32 and bfloat16, SwiGLU and the fused Experts,
-// on amd64 also Permute, Unpermute, Quantize, RMSNorm, Rotary, Attention and Add. On amd64 the variants are cpu/avx2 (AVX2, FMA
-// and F16C), cpu/avx512 (AVX-512F), cpu/avx512bf16 (AVX-512 BF16) and, on Linux, cpu/amxbf16 (AMX): importing the package asks the
+// arm64 there are, on vector instructions and for float32 and bfloat16, the products, GroupedMatMul and Linear, the fused Experts,
+// Permute, Unpermute, SwiGLU, Quantize, RMSNorm, Rotary, Attention and Add. On amd64 the variants are cpu/avx2 (AVX2, FMA and
+// F16C), cpu/avx512 (AVX-512F), cpu/avx512bf16 (AVX-512 BF16) and, on Linux, cpu/amxbf16 (AMX): importing the package asks the
 // kernel for leave to use AMX's tiles where the CPU has some. On arm64 it is cpu/neon, which is tested under an emulator only and
 // whose speed is not measured. A variant leaves what it lacks to the next lesser one.
 //
@@ -13,8 +13,9 @@
 // CPU has it: it comes first and none that needs more of the CPU is used. Without it cpu/avx512bf16 comes first only where its
 // instruction is fast, which it is not on CPUs with AMX.
 //
-// Once warm, a stage allocates nothing. Permute, Unpermute, Add, RMSNorm and Rotary write outputs that no cache holds past the caches.
-// Loops are shared by the caller and up to GOMAXPROCS−1 goroutines, which stay awake for 40 µs after a loop and then sleep.
+// Once warm, a stage allocates nothing. On amd64 Permute, Unpermute, Add, RMSNorm and Rotary write outputs that no cache holds past
+// the caches. Loops are shared by the caller and up to GOMAXPROCS−1 goroutines, which stay awake for 40 µs after a loop and then
+// sleep.
 //
 // All stages are deterministic: the same operands give the same bits, whatever GOMAXPROCS is. Sums run in float32, in float64 for
 // float64 operands; two variants may differ by the order of their sums. A row of a product with a packed weight has the same bits
@@ -28,13 +29,14 @@
 // [Sgemm] and [Sgemv] are the general products of BLAS on the same kernels; package blas puts them in Gorgonia's place for such.
 //
 // Weights of float16 and in blocks (backend.BlockQuantized) meet float32 or bfloat16 rows by becoming float32, which loses nothing:
-// in registers for up to 8 rows (16 with AVX-512), a few rows of the weight at a time for up to 16, in panels for more. So the result
-// is that of the numbers that the weight stands for, up to the order of sums. If the scale of a block is not finite, neither are the
-// results of its row.
+// in registers for up to 8 rows (16 with AVX-512, 12 with NEON), a few rows of the weight at a time for up to 16, in panels for more.
+// So the result is that of the numbers that the weight stands for, up to the order of sums. If the scale of a block is not finite,
+// neither are the results of its row.
 //
-// On amd64 blocks of backend.Q4_0 are multiplied in whole numbers where that is faster, by cpu/avx2 for up to 16 rows of an expert and
-// with AVX-512 for a single one: a row of x is then rounded as backend.BlockQuantized says. A row with a NaN, an infinity or a block
-// whose largest magnitude is above 2¹⁰⁰ or below 2⁻⁸⁰, but not 0, is multiplied in float32, whatever the others are.
+// Blocks of backend.Q4_0 are multiplied in whole numbers where that is faster, by cpu/avx2 for up to 16 rows of an expert, by cpu/neon,
+// as its instructions count, for up to 12, and with AVX-512 for a single one: a row of x is then rounded as backend.BlockQuantized
+// says. A row with a NaN, an infinity or a block whose largest magnitude is above 2¹⁰⁰ or below 2⁻⁸⁰, but not 0, is multiplied in
+// float32, whatever the others are.
 //
 // A weight that is used more than once is best packed once (PackWeight), in the order in which the vector kernels read it: a
 // product with many rows then need not reorder it each time.

@@ -41,10 +41,18 @@ type vectorBackend interface{ kernels() *kernels }
 
 func (s simd) kernels() *kernels { return s.k }
 
-// StagesOf are the stages that the kernels of one of VectorBackends can compute. It declines the others.
+// StagesOf are the stages to run of one of VectorBackends: all that its kernels can compute or, where it packs weights, those that then
+// are not as without. It declines the others.
 func StagesOf(b backend.Backend) []string {
 	k := b.(vectorBackend).kernels()
-	stages := []string{"Permute", "GroupedMatMul", "Linear", "PackWeight"}
+	stages := []string{"GroupedMatMul", "Linear"}
+	if _, packs := b.(packing); packs {
+		if hasExperts(k) {
+			stages = append(stages, "Experts")
+		}
+		return stages
+	}
+	stages = append(stages, "Permute", "PackWeight")
 	for _, s := range []struct {
 		has   bool
 		names []string

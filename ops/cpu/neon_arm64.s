@@ -7014,12 +7014,12 @@ loop_done:
 
 // func narrowNEON(to *uint16, from *float32, n int)
 TEXT ·narrowNEON(SB), NOSPLIT, $0-24
-	MOVD $1, R3
-	VDUP R3, V3.S4
-	MOVD $32767, R3
-	VDUP R3, V4.S4
-	MOVD $4194304, R3
-	VDUP R3, V5.S4
+	MOVD $1, R17
+	VDUP R17, V1.S4
+	MOVD $32767, R17
+	VDUP R17, V2.S4
+	MOVD $4194304, R17
+	VDUP R17, V3.S4
 	MOVD to+0(FP), R0
 	MOVD from+8(FP), R1
 	MOVD n+16(FP), R2
@@ -7028,13 +7028,13 @@ TEXT ·narrowNEON(SB), NOSPLIT, $0-24
 
 loop:
 	FMOVQ.P 16(R1), F0
-	VUSHR   $16, V0.S4, V1.S4
-	VAND    V3.B16, V1.B16, V1.B16
-	VADD    V4.S4, V1.S4, V1.S4
-	VADD    V0.S4, V1.S4, V1.S4
-	WORD    $0x4e20e402 // fcmeq v2.4s, v0.4s, v0.4s
-	VORR    V5.B16, V0.B16, V0.B16
-	VBIT    V2.B16, V1.B16, V0.B16
+	VUSHR   $16, V0.S4, V4.S4
+	VAND    V1.B16, V4.B16, V4.B16
+	VADD    V2.S4, V4.S4, V4.S4
+	VADD    V0.S4, V4.S4, V4.S4
+	WORD    $0x4e20e405 // fcmeq v5.4s, v0.4s, v0.4s
+	VORR    V3.B16, V0.B16, V0.B16
+	VBIT    V5.B16, V4.B16, V0.B16
 	VUZP2   V0.H8, V0.H8, V0.H8
 	FMOVD.P F0, 8(R0)
 	SUBS    $4, R2, R2

@@ -107,7 +107,7 @@ func (w *weighted[E]) span(lo, hi int) {
 		for j := n; j < len(y); j++ {
 			var sum float32
 			for k := range now.n {
-				sum += now.weights[k] * float(w.rows[now.at[k]/int(unsafe.Sizeof(y[0]))+j])
+				sum += float32(now.weights[k] * float(w.rows[now.at[k]/int(unsafe.Sizeof(y[0]))+j]))
 			}
 			y[j] = rounded[E](sum)
 		}

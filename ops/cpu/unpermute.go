@@ -9,7 +9,7 @@ import (
 )
 
 // Unpermute implements backend.Unpermute for rows (R,H) F, gates (T,K) float32 and y (T,H). The sum runs in float32, in
-// float64 for float64 rows, k ascending from 0. A slot whose SlotRow is −1 is left out, whatever its gate is; a token with
+// float64 for float64 rows, k ascending from 0, each product and each sum rounded. A slot whose SlotRow is −1 is left out, whatever its gate is; a token with
 // no other slots gets zeros. A SlotRow outside [−1,R) is an ErrIndex that names the first such slot.
 func (Go) Unpermute(y, rows, gates backend.Value, p *backend.Plan) error {
 	if err := checkPlan("unpermute", p); err != nil {
@@ -83,10 +83,10 @@ func (w *weighing[A]) span(from, to int) {
 	})
 }
 
-// addScaled adds a·x to sum.
+// addScaled adds a·x to sum, each product and each sum rounded.
 func addScaled[A accumulator](sum []A, a A, x []A) {
 	x = x[:len(sum)]
 	for i := range sum {
-		sum[i] += a * x[i]
+		sum[i] += A(a * x[i]) //nolint:unconvert // the conversion keeps a compiler from joining the two operations
 	}
 }

@@ -10,7 +10,7 @@ var (
 		dotF32: dotF32NEON, dotWidened: dotWidenedNEON, dotRows: 3,
 		axpyF32: axpyF32NEON, blas: &blasNEON,
 		transpose: transposeNEON, widen: widenNEON, narrow: narrowNEON, widenPanel: widenPanelNEON,
-		swiglu: swigluNEON, addScaled: addScaledNEON,
+		swiglu: swigluNEON, addScaled: addScaledNEON, formats: &formatsNEON, vectors: &vectorsNEON,
 	}
 	blasNEON = blasTiles{6, 16, false, tileBLASNEON, copyPanelNEON, transposePanelNEON}
 )

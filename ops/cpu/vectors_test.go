@@ -80,7 +80,7 @@ func testWeighted[E row](t *testing.T, k kernelTest[E]) {
 				for j := range want {
 					var sum float32
 					for i := range terms {
-						sum += weights[i] * float(rows[at[i]/size+j])
+						sum += float32(weights[i] * float(rows[at[i]/size+j]))
 					}
 					want[j] = rounded[E](sum)
 				}
