@@ -227,7 +227,7 @@ func (g *gemm) divide(strips []placedStrip) {
 	total := 0
 	for _, s := range strips {
 		g.cutParts(s)
-		total += weight(s.strip) * g.n / unit
+		total += g.weight(s.strip) * g.n / unit
 	}
 	aim := max(total/(each*runtime.GOMAXPROCS(0)), least<<10/g.w.d)
 	most := taskCols
@@ -239,7 +239,7 @@ func (g *gemm) divide(strips []placedStrip) {
 		for same < len(strips) && strips[same].matrix == strips[0].matrix {
 			same++
 		}
-		cols := min(pieces(aim*unit/weight(strips[0].strip), panelCols)*panelCols, most)
+		cols := min(pieces(aim*unit/g.weight(strips[0].strip), panelCols)*panelCols, most)
 		if kernel, atOnce := g.few(strips[0].strip); kernel != nil && cols > atOnce {
 			cols = cols / atOnce * atOnce
 		}
@@ -256,8 +256,11 @@ func (g *gemm) divide(strips []placedStrip) {
 const unit = 64
 
 // weight is how long a column of a strip takes. What reads w takes as long as some rows at least.
-func weight(s strip) int {
-	const reading = 8
+func (g *gemm) weight(s strip) int {
+	reading := 8
+	if g.k.matrix {
+		reading = 64
+	}
 	if s.matrix == padding {
 		return s.rows
 	}
