@@ -3,17 +3,19 @@ package cpu
 // panelCols is the width of a panel: the rows of a weight that a tile multiplies with at a time.
 const panelCols = 32
 
-// matrixRows is the number of rows that matrix units multiply in the time of one.
-const matrixRows = 16
+const (
+	matrixRows  = 16  // rows that matrix units multiply in the time of one
+	matrixSteps = 512 // of a panel at a time, for more rows: 64 KiB, and 256 KiB of x
+)
 
 // axpyRows is the number of rows that axpyF32 takes at a time.
 const axpyRows = 8
 
-// tileKernel computes c (rows, cols) = a·b, or adds it to c if add is not 0, for rows in [1, kernels.rows], with kernels.matrix
-// any that are positive, and cols up to what kernels.cols says. Rows of a and c are lda and ldc bytes apart. b is a part of a panel: steps of 32 elements of 32 bits, of
-// which it reads the first cols and may read as many as kernels.cols says. Nothing of a or c is touched beyond rows and cols.
-// Every kernels.prefetch steps two cache lines at next are prefetched and next moves by ahead bytes. With kernels.matrix all of these
-// are prefetched, and steps count anew for each kernels.rows rows.
+// tileKernel computes c (rows, cols) = a·b, or adds it to c if add is not 0, for rows in [1, kernels.rows], with kernels.matrix any
+// that are positive, and cols up to what kernels.cols says. Rows of a and c are lda and ldc bytes apart. b is a part of a panel:
+// steps of 32 elements of 32 bits, of which it reads the first cols and may read as many as kernels.cols says. Nothing of a or c is
+// touched beyond rows and cols. Every kernels.prefetch steps two cache lines at next are prefetched and next moves by ahead bytes.
+// With kernels.matrix all of these are prefetched, from where is its own affair, and steps count anew for each kernels.rows rows.
 type tileKernel func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, ahead int)
 
 // fewKernel is a tileKernel for rows that kernels.streams and all columns of kernels.fewPanels(rows) panels: b is parts of them, apart

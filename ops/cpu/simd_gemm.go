@@ -28,7 +28,8 @@ import (
 //
 // An element of out is the sum, in ascending order, of the sums over each length, again in ascending order, with one rounding for
 // each product: the same for all variants and whatever other rows there are. It is not so for a weight that is not packed and up
-// to dotStrip rows, whose sums run side by side in the elements of a vector.
+// to dotStrip rows, whose sums run side by side in the elements of a vector. Matrix units have an order of their own, which does not
+// depend on other rows either.
 
 const (
 	partSteps  = 384 // steps of a panel at a time: 48 KiB; 6 rows of x are 9 KiB, 18 where a step is two elements

@@ -21,8 +21,11 @@ func (g *gemm) layout(s strip) layout {
 		}
 	case g.xIsBF16 && g.k.tileDot != nil:
 		l.kernel, l.dot = g.k.tileDot, true
-		if g.k.matrix && g.k.streams(s.rows) {
-			l.steps = g.w.steps // sums of blocks are the same however steps are cut into parts
+		switch { // the sums of matrix units are the same however steps are cut into parts
+		case g.k.matrix && g.k.streams(s.rows):
+			l.steps = g.w.steps
+		case g.k.matrix:
+			l.steps = matrixSteps
 		}
 	case !g.k.streams(s.rows) && g.k.tileBesideWidened != nil:
 		l.kernel, l.words, l.beside = g.k.tileBesideWidened, 2, true
