@@ -4,11 +4,11 @@ package cpu
 
 // tileDotAMX computes c (rows, cols) = a·b, or adds to c if add is not 0.
 // A step is two elements: a is (rows, 2·steps) of bfloat16, b (steps, 32, 2) of bfloat16. Denormals count as zero.
-// cols and rows are in [1,32].
+// cols is in [1,32], rows is positive.
 // Each element is the sum of blocks of 16 steps, in ascending order, one rounding each; in a block first elements of steps and
 // second ones are summed by themselves, in ascending order, and then together. Sums that are denormal become zero. So it is
-// whatever the tile's size. Rows of a and c are lda and ldc bytes apart. Every 16 steps the cache lines that begin in the ahead
-// bytes at next are prefetched, and next moves by ahead bytes. The process must have leave to use tiles.
+// whatever the tile's size. Rows of a and c are lda and ldc bytes apart. The memory at next is prefetched, ahead bytes for each
+// 16 steps of each 32 rows, from four places of it at once. The process must have leave to use tiles.
 //
 //go:noescape
 func tileDotAMX(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)

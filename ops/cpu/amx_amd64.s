@@ -4,23 +4,10 @@
 
 // func tileDotAMX(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileDotAMX(SB), NOSPLIT, $64-88
+TEXT ·tileDotAMX(SB), NOSPLIT, $112-88
 	VPXORD  Z0, Z0, Z0
 	VMOVUPS Z0, (SP)
 	MOVB    $0x01, (SP)
-	MOVQ    rows+48(FP), AX
-	MOVQ    $0x00000010, BX
-	CMPQ    AX, BX
-	CMOVQLT AX, BX
-	MOVQ    AX, CX
-	SUBQ    $+16, CX
-	CMOVQLE BX, CX
-	MOVB    BL, 52(SP)
-	MOVB    BL, 48(SP)
-	MOVB    BL, 49(SP)
-	MOVB    CL, 53(SP)
-	MOVB    CL, 50(SP)
-	MOVB    CL, 51(SP)
 	MOVQ    cols+56(FP), AX
 	MOVQ    $0x00000010, BX
 	CMPQ    AX, BX
@@ -36,12 +23,66 @@ TEXT ·tileDotAMX(SB), NOSPLIT, $64-88
 	MOVW    CX, 30(SP)
 	MOVW    CX, 18(SP)
 	MOVW    CX, 22(SP)
+	MOVQ    next+72(FP), R8
+	MOVQ    R8, R9
+	MOVQ    ahead+80(FP), BX
 	MOVQ    rows+48(FP), AX
-	MOVQ    cols+56(FP), BX
+	MOVQ    AX, 64(SP)
+	ADDQ    $+31, AX
+	SHRQ    $0x05, AX
+	IMULQ   BX, AX
+	IMULQ   steps+40(FP), AX
+	SHRQ    $0x06, AX
+	MOVQ    AX, R13
+	LEAQ    (R13)(R13*2), R15
+	SHRQ    $0x02, BX
+	MOVQ    BX, 88(SP)
+	MOVQ    a+0(FP), BX
+	MOVQ    BX, 96(SP)
+	MOVQ    c+24(FP), BX
+	MOVQ    BX, 104(SP)
+
+section:
+	MOVQ  64(SP), AX
+	TESTQ AX, AX
+	JZ    done
+	CMPQ  AX, $+32
+	JLT   rest
+	MOVQ  AX, BX
+	SHRQ  $0x05, BX
+	MOVQ  BX, 72(SP)
+	ANDQ  $+31, AX
+	MOVQ  AX, 64(SP)
+	MOVQ  $0x00000020, AX
+	JMP   shape
+
+rest:
+	MOVQ $0x00000001, BX
+	MOVQ BX, 72(SP)
+	MOVQ $0x00000000, BX
+	MOVQ BX, 64(SP)
+
+shape:
+	MOVQ    $0x00000010, BX
+	CMPQ    AX, BX
+	CMOVQLT AX, BX
+	MOVQ    AX, CX
+	SUBQ    $+16, CX
+	CMOVQLE BX, CX
+	MOVB    BL, 52(SP)
+	MOVB    BL, 48(SP)
+	MOVB    BL, 49(SP)
+	MOVB    CL, 53(SP)
+	MOVB    CL, 50(SP)
+	MOVB    CL, 51(SP)
+	MOVQ    cols+56(FP), CX
 	CMPQ    AX, $+16
 	JLE     short
-	CMPQ    BX, $+16
+	CMPQ    CX, $+16
 	JLE     tiles2x1
+	MOVQ    lda+8(FP), CX
+	MOVQ    ldc+32(FP), R12
+	MOVQ    $0x00000080, SI
 	MOVQ    $0x00000010, DI
 	MOVB    DI, 54(SP)
 	MOVB    DI, 55(SP)
@@ -53,24 +94,18 @@ TEXT ·tileDotAMX(SB), NOSPLIT, $64-88
 	LONG $0x4978e2c4
 	WORD $0x2444
 	BYTE $0x00
-	MOVQ a+0(FP), AX
-	MOVQ lda+8(FP), CX
-	MOVQ c+24(FP), R10
-	MOVQ ldc+32(FP), R12
+	MOVQ 96(SP), AX
+	MOVQ 104(SP), R10
+	MOVQ 72(SP), DI
+	MOVQ DI, 80(SP)
+
+tiles2x2_blocks:
 	MOVQ CX, BX
 	SHLQ $0x04, BX
 	ADDQ AX, BX
 	MOVQ R12, R11
 	SHLQ $0x04, R11
 	ADDQ R10, R11
-	MOVQ b+16(FP), DX
-	MOVQ $0x00000080, SI
-	MOVQ next+72(FP), R8
-	MOVQ R8, R9
-	MOVQ steps+40(FP), DI
-	MOVQ DI, R13
-	ANDQ $+15, R13
-	SHRQ $0x04, DI
 	CMPQ add+64(FP), $+0
 	JNE  tiles2x2_add
 
@@ -89,7 +124,7 @@ TEXT ·tileDotAMX(SB), NOSPLIT, $64-88
 	// TILEZERO T3
 	LONG $0x497be2c4
 	BYTE $0xd8
-	JMP  tiles2x2_begin
+	JMP  tiles2x2_blocks_begin
 
 tiles2x2_add:
 	// TILELOADD 0(R10)(R12*1), T0
@@ -112,11 +147,14 @@ tiles2x2_add:
 	WORD $0x235c
 	BYTE $0x40
 
-tiles2x2_begin:
+tiles2x2_blocks_begin:
+	MOVQ b+16(FP), DX
+	MOVQ steps+40(FP), DI
+	SHRQ $0x04, DI
 	SUBQ $+1, DI
-	JL   tiles2x2_blocks_done
+	JL   tiles2x2_loop_done
 
-tiles2x2_blocks:
+tiles2x2_loop:
 	// TILELOADD 0(DX)(SI*1), T6
 	LONG $0x4b7be2c4
 	WORD $0x3274
@@ -155,21 +193,28 @@ tiles2x2_blocks:
 	ADDQ $+64, AX
 	ADDQ $+64, BX
 	ADDQ $+2048, DX
-	ADDQ ahead+80(FP), R9
+	ADDQ 88(SP), R9
 	JMP  tiles2x2_fetched
 
 tiles2x2_fetch:
 	PREFETCHT1 (R8)
+	PREFETCHT1 (R8)(R13*1)
+	PREFETCHT1 (R8)(R13*2)
+	PREFETCHT1 (R8)(R15*1)
 	ADDQ       $+64, R8
 
 tiles2x2_fetched:
 	CMPQ R8, R9
 	JLT  tiles2x2_fetch
 	SUBQ $+1, DI
-	JGE  tiles2x2_blocks
+	JGE  tiles2x2_loop
 
-tiles2x2_blocks_done:
+tiles2x2_loop_done:
 	ADDQ $+1, DI
+	MOVQ steps+40(FP), DI
+	ANDQ $-16, DI
+	SHLQ $0x02, DI
+	SUBQ DI, BX
 
 	// TILESTORED T0, 0(R10)(R12*1)
 	LONG $0x4b7a82c4
@@ -187,34 +232,147 @@ tiles2x2_blocks_done:
 	BYTE $0x00
 
 	// TILESTORED T3, 64(R11)(R12*1)
-	LONG  $0x4b7a82c4
-	WORD  $0x235c
-	BYTE  $0x40
-	TESTQ R13, R13
-	JZ    tiles2x2_done
-	MOVQ  R13, DI
-	MOVB  DI, 54(SP)
-	MOVB  DI, 55(SP)
-	SHLQ  $0x02, DI
-	MOVW  DI, 24(SP)
-	MOVW  DI, 26(SP)
+	LONG $0x4b7a82c4
+	WORD $0x235c
+	BYTE $0x40
+	MOVQ CX, AX
+	SHLQ $0x04, AX
+	ADDQ BX, AX
+	MOVQ R12, R10
+	SHLQ $0x04, R10
+	ADDQ R11, R10
+	DECQ 80(SP)
+	JNZ  tiles2x2_blocks
+	MOVQ steps+40(FP), DI
+	ANDQ $+15, DI
+	JZ   tiles2x2_end
+	MOVB DI, 54(SP)
+	MOVB DI, 55(SP)
+	SHLQ $0x02, DI
+	MOVW DI, 24(SP)
+	MOVW DI, 26(SP)
 
 	// LDTILECFG (SP)
 	LONG $0x4978e2c4
 	WORD $0x2444
 	BYTE $0x00
-	MOVQ $0x00000001, DI
-	XORQ R13, R13
-	JMP  tiles2x2_add
+	MOVQ steps+40(FP), DI
+	ANDQ $-16, DI
+	MOVQ b+16(FP), DX
+	MOVQ 96(SP), AX
+	MOVQ 104(SP), R10
+	SHLQ $0x02, DI
+	ADDQ DI, AX
+	SHLQ $0x05, DI
+	ADDQ DI, DX
+	MOVQ 72(SP), DI
+	MOVQ DI, 80(SP)
 
-tiles2x2_done:
-	// TILERELEASE
-	LONG $0x4978e2c4
-	BYTE $0xc0
-	VZEROUPPER
-	RET
+tiles2x2_rest:
+	MOVQ CX, BX
+	SHLQ $0x04, BX
+	ADDQ AX, BX
+	MOVQ R12, R11
+	SHLQ $0x04, R11
+	ADDQ R10, R11
+
+	// TILELOADD 0(R10)(R12*1), T0
+	LONG $0x4b7b82c4
+	WORD $0x2244
+	BYTE $0x00
+
+	// TILELOADD 64(R10)(R12*1), T1
+	LONG $0x4b7b82c4
+	WORD $0x224c
+	BYTE $0x40
+
+	// TILELOADD 0(R11)(R12*1), T2
+	LONG $0x4b7b82c4
+	WORD $0x2354
+	BYTE $0x00
+
+	// TILELOADD 64(R11)(R12*1), T3
+	LONG $0x4b7b82c4
+	WORD $0x235c
+	BYTE $0x40
+
+	// TILELOADD 0(DX)(SI*1), T6
+	LONG $0x4b7be2c4
+	WORD $0x3274
+	BYTE $0x00
+
+	// TILELOADD 0(AX)(CX*1), T4
+	LONG $0x4b7be2c4
+	WORD $0x0864
+	BYTE $0x00
+
+	// TDPBF16PS T6, T4, T0
+	LONG $0x5c4ae2c4
+	BYTE $0xc4
+
+	// TILELOADD 64(DX)(SI*1), T7
+	LONG $0x4b7be2c4
+	WORD $0x327c
+	BYTE $0x40
+
+	// TDPBF16PS T7, T4, T1
+	LONG $0x5c42e2c4
+	BYTE $0xcc
+
+	// TILELOADD 0(BX)(CX*1), T5
+	LONG $0x4b7be2c4
+	WORD $0x0b6c
+	BYTE $0x00
+
+	// TDPBF16PS T6, T5, T2
+	LONG $0x5c4ae2c4
+	BYTE $0xd5
+
+	// TDPBF16PS T7, T5, T3
+	LONG $0x5c42e2c4
+	BYTE $0xdd
+
+	// TILESTORED T0, 0(R10)(R12*1)
+	LONG $0x4b7a82c4
+	WORD $0x2244
+	BYTE $0x00
+
+	// TILESTORED T1, 64(R10)(R12*1)
+	LONG $0x4b7a82c4
+	WORD $0x224c
+	BYTE $0x40
+
+	// TILESTORED T2, 0(R11)(R12*1)
+	LONG $0x4b7a82c4
+	WORD $0x2354
+	BYTE $0x00
+
+	// TILESTORED T3, 64(R11)(R12*1)
+	LONG $0x4b7a82c4
+	WORD $0x235c
+	BYTE $0x40
+	MOVQ CX, AX
+	SHLQ $0x04, AX
+	ADDQ BX, AX
+	MOVQ R12, R10
+	SHLQ $0x04, R10
+	ADDQ R11, R10
+	DECQ 80(SP)
+	JNZ  tiles2x2_rest
+
+tiles2x2_end:
+	MOVQ  72(SP), DI
+	SHLQ  $0x05, DI
+	IMULQ DI, CX
+	IMULQ DI, R12
+	ADDQ  CX, 96(SP)
+	ADDQ  R12, 104(SP)
+	JMP   section
 
 tiles2x1:
+	MOVQ lda+8(FP), CX
+	MOVQ ldc+32(FP), R12
+	MOVQ $0x00000080, SI
 	MOVQ $0x00000010, DI
 	MOVB DI, 54(SP)
 	MOVB DI, 55(SP)
@@ -226,24 +384,18 @@ tiles2x1:
 	LONG $0x4978e2c4
 	WORD $0x2444
 	BYTE $0x00
-	MOVQ a+0(FP), AX
-	MOVQ lda+8(FP), CX
-	MOVQ c+24(FP), R10
-	MOVQ ldc+32(FP), R12
+	MOVQ 96(SP), AX
+	MOVQ 104(SP), R10
+	MOVQ 72(SP), DI
+	MOVQ DI, 80(SP)
+
+tiles2x1_blocks:
 	MOVQ CX, BX
 	SHLQ $0x04, BX
 	ADDQ AX, BX
 	MOVQ R12, R11
 	SHLQ $0x04, R11
 	ADDQ R10, R11
-	MOVQ b+16(FP), DX
-	MOVQ $0x00000080, SI
-	MOVQ next+72(FP), R8
-	MOVQ R8, R9
-	MOVQ steps+40(FP), DI
-	MOVQ DI, R13
-	ANDQ $+15, R13
-	SHRQ $0x04, DI
 	CMPQ add+64(FP), $+0
 	JNE  tiles2x1_add
 
@@ -254,7 +406,7 @@ tiles2x1:
 	// TILEZERO T2
 	LONG $0x497be2c4
 	BYTE $0xd0
-	JMP  tiles2x1_begin
+	JMP  tiles2x1_blocks_begin
 
 tiles2x1_add:
 	// TILELOADD 0(R10)(R12*1), T0
@@ -267,11 +419,14 @@ tiles2x1_add:
 	WORD $0x2354
 	BYTE $0x00
 
-tiles2x1_begin:
+tiles2x1_blocks_begin:
+	MOVQ b+16(FP), DX
+	MOVQ steps+40(FP), DI
+	SHRQ $0x04, DI
 	SUBQ $+1, DI
-	JL   tiles2x1_blocks_done
+	JL   tiles2x1_loop_done
 
-tiles2x1_blocks:
+tiles2x1_loop:
 	// TILELOADD 0(DX)(SI*1), T6
 	LONG $0x4b7be2c4
 	WORD $0x3274
@@ -297,21 +452,28 @@ tiles2x1_blocks:
 	ADDQ $+64, AX
 	ADDQ $+64, BX
 	ADDQ $+2048, DX
-	ADDQ ahead+80(FP), R9
+	ADDQ 88(SP), R9
 	JMP  tiles2x1_fetched
 
 tiles2x1_fetch:
 	PREFETCHT1 (R8)
+	PREFETCHT1 (R8)(R13*1)
+	PREFETCHT1 (R8)(R13*2)
+	PREFETCHT1 (R8)(R15*1)
 	ADDQ       $+64, R8
 
 tiles2x1_fetched:
 	CMPQ R8, R9
 	JLT  tiles2x1_fetch
 	SUBQ $+1, DI
-	JGE  tiles2x1_blocks
+	JGE  tiles2x1_loop
 
-tiles2x1_blocks_done:
+tiles2x1_loop_done:
 	ADDQ $+1, DI
+	MOVQ steps+40(FP), DI
+	ANDQ $-16, DI
+	SHLQ $0x02, DI
+	SUBQ DI, BX
 
 	// TILESTORED T0, 0(R10)(R12*1)
 	LONG $0x4b7a82c4
@@ -319,36 +481,116 @@ tiles2x1_blocks_done:
 	BYTE $0x00
 
 	// TILESTORED T2, 0(R11)(R12*1)
-	LONG  $0x4b7a82c4
-	WORD  $0x2354
-	BYTE  $0x00
-	TESTQ R13, R13
-	JZ    tiles2x1_done
-	MOVQ  R13, DI
-	MOVB  DI, 54(SP)
-	MOVB  DI, 55(SP)
-	SHLQ  $0x02, DI
-	MOVW  DI, 24(SP)
-	MOVW  DI, 26(SP)
+	LONG $0x4b7a82c4
+	WORD $0x2354
+	BYTE $0x00
+	MOVQ CX, AX
+	SHLQ $0x04, AX
+	ADDQ BX, AX
+	MOVQ R12, R10
+	SHLQ $0x04, R10
+	ADDQ R11, R10
+	DECQ 80(SP)
+	JNZ  tiles2x1_blocks
+	MOVQ steps+40(FP), DI
+	ANDQ $+15, DI
+	JZ   tiles2x1_end
+	MOVB DI, 54(SP)
+	MOVB DI, 55(SP)
+	SHLQ $0x02, DI
+	MOVW DI, 24(SP)
+	MOVW DI, 26(SP)
 
 	// LDTILECFG (SP)
 	LONG $0x4978e2c4
 	WORD $0x2444
 	BYTE $0x00
-	MOVQ $0x00000001, DI
-	XORQ R13, R13
-	JMP  tiles2x1_add
+	MOVQ steps+40(FP), DI
+	ANDQ $-16, DI
+	MOVQ b+16(FP), DX
+	MOVQ 96(SP), AX
+	MOVQ 104(SP), R10
+	SHLQ $0x02, DI
+	ADDQ DI, AX
+	SHLQ $0x05, DI
+	ADDQ DI, DX
+	MOVQ 72(SP), DI
+	MOVQ DI, 80(SP)
 
-tiles2x1_done:
-	// TILERELEASE
-	LONG $0x4978e2c4
-	BYTE $0xc0
-	VZEROUPPER
-	RET
+tiles2x1_rest:
+	MOVQ CX, BX
+	SHLQ $0x04, BX
+	ADDQ AX, BX
+	MOVQ R12, R11
+	SHLQ $0x04, R11
+	ADDQ R10, R11
+
+	// TILELOADD 0(R10)(R12*1), T0
+	LONG $0x4b7b82c4
+	WORD $0x2244
+	BYTE $0x00
+
+	// TILELOADD 0(R11)(R12*1), T2
+	LONG $0x4b7b82c4
+	WORD $0x2354
+	BYTE $0x00
+
+	// TILELOADD 0(DX)(SI*1), T6
+	LONG $0x4b7be2c4
+	WORD $0x3274
+	BYTE $0x00
+
+	// TILELOADD 0(AX)(CX*1), T4
+	LONG $0x4b7be2c4
+	WORD $0x0864
+	BYTE $0x00
+
+	// TDPBF16PS T6, T4, T0
+	LONG $0x5c4ae2c4
+	BYTE $0xc4
+
+	// TILELOADD 0(BX)(CX*1), T5
+	LONG $0x4b7be2c4
+	WORD $0x0b6c
+	BYTE $0x00
+
+	// TDPBF16PS T6, T5, T2
+	LONG $0x5c4ae2c4
+	BYTE $0xd5
+
+	// TILESTORED T0, 0(R10)(R12*1)
+	LONG $0x4b7a82c4
+	WORD $0x2244
+	BYTE $0x00
+
+	// TILESTORED T2, 0(R11)(R12*1)
+	LONG $0x4b7a82c4
+	WORD $0x2354
+	BYTE $0x00
+	MOVQ CX, AX
+	SHLQ $0x04, AX
+	ADDQ BX, AX
+	MOVQ R12, R10
+	SHLQ $0x04, R10
+	ADDQ R11, R10
+	DECQ 80(SP)
+	JNZ  tiles2x1_rest
+
+tiles2x1_end:
+	MOVQ  72(SP), DI
+	SHLQ  $0x05, DI
+	IMULQ DI, CX
+	IMULQ DI, R12
+	ADDQ  CX, 96(SP)
+	ADDQ  R12, 104(SP)
+	JMP   section
 
 short:
-	CMPQ BX, $+16
+	CMPQ CX, $+16
 	JLE  tiles1x1
+	MOVQ lda+8(FP), CX
+	MOVQ ldc+32(FP), R12
+	MOVQ $0x00000080, SI
 	MOVQ $0x00000010, DI
 	MOVB DI, 54(SP)
 	MOVB DI, 55(SP)
@@ -360,24 +602,18 @@ short:
 	LONG $0x4978e2c4
 	WORD $0x2444
 	BYTE $0x00
-	MOVQ a+0(FP), AX
-	MOVQ lda+8(FP), CX
-	MOVQ c+24(FP), R10
-	MOVQ ldc+32(FP), R12
+	MOVQ 96(SP), AX
+	MOVQ 104(SP), R10
+	MOVQ 72(SP), DI
+	MOVQ DI, 80(SP)
+
+tiles1x2_blocks:
 	MOVQ CX, BX
 	SHLQ $0x04, BX
 	ADDQ AX, BX
 	MOVQ R12, R11
 	SHLQ $0x04, R11
 	ADDQ R10, R11
-	MOVQ b+16(FP), DX
-	MOVQ $0x00000080, SI
-	MOVQ next+72(FP), R8
-	MOVQ R8, R9
-	MOVQ steps+40(FP), DI
-	MOVQ DI, R13
-	ANDQ $+15, R13
-	SHRQ $0x04, DI
 	CMPQ add+64(FP), $+0
 	JNE  tiles1x2_add
 
@@ -388,7 +624,7 @@ short:
 	// TILEZERO T1
 	LONG $0x497be2c4
 	BYTE $0xc8
-	JMP  tiles1x2_begin
+	JMP  tiles1x2_blocks_begin
 
 tiles1x2_add:
 	// TILELOADD 0(R10)(R12*1), T0
@@ -401,11 +637,14 @@ tiles1x2_add:
 	WORD $0x224c
 	BYTE $0x40
 
-tiles1x2_begin:
+tiles1x2_blocks_begin:
+	MOVQ b+16(FP), DX
+	MOVQ steps+40(FP), DI
+	SHRQ $0x04, DI
 	SUBQ $+1, DI
-	JL   tiles1x2_blocks_done
+	JL   tiles1x2_loop_done
 
-tiles1x2_blocks:
+tiles1x2_loop:
 	// TILELOADD 0(DX)(SI*1), T6
 	LONG $0x4b7be2c4
 	WORD $0x3274
@@ -429,22 +668,30 @@ tiles1x2_blocks:
 	LONG $0x5c42e2c4
 	BYTE $0xcc
 	ADDQ $+64, AX
+	ADDQ $+64, BX
 	ADDQ $+2048, DX
-	ADDQ ahead+80(FP), R9
+	ADDQ 88(SP), R9
 	JMP  tiles1x2_fetched
 
 tiles1x2_fetch:
 	PREFETCHT1 (R8)
+	PREFETCHT1 (R8)(R13*1)
+	PREFETCHT1 (R8)(R13*2)
+	PREFETCHT1 (R8)(R15*1)
 	ADDQ       $+64, R8
 
 tiles1x2_fetched:
 	CMPQ R8, R9
 	JLT  tiles1x2_fetch
 	SUBQ $+1, DI
-	JGE  tiles1x2_blocks
+	JGE  tiles1x2_loop
 
-tiles1x2_blocks_done:
+tiles1x2_loop_done:
 	ADDQ $+1, DI
+	MOVQ steps+40(FP), DI
+	ANDQ $-16, DI
+	SHLQ $0x02, DI
+	SUBQ DI, BX
 
 	// TILESTORED T0, 0(R10)(R12*1)
 	LONG $0x4b7a82c4
@@ -452,34 +699,114 @@ tiles1x2_blocks_done:
 	BYTE $0x00
 
 	// TILESTORED T1, 64(R10)(R12*1)
-	LONG  $0x4b7a82c4
-	WORD  $0x224c
-	BYTE  $0x40
-	TESTQ R13, R13
-	JZ    tiles1x2_done
-	MOVQ  R13, DI
-	MOVB  DI, 54(SP)
-	MOVB  DI, 55(SP)
-	SHLQ  $0x02, DI
-	MOVW  DI, 24(SP)
-	MOVW  DI, 26(SP)
+	LONG $0x4b7a82c4
+	WORD $0x224c
+	BYTE $0x40
+	MOVQ CX, AX
+	SHLQ $0x04, AX
+	ADDQ BX, AX
+	MOVQ R12, R10
+	SHLQ $0x04, R10
+	ADDQ R11, R10
+	DECQ 80(SP)
+	JNZ  tiles1x2_blocks
+	MOVQ steps+40(FP), DI
+	ANDQ $+15, DI
+	JZ   tiles1x2_end
+	MOVB DI, 54(SP)
+	MOVB DI, 55(SP)
+	SHLQ $0x02, DI
+	MOVW DI, 24(SP)
+	MOVW DI, 26(SP)
 
 	// LDTILECFG (SP)
 	LONG $0x4978e2c4
 	WORD $0x2444
 	BYTE $0x00
-	MOVQ $0x00000001, DI
-	XORQ R13, R13
-	JMP  tiles1x2_add
+	MOVQ steps+40(FP), DI
+	ANDQ $-16, DI
+	MOVQ b+16(FP), DX
+	MOVQ 96(SP), AX
+	MOVQ 104(SP), R10
+	SHLQ $0x02, DI
+	ADDQ DI, AX
+	SHLQ $0x05, DI
+	ADDQ DI, DX
+	MOVQ 72(SP), DI
+	MOVQ DI, 80(SP)
 
-tiles1x2_done:
-	// TILERELEASE
-	LONG $0x4978e2c4
-	BYTE $0xc0
-	VZEROUPPER
-	RET
+tiles1x2_rest:
+	MOVQ CX, BX
+	SHLQ $0x04, BX
+	ADDQ AX, BX
+	MOVQ R12, R11
+	SHLQ $0x04, R11
+	ADDQ R10, R11
+
+	// TILELOADD 0(R10)(R12*1), T0
+	LONG $0x4b7b82c4
+	WORD $0x2244
+	BYTE $0x00
+
+	// TILELOADD 64(R10)(R12*1), T1
+	LONG $0x4b7b82c4
+	WORD $0x224c
+	BYTE $0x40
+
+	// TILELOADD 0(DX)(SI*1), T6
+	LONG $0x4b7be2c4
+	WORD $0x3274
+	BYTE $0x00
+
+	// TILELOADD 0(AX)(CX*1), T4
+	LONG $0x4b7be2c4
+	WORD $0x0864
+	BYTE $0x00
+
+	// TDPBF16PS T6, T4, T0
+	LONG $0x5c4ae2c4
+	BYTE $0xc4
+
+	// TILELOADD 64(DX)(SI*1), T7
+	LONG $0x4b7be2c4
+	WORD $0x327c
+	BYTE $0x40
+
+	// TDPBF16PS T7, T4, T1
+	LONG $0x5c42e2c4
+	BYTE $0xcc
+
+	// TILESTORED T0, 0(R10)(R12*1)
+	LONG $0x4b7a82c4
+	WORD $0x2244
+	BYTE $0x00
+
+	// TILESTORED T1, 64(R10)(R12*1)
+	LONG $0x4b7a82c4
+	WORD $0x224c
+	BYTE $0x40
+	MOVQ CX, AX
+	SHLQ $0x04, AX
+	ADDQ BX, AX
+	MOVQ R12, R10
+	SHLQ $0x04, R10
+	ADDQ R11, R10
+	DECQ 80(SP)
+	JNZ  tiles1x2_rest
+
+tiles1x2_end:
+	MOVQ  72(SP), DI
+	SHLQ  $0x05, DI
+	IMULQ DI, CX
+	IMULQ DI, R12
+	ADDQ  CX, 96(SP)
+	ADDQ  R12, 104(SP)
+	JMP   section
 
 tiles1x1:
+	MOVQ lda+8(FP), CX
+	MOVQ ldc+32(FP), R12
+	MOVQ $0x00000080, SI
 	MOVQ $0x00000010, DI
 	MOVB DI, 54(SP)
 	MOVB DI, 55(SP)
@@ -491,31 +818,25 @@ tiles1x1:
 	LONG $0x4978e2c4
 	WORD $0x2444
 	BYTE $0x00
-	MOVQ a+0(FP), AX
-	MOVQ lda+8(FP), CX
-	MOVQ c+24(FP), R10
-	MOVQ ldc+32(FP), R12
+	MOVQ 96(SP), AX
+	MOVQ 104(SP), R10
+	MOVQ 72(SP), DI
+	MOVQ DI, 80(SP)
+
+tiles1x1_blocks:
 	MOVQ CX, BX
 	SHLQ $0x04, BX
 	ADDQ AX, BX
 	MOVQ R12, R11
 	SHLQ $0x04, R11
 	ADDQ R10, R11
-	MOVQ b+16(FP), DX
-	MOVQ $0x00000080, SI
-	MOVQ next+72(FP), R8
-	MOVQ R8, R9
-	MOVQ steps+40(FP), DI
-	MOVQ DI, R13
-	ANDQ $+15, R13
-	SHRQ $0x04, DI
 	CMPQ add+64(FP), $+0
 	JNE  tiles1x1_add
 
 	// TILEZERO T0
 	LONG $0x497be2c4
 	BYTE $0xc0
-	JMP  tiles1x1_begin
+	JMP  tiles1x1_blocks_begin
 
 tiles1x1_add:
 	// TILELOADD 0(R10)(R12*1), T0
@@ -523,11 +844,14 @@ tiles1x1_add:
 	WORD $0x2244
 	BYTE $0x00
 
-tiles1x1_begin:
+tiles1x1_blocks_begin:
+	MOVQ b+16(FP), DX
+	MOVQ steps+40(FP), DI
+	SHRQ $0x04, DI
 	SUBQ $+1, DI
-	JL   tiles1x1_blocks_done
+	JL   tiles1x1_loop_done
 
-tiles1x1_blocks:
+tiles1x1_loop:
 	// TILELOADD 0(DX)(SI*1), T6
 	LONG $0x4b7be2c4
 	WORD $0x3274
@@ -542,45 +866,118 @@ tiles1x1_blocks:
 	LONG $0x5c4ae2c4
 	BYTE $0xc4
 	ADDQ $+64, AX
+	ADDQ $+64, BX
 	ADDQ $+2048, DX
-	ADDQ ahead+80(FP), R9
+	ADDQ 88(SP), R9
 	JMP  tiles1x1_fetched
 
 tiles1x1_fetch:
 	PREFETCHT1 (R8)
+	PREFETCHT1 (R8)(R13*1)
+	PREFETCHT1 (R8)(R13*2)
+	PREFETCHT1 (R8)(R15*1)
 	ADDQ       $+64, R8
 
 tiles1x1_fetched:
 	CMPQ R8, R9
 	JLT  tiles1x1_fetch
 	SUBQ $+1, DI
-	JGE  tiles1x1_blocks
+	JGE  tiles1x1_loop
 
-tiles1x1_blocks_done:
+tiles1x1_loop_done:
 	ADDQ $+1, DI
+	MOVQ steps+40(FP), DI
+	ANDQ $-16, DI
+	SHLQ $0x02, DI
+	SUBQ DI, BX
 
 	// TILESTORED T0, 0(R10)(R12*1)
-	LONG  $0x4b7a82c4
-	WORD  $0x2244
-	BYTE  $0x00
-	TESTQ R13, R13
-	JZ    tiles1x1_done
-	MOVQ  R13, DI
-	MOVB  DI, 54(SP)
-	MOVB  DI, 55(SP)
-	SHLQ  $0x02, DI
-	MOVW  DI, 24(SP)
-	MOVW  DI, 26(SP)
+	LONG $0x4b7a82c4
+	WORD $0x2244
+	BYTE $0x00
+	MOVQ CX, AX
+	SHLQ $0x04, AX
+	ADDQ BX, AX
+	MOVQ R12, R10
+	SHLQ $0x04, R10
+	ADDQ R11, R10
+	DECQ 80(SP)
+	JNZ  tiles1x1_blocks
+	MOVQ steps+40(FP), DI
+	ANDQ $+15, DI
+	JZ   tiles1x1_end
+	MOVB DI, 54(SP)
+	MOVB DI, 55(SP)
+	SHLQ $0x02, DI
+	MOVW DI, 24(SP)
+	MOVW DI, 26(SP)
 
 	// LDTILECFG (SP)
 	LONG $0x4978e2c4
 	WORD $0x2444
 	BYTE $0x00
-	MOVQ $0x00000001, DI
-	XORQ R13, R13
-	JMP  tiles1x1_add
+	MOVQ steps+40(FP), DI
+	ANDQ $-16, DI
+	MOVQ b+16(FP), DX
+	MOVQ 96(SP), AX
+	MOVQ 104(SP), R10
+	SHLQ $0x02, DI
+	ADDQ DI, AX
+	SHLQ $0x05, DI
+	ADDQ DI, DX
+	MOVQ 72(SP), DI
+	MOVQ DI, 80(SP)
 
-tiles1x1_done:
+tiles1x1_rest:
+	MOVQ CX, BX
+	SHLQ $0x04, BX
+	ADDQ AX, BX
+	MOVQ R12, R11
+	SHLQ $0x04, R11
+	ADDQ R10, R11
+
+	// TILELOADD 0(R10)(R12*1), T0
+	LONG $0x4b7b82c4
+	WORD $0x2244
+	BYTE $0x00
+
+	// TILELOADD 0(DX)(SI*1), T6
+	LONG $0x4b7be2c4
+	WORD $0x3274
+	BYTE $0x00
+
+	// TILELOADD 0(AX)(CX*1), T4
+	LONG $0x4b7be2c4
+	WORD $0x0864
+	BYTE $0x00
+
+	// TDPBF16PS T6, T4, T0
+	LONG $0x5c4ae2c4
+	BYTE $0xc4
+
+	// TILESTORED T0, 0(R10)(R12*1)
+	LONG $0x4b7a82c4
+	WORD $0x2244
+	BYTE $0x00
+	MOVQ CX, AX
+	SHLQ $0x04, AX
+	ADDQ BX, AX
+	MOVQ R12, R10
+	SHLQ $0x04, R10
+	ADDQ R11, R10
+	DECQ 80(SP)
+	JNZ  tiles1x1_rest
+
+tiles1x1_end:
+	MOVQ  72(SP), DI
+	SHLQ  $0x05, DI
+	IMULQ DI, CX
+	IMULQ DI, R12
+	ADDQ  CX, 96(SP)
+	ADDQ  R12, 104(SP)
+	JMP   section
+
+done:
 	// TILERELEASE
 	LONG $0x4978e2c4
 	BYTE $0xc0

@@ -29,7 +29,7 @@ func TestTilesOfAMXRoundAsTheySay(t *testing.T) {
 	pair := func() uint32 {
 		return uint32(backend.ToBF16(float32(r.NormFloat64()))) | uint32(backend.ToBF16(float32(r.NormFloat64())))<<16
 	}
-	const rows, cols = 32, panelCols
+	const rows, cols = 70, panelCols
 	for _, steps := range []int{1, 15, 16, 17, 40, 64} {
 		a, b := fill(make([]uint32, rows*steps), pair), fill(make([]uint32, steps*panelCols), pair)
 		c := fill(make([]float32, rows*cols), func() float32 { return float32(r.NormFloat64()) })

@@ -3,13 +3,19 @@ package cpu
 // panelCols is the width of a panel: the rows of a weight that a tile multiplies with at a time.
 const panelCols = 32
 
+const (
+	matrixRows  = 16  // rows that matrix units multiply in the time of one
+	matrixSteps = 512 // of a panel at a time, for more rows: 64 KiB, and 256 KiB of x
+)
+
 // axpyRows is the number of rows that axpyF32 takes at a time.
 const axpyRows = 8
 
-// tileKernel computes c (rows, cols) = a·b, or adds it to c if add is not 0, for rows in [1, kernels.rows] and cols up to what
-// kernels.cols says. Rows of a and c are lda and ldc bytes apart. b is a part of a panel: steps of 32 elements of 32 bits, of
-// which it reads the first cols and may read as many as kernels.cols says. Nothing of a or c is touched beyond rows and cols.
-// Every kernels.prefetch steps two cache lines at next, or all that ahead bytes have, are prefetched and next moves by ahead bytes.
+// tileKernel computes c (rows, cols) = a·b, or adds it to c if add is not 0, for rows in [1, kernels.rows], with kernels.matrix any
+// that are positive, and cols up to what kernels.cols says. Rows of a and c are lda and ldc bytes apart. b is a part of a panel:
+// steps of 32 elements of 32 bits, of which it reads the first cols and may read as many as kernels.cols says. Nothing of a or c is
+// touched beyond rows and cols. Every kernels.prefetch steps two cache lines at next are prefetched and next moves by ahead bytes.
+// With kernels.matrix all of these are prefetched, from where is its own affair, and steps count anew for each kernels.rows rows.
 type tileKernel func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, ahead int)
 
 // fewKernel is a tileKernel for rows that kernels.streams and all columns of kernels.fewPanels(rows) panels: b is parts of them, apart
@@ -19,7 +25,7 @@ type fewKernel func(a *uint32, lda int, b *uint32, apart int, c *float32, ldc, s
 // fewPanels is the number of panels that a fewKernel multiplies some rows with.
 func (k *kernels) fewPanels(rows int) int {
 	switch {
-	case k.fewRows > 0:
+	case k.matrix:
 		return 3
 	case rows < streamRows:
 		return 4
@@ -28,7 +34,12 @@ func (k *kernels) fewPanels(rows int) int {
 }
 
 // streams tells whether a strip of some rows reads a panel from its beginning to its end.
-func (k *kernels) streams(rows int) bool { return rows <= max(k.fewRows, streamRows) }
+func (k *kernels) streams(rows int) bool {
+	if k.matrix {
+		return rows <= matrixRows
+	}
+	return rows <= streamRows
+}
 
 // kernels are the inner loops of a product at one level of vector instructions. Elements of x and of panels are passed by as
 // 32 bits: a float32, or two bfloat16 of which the first is the lower half.
@@ -50,7 +61,6 @@ type kernels struct {
 	beside func(to, from *uint32, ld, steps, rows int)
 	// fewF32, fewWidened and fewDot take steps as tileF32, tileWidened and tileDot do. They are nil where there is none.
 	fewF32, fewWidened, fewDot fewKernel
-	fewRows                    int // of fewDot, where it takes more than streamRows; with others it is 0
 
 	// out[4i+j] = Σ x[i,k]·w[j,k] for k below n, a multiple of lanes, four rows j of w and rows i of x, in [1, dotRows].
 	dotF32     func(out, x *float32, ldx int, w *float32, ldw, n, rows int)
@@ -80,6 +90,8 @@ type kernels struct {
 	// pairs are the kernels that multiply bfloat16 by bfloat16, where these are others: then tileDot is nil here, and there what is of
 	// no use to such a product.
 	pairs *kernels
+	// matrix says that these are for pairs alone and on the CPU's matrix units.
+	matrix bool
 }
 
 // forPairs are the kernels that multiply bfloat16 by bfloat16.
@@ -107,7 +119,7 @@ type blasTiles struct {
 
 // cols is the number of columns of a tile of some rows.
 func (k *kernels) cols(rows int) int {
-	if rows <= k.full {
+	if rows <= k.full || k.matrix {
 		return panelCols
 	}
 	return panelCols / 2

@@ -140,9 +140,9 @@ var goVariant = simd{"cpu/kernels in go", &goKernels, 0}
 // goPairs are such kernels with others for pairs of bfloat16, whose tiles have other sizes.
 var goPairs = func() kernels {
 	k, pairs := goKernels, goKernels
-	pairs.rows, pairs.full, pairs.prefetch = 7, 7, 5
+	pairs.rows, pairs.full, pairs.prefetch, pairs.matrix = 19, 0, 5, true
 	pairs.tileF32, pairs.tileWidened, pairs.tileBesideF32, pairs.tileBesideWidened = nil, nil, nil, nil
-	pairs.fewF32, pairs.fewWidened, pairs.fewRows = nil, nil, 6
+	pairs.fewF32, pairs.fewWidened = nil, nil
 	pairs.fewDot = goFew(goTileDot, pairs.fewPanels)
 	k.tileDot, k.fewDot, k.pairs = nil, nil, &pairs
 	return k

@@ -11,14 +11,14 @@ import (
 // TestKernelsOfEachLevel says which kernels a level lacks. Tests of these kernels pass over the level.
 func TestKernelsOfEachLevel(t *testing.T) {
 	lacking := map[string][]string{
-		"cpu/avx2":       {"tileDot", "fewF32", "fewWidened", "fewDot", "fewRows", "widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs"},
-		"cpu/avx512":     {"tileDot", "tileBesideWidened", "fewDot", "fewRows", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs"},
-		"cpu/avx512bf16": {"tileBesideWidened", "fewRows", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs"},
-		"cpu/neon":       {"tileDot", "tileBesideF32", "tileBesideWidened", "beside", "fewF32", "fewWidened", "fewDot", "fewRows", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs"},
-		"cpu/amxbf16": {"tileDot", "tileBesideWidened", "fewDot", "fewRows", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded",
-			"pairs.tileF32", "pairs.tileWidened", "pairs.tileBesideF32", "pairs.tileBesideWidened", "pairs.beside",
+		"cpu/avx2":       {"tileDot", "fewF32", "fewWidened", "fewDot", "widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs", "matrix"},
+		"cpu/avx512":     {"tileDot", "tileBesideWidened", "fewDot", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs", "matrix"},
+		"cpu/avx512bf16": {"tileBesideWidened", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs", "matrix"},
+		"cpu/neon":       {"tileDot", "tileBesideF32", "tileBesideWidened", "beside", "fewF32", "fewWidened", "fewDot", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs", "matrix"},
+		"cpu/amxbf16": {"tileDot", "tileBesideWidened", "fewDot", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded",
+			"pairs.full", "pairs.tileF32", "pairs.tileWidened", "pairs.tileBesideF32", "pairs.tileBesideWidened", "pairs.beside",
 			"pairs.fewF32", "pairs.fewWidened", "pairs.axpyF32", "pairs.blas", "pairs.vectors", "pairs.widenPanel",
-			"pairs.formats", "pairs.pairs"},
+			"pairs.formats", "pairs.pairs", "matrix"},
 	}
 	for _, v := range machineVariants() {
 		want, known := lacking[v.name]

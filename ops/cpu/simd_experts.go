@@ -73,7 +73,7 @@ func (f *fused) put() {
 // weights sets w13 (E,2F,H) and w2 (E,H,F) and tells whether they are such as f takes.
 func (f *fused) weights(w13, w2 backend.Value) bool {
 	a, b := &f.first.w, &f.second.w
-	return f.first.weight(w13) && f.second.weight(w2) && a.dims == 3 && b.dims == 3 &&
+	return f.first.setWeight(w13) && f.second.setWeight(w2) && a.dims == 3 && b.dims == 3 &&
 		a.matrices == b.matrices && a.n == 2*b.d && a.d == b.n
 }
 

@@ -28,7 +28,8 @@ import (
 //
 // An element of out is the sum, in ascending order, of the sums over each length, again in ascending order, with one rounding for
 // each product: the same for all variants and whatever other rows there are. It is not so for a weight that is not packed and up
-// to dotStrip rows, whose sums run side by side in the elements of a vector.
+// to dotStrip rows, whose sums run side by side in the elements of a vector. Matrix units have an order of their own, which does not
+// depend on other rows either.
 
 const (
 	partSteps  = 384 // steps of a panel at a time: 48 KiB; 6 rows of x are 9 KiB, 18 where a step is two elements
@@ -117,7 +118,7 @@ func (g *gemm) put() {
 
 // operands sets the operands and tells whether they are such as g can multiply.
 func (g *gemm) operands(out, x, w backend.Value) bool {
-	if out == nil || x == nil || !g.weight(w) {
+	if out == nil || x == nil || !g.setWeight(w) {
 		return false
 	}
 	var ok bool
@@ -137,8 +138,8 @@ func (g *gemm) choosePairs() {
 	}
 }
 
-// weight sets w and tells whether it is one that g can multiply with.
-func (g *gemm) weight(w backend.Value) bool { return w != nil && (g.w.set(w) || g.w.setCoded(g.k, w)) }
+// setWeight sets w and tells whether it is one that g can multiply with.
+func (g *gemm) setWeight(w backend.Value) bool { return w != nil && (g.w.set(w) || g.w.setCoded(g.k, w)) }
 
 // matrixBytes is the memory of a contiguous matrix of the given width, float32 or bfloat16.
 func matrixBytes(v backend.Value, width int) (rows int, data []byte, bf16, ok bool) {
@@ -230,7 +231,7 @@ func (g *gemm) divide(strips []placedStrip) {
 	total := 0
 	for _, s := range strips {
 		g.cutParts(s)
-		total += weight(s.strip) * g.n / unit
+		total += g.weight(s.strip) * g.n / unit
 	}
 	aim := max(total/(each*runtime.GOMAXPROCS(0)), least<<10/g.w.d)
 	most := taskCols
@@ -242,7 +243,7 @@ func (g *gemm) divide(strips []placedStrip) {
 		for same < len(strips) && strips[same].matrix == strips[0].matrix {
 			same++
 		}
-		cols := min(pieces(aim*unit/weight(strips[0].strip), panelCols)*panelCols, most)
+		cols := min(pieces(aim*unit/g.weight(strips[0].strip), panelCols)*panelCols, most)
 		if kernel, atOnce := g.few(strips[0].strip); kernel != nil && cols > atOnce {
 			cols = cols / atOnce * atOnce
 		}
@@ -259,8 +260,11 @@ func (g *gemm) divide(strips []placedStrip) {
 const unit = 64
 
 // weight is how long a column of a strip takes. What reads w takes as long as some rows at least.
-func weight(s strip) int {
-	const reading = 8
+func (g *gemm) weight(s strip) int {
+	reading := 8
+	if g.k.matrix {
+		reading = 64
+	}
 	if s.matrix == padding {
 		return s.rows
 	}

@@ -43,8 +43,8 @@ func TestTasksKeepAllWorkersBusy(t *testing.T) {
 			busy, total := make([]int, workers), 0
 			for _, task := range g.tasks {
 				first := slices.Index(busy, slices.Min(busy))
-				busy[first] += weight(task.strip) * task.cols
-				total += weight(task.strip) * task.cols
+				busy[first] += g.weight(task.strip) * task.cols
+				total += g.weight(task.strip) * task.cols
 			}
 			if idle := slices.Max(busy) - slices.Min(busy); idle > total/workers/10 {
 				t.Errorf("%s, %s: %d tasks, a worker waits for %d of %d", name, v.name, len(g.tasks), idle, total/workers)

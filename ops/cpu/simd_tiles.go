@@ -21,8 +21,11 @@ func (g *gemm) layout(s strip) layout {
 		}
 	case g.xIsBF16 && g.k.tileDot != nil:
 		l.kernel, l.dot = g.k.tileDot, true
-		if s.rows <= g.k.fewRows {
-			l.steps = g.w.steps // its sums are the same however steps are cut into blocks
+		switch { // the sums of matrix units are the same however steps are cut into parts
+		case g.k.matrix && g.k.streams(s.rows):
+			l.steps = g.w.steps
+		case g.k.matrix:
+			l.steps = matrixSteps
 		}
 	case !g.k.streams(s.rows) && g.k.tileBesideWidened != nil:
 		l.kernel, l.words, l.beside = g.k.tileBesideWidened, 2, true
@@ -41,8 +44,11 @@ func (g *gemm) layout(s strip) layout {
 func (g *gemm) onTiles(s strip) bool { return g.w.packed != nil || s.rows > dotStrip }
 
 // tileCount is the number of tiles of a strip. What is not streamed has two at least: one alone is too short to prefetch all of the
-// next panel.
+// next panel, but for matrix units, which also take all rows in one call.
 func (g *gemm) tileCount(s strip) int {
+	if g.k.matrix {
+		return 1
+	}
 	count := pieces(s.rows, g.k.rows)
 	if !g.k.streams(s.rows) {
 		return max(count, 2)
@@ -159,7 +165,11 @@ func (g *gemm) panelTiles(t task, s *workspace, l layout, from, col int, a *uint
 	count := g.tileCount(t.strip)
 	width := g.k.cols(pieces(t.rows, count))
 	calls := count * pieces(cols, width)
-	ahead := 4 * len(next) * g.k.prefetch / (calls * steps)
+	passes := calls // over the part of the panel
+	if g.k.matrix {
+		passes = pieces(t.rows, g.k.rows)
+	}
+	ahead := 4 * len(next) * g.k.prefetch / (passes * steps)
 	call := 0
 	for i := range count {
 		lo, hi := i*t.rows/count, (i+1)*t.rows/count

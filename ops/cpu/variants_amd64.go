@@ -31,8 +31,8 @@ var (
 	avx512bf16 = withDots(avx512)
 	amxbf16    = withTiles(avx512)
 	amx        = kernels{
-		lanes: 16, rows: 32, full: 32, prefetch: 16,
-		tileDot: tileDotAMX, fewDot: fewDotAMX, fewRows: 16,
+		lanes: 16, rows: 32, prefetch: 16, matrix: true,
+		tileDot: tileDotAMX, fewDot: fewDotAMX,
 		dotF32: dotF32AVX512, dotWidened: dotWidenedAVX512, dotRows: 4,
 		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512,
 		swiglu: swigluAVX512, addScaled: addScaledAVX512,
