@@ -154,13 +154,13 @@ func (g *gemm) panelTiles(t task, s *workspace, l layout, from, col int, a *uint
 		add = 0
 	}
 	count := g.tileCount(t.strip)
-	width := g.k.cols(pieces(t.rows, count))
-	calls := count * pieces(cols, width)
+	calls := count * pieces(cols, g.k.cols(pieces(t.rows, count))) // or less, where some tiles are less high and wider
 	ahead := 4 * len(next) * g.k.prefetch / (calls * steps)
 	call := 0
 	for i := range count {
 		lo, hi := i*t.rows/count, (i+1)*t.rows/count
 		row := (*uint32)(unsafe.Add(unsafe.Pointer(a), lo*lda))
+		width := g.k.cols(hi - lo)
 		for j := 0; j < cols; j += width {
 			prefetched := &b[0]
 			if len(next) > 0 {
