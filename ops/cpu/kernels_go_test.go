@@ -10,7 +10,7 @@ import (
 // goKernels are the kernels in plain Go, word by word what the type kernels says of each: the specification of those in assembly,
 // and a way to test on any GOARCH how products are cut.
 var goKernels = kernels{
-	lanes: 4, rows: 5, full: 3, prefetch: 3, formats: &goFormats,
+	lanes: 4, rows: 5, full: 3, prefetch: 3, panels: [2]int{3, 2}, streamRows: 4, formats: &goFormats,
 	tileF32: goTile(func(a, b uint32) float32 { return math.Float32frombits(a) * math.Float32frombits(b) }),
 	tileDot: goTile(func(a, b uint32) float32 { return lower(a)*lower(b) + upper(a)*upper(b) }),
 	tileBesideF32: func(a *uint32, _ int, b *uint32, c *float32, ldc, steps, rows, cols, add int, _ *uint32, _ int) {
@@ -32,9 +32,9 @@ var goKernels = kernels{
 		})
 	},
 	tileWidened: goTileWidened,
-	fewF32:      goFew(goTile(func(a, b uint32) float32 { return math.Float32frombits(a) * math.Float32frombits(b) })),
-	fewWidened:  goFew(goTileWidened),
-	fewDot:      goFew(goTile(func(a, b uint32) float32 { return lower(a)*lower(b) + upper(a)*upper(b) })),
+	fewF32:      goFew([2]int{3, 2}, goTile(func(a, b uint32) float32 { return math.Float32frombits(a) * math.Float32frombits(b) })),
+	fewWidened:  goFew([2]int{3, 2}, goTileWidened),
+	fewDot:      goFew([2]int{3, 2}, goTile(func(a, b uint32) float32 { return lower(a)*lower(b) + upper(a)*upper(b) })),
 	dotF32: func(out, x *float32, ldx int, w *float32, ldw, n, rows int) {
 		goDots(out, x, ldx, n, rows, func(j, k int) float32 { return *at(w, j*ldw+4*k) })
 	},
@@ -156,10 +156,10 @@ func goTile(product func(a, b uint32) float32) tileKernel {
 	}
 }
 
-// goFew is a kernel for few rows, given the one for tiles.
-func goFew(tile tileKernel) fewKernel {
+// goFew is a kernel for few rows, given the numbers of panels and the kernel for tiles.
+func goFew(panels [2]int, tile tileKernel) fewKernel {
 	return func(a *uint32, lda int, b *uint32, apart int, c *float32, ldc, steps, rows, add int) {
-		for p := range fewPanels(rows) {
+		for p := range (&kernels{panels: panels}).fewPanels(rows) {
 			tile(a, lda, at(b, p*apart), at(c, 4*panelCols*p), ldc, steps, rows, panelCols, add, b, 0)
 		}
 	}

@@ -25,7 +25,7 @@ func (g *gemm) part(s strip, at int, l layout, from int) stripPart {
 // copyLength is the number of elements of a strip's copy: none if it has few rows, which are read as they lie or copied by the tasks,
 // or goes without tiles.
 func (g *gemm) copyLength(s strip) int {
-	if s.matrix == padding || s.rows <= streamRows || !g.onTiles(s) {
+	if s.matrix == padding || g.k.streams(s.rows) || !g.onTiles(s) {
 		return 0
 	}
 	l := g.layout(s)

@@ -78,7 +78,7 @@ func TestStreamsRoundAsTiles(t *testing.T) {
 	for _, v := range append(variantsWith(hasFew), goVariant) {
 		single := *v.k
 		single.fewF32, single.fewWidened, single.fewDot = nil, nil, nil
-		for rows := 1; rows <= streamRows; rows++ {
+		for rows := 1; v.k.streams(rows); rows++ {
 			for _, dts := range [][2]tensor.Dtype{{tensor.Float32, tensor.Float32}, {tensor.Float32, backend.BFloat16}, {backend.BFloat16, backend.BFloat16}} {
 				t.Run(fmt.Sprintf("%s/%d rows/%v,%v", v.name, rows, dts[0].Name(), dts[1].Name()), func(t *testing.T) {
 					const d, n = 805, 310

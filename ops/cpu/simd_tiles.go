@@ -21,7 +21,7 @@ func (g *gemm) layout(s strip) layout {
 		}
 	case g.xIsBF16 && g.k.tileDot != nil:
 		l.kernel, l.dot = g.k.tileDot, true
-	case s.rows > streamRows && g.k.tileBesideWidened != nil:
+	case !g.k.streams(s.rows) && g.k.tileBesideWidened != nil:
 		l.kernel, l.words, l.beside = g.k.tileBesideWidened, 2, true
 	case s.rows >= widenRows:
 		l.words, l.widenFirst = 2, true
@@ -41,16 +41,16 @@ func (g *gemm) onTiles(s strip) bool { return g.w.packed != nil || s.rows > dotS
 // next panel.
 func (g *gemm) tileCount(s strip) int {
 	count := pieces(s.rows, g.k.rows)
-	if s.rows > streamRows {
-		return max(count, 2)
+	if g.k.streams(s.rows) {
+		return count
 	}
-	return count
+	return max(count, 2)
 }
 
 // tiles computes a task on tiles.
 func (g *gemm) tiles(t task, s *workspace, c []float32, ldc int) {
 	l := g.layout(t.strip)
-	if t.rows <= streamRows {
+	if g.k.streams(t.rows) {
 		g.stream(t, s, l, c, ldc)
 		return
 	}
@@ -85,9 +85,9 @@ func (g *gemm) stream(t task, s *workspace, l layout, c []float32, ldc int) {
 
 // few is the kernel that multiplies a strip with several panels at a time, nil if there is none, and the number of their columns.
 func (g *gemm) few(s strip) (kernel fewKernel, cols int) {
-	cols = fewPanels(s.rows) * panelCols
+	cols = g.k.fewPanels(s.rows) * panelCols
 	switch {
-	case s.rows > streamRows || g.w.packed == nil:
+	case !g.k.streams(s.rows) || g.w.packed == nil:
 		return nil, cols
 	case g.w.size == 4:
 		return g.k.fewF32, cols
@@ -114,7 +114,7 @@ func (g *gemm) panelPart(t task, s *workspace, col, from, steps int) []uint32 {
 // nextPart is what is read from panels after the steps from one on of the panel at col; nothing if that is not known. After the last
 // part of a task it is the first of the task that most likely follows.
 func (g *gemm) nextPart(t task, l layout, col, from int) []uint32 {
-	if g.w.packed == nil || t.rows <= streamRows {
+	if g.w.packed == nil || g.k.streams(t.rows) {
 		return nil
 	}
 	if col += panelCols; col >= t.col+t.cols {
@@ -126,7 +126,7 @@ func (g *gemm) nextPart(t task, l layout, col, from int) []uint32 {
 			col = (g.n + t.col) / panelCols * panelCols
 		} else {
 			i := int(g.begun.Load())
-			if i >= len(g.tasks) || g.tasks[i].matrix == padding || g.tasks[i].rows <= streamRows {
+			if i >= len(g.tasks) || g.tasks[i].matrix == padding || g.k.streams(g.tasks[i].rows) {
 				return nil
 			}
 			t, col = g.tasks[i], g.tasks[i].col
