@@ -34,6 +34,8 @@ func main() {
 		g.beside()
 	}
 	narrow.tile(besideWidened)
+	narrow.fewParked(f32)
+	narrow.fewParked(widened)
 	narrow.transpose("transposePanel", 24)
 	wide.widenPanel()
 	wide.few(f32)

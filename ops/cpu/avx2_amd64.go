@@ -103,6 +103,24 @@ func besideAVX2(to *uint32, from *uint32, ld int, steps int, rows int)
 //go:noescape
 func tileBesideWidenedAVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
 
+// fewF32AVX2 computes c (rows, cols) = a·b, or adds to c if add is not 0, for up to 3 rows and 96 columns or 8 rows and 64 columns.
+// A step is one element of float32: a is (rows, steps), b (steps, 32).
+// b is parts of panels of 32 columns each, apart bytes one from the next; c has their columns one after the other.
+// Each element is the sum of its products in ascending order of steps, one rounding each, whatever the rows.
+// Rows of a and c are lda and ldc bytes apart. Nothing is prefetched.
+//
+//go:noescape
+func fewF32AVX2(a *uint32, lda int, b *uint32, apart int, c *float32, ldc int, steps int, rows int, add int)
+
+// fewWidenedAVX2 computes c (rows, cols) = a·b, or adds to c if add is not 0, for up to 3 rows and 96 columns or 8 rows and 64 columns.
+// A step is two elements: a is (rows, 2·steps) of float32, b (steps, 32, 2) of bfloat16, widened.
+// b is parts of panels of 32 columns each, apart bytes one from the next; c has their columns one after the other.
+// Each element is the sum of its products in ascending order of steps, one rounding each, whatever the rows.
+// Rows of a and c are lda and ldc bytes apart. Nothing is prefetched.
+//
+//go:noescape
+func fewWidenedAVX2(a *uint32, lda int, b *uint32, apart int, c *float32, ldc int, steps int, rows int, add int)
+
 // transposePanelAVX2 sets to[24k+i] = from[i,k] for 8 rows i, ld bytes apart, and k below steps, a multiple of 8.
 //
 //go:noescape

@@ -3,10 +3,8 @@ package cpu
 // panelCols is the width of a panel: the rows of a weight that a tile multiplies with at a time.
 const panelCols = 32
 
-const (
-	matrixRows  = 16  // rows that matrix units multiply in the time of one
-	matrixSteps = 512 // of a panel at a time, for more rows: 64 KiB, and 256 KiB of x
-)
+// matrixSteps is the part of a panel that matrix units multiply with at a time: 64 KiB, and 256 KiB of x.
+const matrixSteps = 512
 
 // axpyRows is the number of rows that axpyF32 takes at a time.
 const axpyRows = 8
@@ -19,27 +17,8 @@ const axpyRows = 8
 type tileKernel func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, ahead int)
 
 // fewKernel is a tileKernel for rows that kernels.streams and all columns of kernels.fewPanels(rows) panels: b is parts of them, apart
-// bytes one from the next, and c has their columns one after the other. It prefetches what lies behind the parts.
+// bytes one from the next, and c has their columns one after the other. It may prefetch what lies behind the parts.
 type fewKernel func(a *uint32, lda int, b *uint32, apart int, c *float32, ldc, steps, rows, add int)
-
-// fewPanels is the number of panels that a fewKernel multiplies some rows with.
-func (k *kernels) fewPanels(rows int) int {
-	switch {
-	case k.matrix:
-		return 3
-	case rows < streamRows:
-		return 4
-	}
-	return 2
-}
-
-// streams tells whether a strip of some rows reads a panel from its beginning to its end.
-func (k *kernels) streams(rows int) bool {
-	if k.matrix {
-		return rows <= matrixRows
-	}
-	return rows <= streamRows
-}
 
 // kernels are the inner loops of a product at one level of vector instructions. Elements of x and of panels are passed by as
 // 32 bits: a float32, or two bfloat16 of which the first is the lower half.
@@ -61,6 +40,8 @@ type kernels struct {
 	beside func(to, from *uint32, ld, steps, rows int)
 	// fewF32, fewWidened and fewDot take steps as tileF32, tileWidened and tileDot do. They are nil where there is none.
 	fewF32, fewWidened, fewDot fewKernel
+	panels                     [2]int // that these take at a time: with up to 3 rows, and with more
+	streamRows                 int    // strips of up to so many rows read a panel from its beginning to its end
 
 	// out[4i+j] = Σ x[i,k]·w[j,k] for k below n, a multiple of lanes, four rows j of w and rows i of x, in [1, dotRows].
 	dotF32     func(out, x *float32, ldx int, w *float32, ldw, n, rows int)
@@ -123,4 +104,15 @@ func (k *kernels) cols(rows int) int {
 		return panelCols
 	}
 	return panelCols / 2
+}
+
+// streams tells whether a strip of some rows reads a panel from its beginning to its end.
+func (k *kernels) streams(rows int) bool { return rows <= k.streamRows }
+
+// fewPanels is the number of panels that a fewKernel multiplies some rows with.
+func (k *kernels) fewPanels(rows int) int {
+	if rows < 4 {
+		return k.panels[0]
+	}
+	return k.panels[1]
 }

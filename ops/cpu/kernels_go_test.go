@@ -10,7 +10,7 @@ import (
 // goKernels are the kernels in plain Go, word by word what the type kernels says of each: the specification of those in assembly,
 // and a way to test on any GOARCH how products are cut.
 var goKernels = kernels{
-	lanes: 4, rows: 5, full: 3, prefetch: 3, formats: &goFormats,
+	lanes: 4, rows: 5, full: 3, prefetch: 3, panels: [2]int{3, 2}, streamRows: 4, formats: &goFormats,
 	tileF32: goTileF32,
 	tileDot: goTileDot,
 	tileBesideF32: func(a *uint32, _ int, b *uint32, c *float32, ldc, steps, rows, cols, add int, _ *uint32, _ int) {
@@ -32,9 +32,9 @@ var goKernels = kernels{
 		})
 	},
 	tileWidened: goTileWidened,
-	fewF32:      goFew(goTileF32, new(kernels).fewPanels),
-	fewWidened:  goFew(goTileWidened, new(kernels).fewPanels),
-	fewDot:      goFew(goTileDot, new(kernels).fewPanels),
+	fewF32:      goFew([2]int{3, 2}, goTileF32),
+	fewWidened:  goFew([2]int{3, 2}, goTileWidened),
+	fewDot:      goFew([2]int{3, 2}, goTileDot),
 	dotF32: func(out, x *float32, ldx int, w *float32, ldw, n, rows int) {
 		goDots(out, x, ldx, n, rows, func(j, k int) float32 { return *at(w, j*ldw+4*k) })
 	},
@@ -143,7 +143,8 @@ var goPairs = func() kernels {
 	pairs.rows, pairs.full, pairs.prefetch, pairs.matrix = 19, 0, 5, true
 	pairs.tileF32, pairs.tileWidened, pairs.tileBesideF32, pairs.tileBesideWidened = nil, nil, nil, nil
 	pairs.fewF32, pairs.fewWidened = nil, nil
-	pairs.fewDot = goFew(goTileDot, pairs.fewPanels)
+	pairs.panels, pairs.streamRows = [2]int{3, 3}, 16
+	pairs.fewDot = goFew(pairs.panels, goTileDot)
 	k.tileDot, k.fewDot, k.pairs = nil, nil, &pairs
 	return k
 }()
@@ -172,10 +173,10 @@ var (
 	goTileDot = goTile(func(a, b uint32) float32 { return lower(a)*lower(b) + upper(a)*upper(b) })
 )
 
-// goFew is a kernel for few rows, given the one for tiles and how many panels it takes.
-func goFew(tile tileKernel, panels func(rows int) int) fewKernel {
+// goFew is a kernel for few rows, given the numbers of panels and the kernel for tiles.
+func goFew(panels [2]int, tile tileKernel) fewKernel {
 	return func(a *uint32, lda int, b *uint32, apart int, c *float32, ldc, steps, rows, add int) {
-		for p := range panels(rows) {
+		for p := range (&kernels{panels: panels}).fewPanels(rows) {
 			tile(a, lda, at(b, p*apart), at(c, 4*panelCols*p), ldc, steps, rows, panelCols, add, b, 0)
 		}
 	}

@@ -109,7 +109,7 @@ func TestFewKernels(t *testing.T) {
 				continue
 			}
 			for rows := 1; k.streams(rows); rows++ {
-				for _, steps := range []int{0, 1, 2, 5, 16, 33} {
+				for _, steps := range []int{0, 1, 2, 5, 8, 16, 33} {
 					panels := k.fewPanels(rows)
 					cols := panels * panelCols
 					lda, ldc, apart := steps*kind.words+r.IntN(3), cols+r.IntN(3), (steps+r.IntN(3))*panelCols
@@ -118,7 +118,7 @@ func TestFewKernels(t *testing.T) {
 					c := fill(guarded[float32](t, (rows-1)*ldc+cols, atEnd), func() float32 { return small(r) })
 					for add := range 2 {
 						want := slices.Clone(c)
-						goFew(kind.want, k.fewPanels)(&a[0], 4*lda, &b[0], 4*apart, &want[0], 4*ldc, steps, rows, add)
+						goFew(k.panels, kind.want)(&a[0], 4*lda, &b[0], 4*apart, &want[0], 4*ldc, steps, rows, add)
 						kind.got(&a[0], 4*lda, &b[0], 4*apart, &c[0], 4*ldc, steps, rows, add)
 						if !slices.Equal(c, want) {
 							t.Fatalf("%s, %d rows, %d steps, add %d: got %v, want %v", kind.name, rows, steps, add, c, want)
@@ -130,32 +130,69 @@ func TestFewKernels(t *testing.T) {
 	})
 }
 
+// inexactPanel is a panel of numbers whose sums are not exact: as float32, and as bfloat16, which it can be without loss.
+func inexactPanel(t *testing.T, r *rand.Rand, elements int, atEnd bool) (wide []float32, pairs []uint32) {
+	wide = fill(guarded[float32](t, elements*panelCols, atEnd), func() float32 { return backend.ToBF16(float32(r.NormFloat64())).Float32() })
+	pairs = guarded[uint32](t, elements/2*panelCols, atEnd)
+	for i := range pairs {
+		at := i/panelCols*2*panelCols + i%panelCols
+		pairs[i] = uint32(backend.ToBF16(wide[at])) | uint32(backend.ToBF16(wide[at+panelCols]))<<16
+	}
+	return wide, pairs
+}
+
+// roundedOnce is a·b for the first columns of a panel b, in ascending order with one rounding for each product.
+func roundedOnce(a, b []float32, rows, cols int) []float32 {
+	exact := func(x float32) *big.Float { return new(big.Float).SetPrec(1 << 9).SetFloat64(float64(x)) }
+	sums := make([]float32, rows*cols)
+	elements := len(b) / panelCols
+	for i := range sums {
+		for s := range elements {
+			product := exact(0).Mul(exact(a[i/cols*elements+s]), exact(b[s*panelCols+i%cols]))
+			sums[i], _ = exact(0).Add(product, exact(sums[i])).Float32()
+		}
+	}
+	return sums
+}
+
+// TestFewKernelsRoundOncePerProduct holds kernels for few rows to the order of sums that tiles have.
+func TestFewKernelsRoundOncePerProduct(t *testing.T) {
+	forKernels(t, hasFew, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+		const elements = 38
+		for rows := 1; k.streams(rows); rows++ {
+			a := fill(guarded[float32](t, rows*elements, atEnd), func() float32 { return float32(r.NormFloat64()) })
+			b, pairs := inexactPanel(t, r, elements, atEnd)
+			want := roundedOnce(a, b, rows, panelCols)
+			x, wide := (*uint32)(unsafe.Pointer(&a[0])), (*uint32)(unsafe.Pointer(&b[0]))
+			ld := k.fewPanels(rows) * panelCols // columns of the same panel several times
+			sums := guarded[float32](t, rows*ld, atEnd)
+			check := func(kind string) {
+				for i, got := range sums {
+					if want := want[i/ld*panelCols+i%panelCols]; got != want {
+						t.Fatalf("%s, %d rows: element %d is %v, want %v", kind, rows, i, got, want)
+					}
+				}
+				clear(sums)
+			}
+			k.fewF32(x, 4*elements, wide, 0, &sums[0], 4*ld, elements, rows, 0)
+			check("float32")
+			k.fewWidened(x, 4*elements, &pairs[0], 0, &sums[0], 4*ld, elements/2, rows, 0)
+			check("bfloat16")
+		}
+	})
+}
+
 // TestTilesRoundOncePerProduct holds tiles, on numbers whose sums are not exact, to one order of sums: ascending, with one
 // rounding for each product, whatever the size of the tile.
 func TestTilesRoundOncePerProduct(t *testing.T) {
-	const elements = 38
-	fused := func(a, b, c float32) float32 {
-		exact := func(x float32) *big.Float { return new(big.Float).SetPrec(1 << 9).SetFloat64(float64(x)) }
-		sum, _ := exact(0).Add(exact(0).Mul(exact(a), exact(b)), exact(c)).Float32()
-		return sum
-	}
 	forKernels(t, hasTileF32, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+		const elements = 38
 		normal := func() float32 { return float32(r.NormFloat64()) }
 		for rows := 1; rows <= k.rows; rows++ {
 			cols := k.cols(rows)
 			a := fill(guarded[float32](t, rows*elements, atEnd), normal)
-			b := fill(make([]float32, elements*panelCols), func() float32 { return backend.ToBF16(normal()).Float32() })
-			pairs := guarded[uint32](t, elements/2*panelCols, atEnd)
-			for i := range pairs {
-				at := i/panelCols*2*panelCols + i%panelCols
-				pairs[i] = uint32(backend.ToBF16(b[at])) | uint32(backend.ToBF16(b[at+panelCols]))<<16
-			}
-			want := make([]float32, rows*cols)
-			for i := range want {
-				for s := range elements {
-					want[i] = fused(a[i/cols*elements+s], b[s*panelCols+i%cols], want[i])
-				}
-			}
+			b, pairs := inexactPanel(t, r, elements, atEnd)
+			want := roundedOnce(a, b, rows, cols)
 			wide, x := (*uint32)(unsafe.Pointer(&b[0])), (*uint32)(unsafe.Pointer(&a[0]))
 			got := guarded[float32](t, len(want), atEnd)
 			k.tileF32(x, 4*elements, wide, &got[0], 4*cols, elements, rows, cols, 0, wide, 64)
@@ -178,22 +215,6 @@ func TestTilesRoundOncePerProduct(t *testing.T) {
 				kind.kernel((*uint32)(unsafe.Pointer(&beside[0])), 0, kind.b, &got[0], 4*cols, kind.steps, rows, cols, 0, wide, 64)
 				if !slices.Equal(got, want) {
 					t.Fatalf("side by side, %d rows, %d steps: got %v, want %v", rows, kind.steps, got, want)
-				}
-			}
-			if k.streams(rows) && k.fewF32 != nil {
-				all := k.fewPanels(rows) * cols // columns of the same panel several times
-				sums := guarded[float32](t, rows*all, atEnd)
-				for name, few := range map[string]func(){
-					"float32":  func() { k.fewF32(x, 4*elements, wide, 0, &sums[0], 4*all, elements, rows, 0) },
-					"bfloat16": func() { k.fewWidened(x, 4*elements, &pairs[0], 0, &sums[0], 4*all, elements/2, rows, 0) },
-				} {
-					clear(sums)
-					few()
-					for i, got := range sums {
-						if want := want[i/all*cols+i%cols]; got != want {
-							t.Fatalf("%s, several panels, %d rows: element %d is %v, want %v", name, rows, i, got, want)
-						}
-					}
 				}
 			}
 			clear(got)

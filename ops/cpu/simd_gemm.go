@@ -18,9 +18,9 @@ import (
 // panel's part, or the first of the task that follows, is prefetched into the second level, evenly spread over the tiles. Before
 // that all strips are copied, part by part and, if they have many rows, tile by tile, so that a tile reads x in one stream.
 //
-// With a few rows all time goes into reading w once: each panel is read from its beginning to its end, and x as it lies. One such
-// stream is left to the hardware's prefetching, which is faster than any in the kernel. Kernels for few rows, at the levels that have
-// them, read several panels at once and do prefetch. A weight that is not packed is read as it lies by a kernel of dots for up to
+// With a few rows all time goes into reading w once: each panel is read from its beginning to its end, and x as it lies. Kernels
+// for few rows, at the levels that have them, read several panels at once, so that the hardware has several streams to fetch ahead in;
+// whether they prefetch besides is what was measured to be faster. A weight that is not packed is read as it lies by a kernel of dots for up to
 // dotStrip rows; for more, parts of it are packed as they come into play.
 //
 // bfloat16 weights meet float32 by widening as they are loaded. Where no such kernel reads rows of x side by side, a strip of many
@@ -34,7 +34,6 @@ import (
 const (
 	partSteps  = 384 // steps of a panel at a time: 48 KiB; 6 rows of x are 9 KiB, 18 where a step is two elements
 	padWords   = 16  // between the rows of a copy, so that their distance is an odd number of cache lines
-	streamRows = 4   // strips of up to so many rows read a panel from its beginning to its end
 	dotStrip   = 16  // strips of up to so many rows read an unpacked weight as it lies
 	stripRows  = 128 // rows of a strip at most, but for what makes the last tile whole: with partSteps 192 or 384 KiB
 	taskCols   = 512 // columns of w of a task at most
@@ -139,7 +138,9 @@ func (g *gemm) choosePairs() {
 }
 
 // setWeight sets w and tells whether it is one that g can multiply with.
-func (g *gemm) setWeight(w backend.Value) bool { return w != nil && (g.w.set(w) || g.w.setCoded(g.k, w)) }
+func (g *gemm) setWeight(w backend.Value) bool {
+	return w != nil && (g.w.set(w) || g.w.setCoded(g.k, w))
+}
 
 // matrixBytes is the memory of a contiguous matrix of the given width, float32 or bfloat16.
 func matrixBytes(v backend.Value, width int) (rows int, data []byte, bf16, ok bool) {

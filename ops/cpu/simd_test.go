@@ -106,6 +106,32 @@ func TestStreamsRoundAsTiles(t *testing.T) {
 	}
 }
 
+// TestProductsReadNothingBehindPanels multiplies all numbers of rows that tiles are cut from with panels that end at a page that cannot
+// be touched.
+func TestProductsReadNothingBehindPanels(t *testing.T) {
+	r := rand.New(rand.NewPCG(23, 24))
+	const d, n = 46, 2*panelCols - 3
+	for _, v := range append(machineVariants(), goVariant) {
+		for rows := 1; rows <= 3*v.k.rows; rows++ {
+			for _, dt := range []tensor.Dtype{tensor.Float32, backend.BFloat16} {
+				x, plain := guardedTensor(t, r, tensor.Float32, rows, d), guardedTensor(t, r, dt, n, d)
+				w, err := pack(v.k, plain)
+				if err != nil {
+					t.Fatal(err)
+				}
+				data := guarded[uint32](t, len(w.data[0]), true)
+				copy(data, w.data[0])
+				w.data[0] = data
+				got, want := poisoned(t, tensor.Float32, rows, n), poisoned(t, tensor.Float32, rows, n)
+				if err := errors.Join(v.Linear(got, x, w), Go{}.Linear(want, x, plain)); err != nil {
+					t.Fatal(err)
+				}
+				sameBytes(t, got, want)
+			}
+		}
+	}
+}
+
 // TestPackKeepsEveryBit packs and unpacks weights of random bits, whole and in blocks.
 func TestPackKeepsEveryBit(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))

@@ -50,10 +50,10 @@ func (g *gemm) tileCount(s strip) int {
 		return 1
 	}
 	count := pieces(s.rows, g.k.rows)
-	if !g.k.streams(s.rows) {
-		return max(count, 2)
+	if g.k.streams(s.rows) {
+		return count
 	}
-	return count
+	return max(count, 2)
 }
 
 // tiles computes a task on tiles.
@@ -163,9 +163,8 @@ func (g *gemm) panelTiles(t task, s *workspace, l layout, from, col int, a *uint
 		add = 0
 	}
 	count := g.tileCount(t.strip)
-	width := g.k.cols(pieces(t.rows, count))
-	calls := count * pieces(cols, width)
-	passes := calls // over the part of the panel
+	calls := count * pieces(cols, g.k.cols(pieces(t.rows, count))) // or less, where some tiles are less high and wider
+	passes := calls                                                // over the part of the panel
 	if g.k.matrix {
 		passes = pieces(t.rows, g.k.rows)
 	}
@@ -174,6 +173,7 @@ func (g *gemm) panelTiles(t task, s *workspace, l layout, from, col int, a *uint
 	for i := range count {
 		lo, hi := i*t.rows/count, (i+1)*t.rows/count
 		row := (*uint32)(unsafe.Add(unsafe.Pointer(a), lo*lda))
+		width := g.k.cols(hi - lo)
 		for j := 0; j < cols; j += width {
 			prefetched := &b[0]
 			if len(next) > 0 {

@@ -12,6 +12,7 @@ var (
 		lanes: 8, rows: 6, full: 2, prefetch: 4,
 		tileF32: tileF32AVX2, tileWidened: tileWidenedAVX2,
 		tileBesideF32: tileBesideF32AVX2, tileBesideWidened: tileBesideWidenedAVX2, beside: besideAVX2,
+		fewF32: fewF32AVX2, fewWidened: fewWidenedAVX2, panels: [2]int{3, 2}, streamRows: 6,
 		dotF32: dotF32AVX2, dotWidened: dotWidenedAVX2, dotRows: 2,
 		axpyF32: axpyF32AVX2, blas: &blasAVX2,
 		transpose: transposeAVX2, widen: widenAVX2, narrow: narrowAVX2,
@@ -20,7 +21,7 @@ var (
 	avx512 = kernels{
 		lanes: 16, rows: 14, full: 14, prefetch: 2,
 		tileF32: tileF32AVX512, tileBesideF32: tileBesideF32AVX512, beside: besideAVX512, tileWidened: tileWidenedAVX512,
-		fewF32: fewF32AVX512, fewWidened: fewWidenedAVX512,
+		fewF32: fewF32AVX512, fewWidened: fewWidenedAVX512, panels: [2]int{4, 2}, streamRows: 4,
 		dotF32: dotF32AVX512, dotWidened: dotWidenedAVX512, dotRows: 4,
 		axpyF32: axpyF32AVX512, blas: &blasAVX512,
 		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512, widenPanel: widenPanelAVX512,
@@ -32,7 +33,7 @@ var (
 	amxbf16    = withTiles(avx512)
 	amx        = kernels{
 		lanes: 16, rows: 32, prefetch: 16, matrix: true,
-		tileDot: tileDotAMX, fewDot: fewDotAMX,
+		tileDot: tileDotAMX, fewDot: fewDotAMX, panels: [2]int{3, 3}, streamRows: 16, // rows that a tile multiplies in the time of one
 		dotF32: dotF32AVX512, dotWidened: dotWidenedAVX512, dotRows: 4,
 		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512,
 		swiglu: swigluAVX512, addScaled: addScaledAVX512,
