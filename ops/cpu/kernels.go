@@ -9,8 +9,9 @@ const axpyRows = 8
 // tileKernel computes c (rows, cols) = a·b, or adds it to c if add is not 0, for rows in [1, kernels.rows] and cols up to what
 // kernels.cols says. Rows of a and c are lda and ldc bytes apart. b is a part of a panel: steps of 32 elements of 32 bits, of
 // which it reads the first cols and may read as many as kernels.cols says. Nothing of a or c is touched beyond rows and cols.
-// Every kernels.prefetch steps two cache lines at next are prefetched and next moves by ahead bytes.
-type tileKernel func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, ahead int)
+// Every kernels.prefetch steps a cache line, or kernels.lines of them if ahead is above 64, is prefetched at each of kernels.places
+// places, the first at next and the others apart bytes from the one before, and next moves by ahead bytes.
+type tileKernel func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, apart, ahead int)
 
 // fewKernel is a tileKernel for rows in [1, streamRows] and all columns of fewPanels(rows) panels: b is parts of them, apart bytes one
 // from the next, and c has their columns one after the other. It prefetches what lies behind the parts.
@@ -29,9 +30,11 @@ func fewPanels(rows int) int {
 type kernels struct {
 	lanes int // 32-bit elements of a vector
 	rows  int // rows of a tile at most
-	// prefetch is the number of steps of a tile that two cache lines are prefetched for.
-	prefetch int
-	full     int // tiles of up to so many rows have panelCols columns, taller ones half of them
+	full  int // tiles of up to so many rows have panelCols columns, taller ones half of them
+	// What a tile prefetches: see tileKernel. Of several places the hardware fetches more ahead than of one.
+	prefetch, places, lines int
+	// besideRows is the rows from which on a strip's copy is for tileBesideF32. All are for tileBesideWidened, where there is one.
+	besideRows int
 
 	// A step of tileF32 is an element of float32. A step of tileWidened is two elements, of float32 in a and of bfloat16 in b.
 	// A step of tileDot is two elements of bfloat16; it is nil where there are no instructions for it.

@@ -9,7 +9,7 @@ var levels = []string{"go", "avx2", "avx512", "avx512bf16"}
 
 var (
 	avx2 = kernels{
-		lanes: 8, rows: 6, full: 2, prefetch: 4,
+		lanes: 8, rows: 6, full: 2, prefetch: 4, places: 4, lines: 1, besideRows: 32,
 		tileF32: tileF32AVX2, tileWidened: tileWidenedAVX2,
 		tileBesideF32: tileBesideF32AVX2, tileBesideWidened: tileBesideWidenedAVX2, beside: besideAVX2,
 		dotF32: dotF32AVX2, dotWidened: dotWidenedAVX2, dotRows: 2,
@@ -18,12 +18,13 @@ var (
 		swiglu: swigluAVX2, addScaled: addScaledAVX2, formats: &formatsAVX2, vectors: &vectorsAVX2,
 	}
 	avx512 = kernels{
-		lanes: 16, rows: 14, full: 14, prefetch: 2,
-		tileF32: tileF32AVX512, tileBesideF32: tileBesideF32AVX512, beside: besideAVX512, tileWidened: tileWidenedAVX512,
+		lanes: 16, rows: 14, full: 14, prefetch: 4, places: 4, lines: 2, besideRows: streamRows + 1,
+		tileF32: tileF32AVX512, tileWidened: tileWidenedAVX512,
+		tileBesideF32: tileBesideF32AVX512, tileBesideWidened: tileBesideWidenedAVX512, beside: besideAVX512,
 		fewF32: fewF32AVX512, fewWidened: fewWidenedAVX512,
 		dotF32: dotF32AVX512, dotWidened: dotWidenedAVX512, dotRows: 4,
 		axpyF32: axpyF32AVX512, blas: &blasAVX512,
-		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512, widenPanel: widenPanelAVX512,
+		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512,
 		swiglu: swigluAVX512, addScaled: addScaledAVX512, formats: &formatsAVX512, vectors: &vectorsAVX512,
 	}
 	blasAVX2   = blasTiles{4, 24, true, tileBLASAVX2, copyPanelAVX2, transposePanelAVX2}
