@@ -46,7 +46,7 @@ func axpyF32AVX512(y *float32, a *float32, lda int, x *float32, n int, rows int)
 func transposeAVX512(to *uint32, from *uint32, ld int, steps int)
 
 // tileBLASAVX512 computes c (rows, cols) = a·b, or adds to c if add is not 0, for rows in [1,14] and cols in [1,32].
-// a is (rows, steps), its rows lda bytes apart, b is (steps, 32). Rows of c are ldc bytes apart.
+// a is (steps, rows), its lda of no account, b is (steps, 32). Rows of c are ldc bytes apart.
 // Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
 // As much of what lies behind a is prefetched as a has. Before every slot steps, slot being positive,
 // the 128 bytes at next are prefetched, which then moves by ahead bytes.

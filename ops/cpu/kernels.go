@@ -76,7 +76,7 @@ type kernels struct {
 
 // blasTiles are the inner loops of Sgemm at one level of vector instructions. Its panels are as wide as its tiles.
 type blasTiles struct {
-	rows, cols int  // of a tile at most; cols is a multiple of lanes and, if beside is set, of rows
+	rows, cols int  // of a tile at most; cols is a multiple of lanes and not less than rows
 	beside     bool // a's elements of a step lie side by side: a is (steps, rows), and lda is of no account
 
 	// tile is a tileKernel for rows and cols in [1, rows] and [1, cols]; a step of b is cols elements. It prefetches as much of what

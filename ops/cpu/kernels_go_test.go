@@ -97,12 +97,12 @@ var goKernels = kernels{
 
 // goBLAS are those of Sgemm, of tiles that no other has.
 var goBLAS = blasTiles{
-	rows: 3, cols: 12, beside: true,
+	rows: 3, cols: 8, beside: true,
 	tile: func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, _ *uint32, _, slot int) {
-		goBLASTile(a, 4, 4*rows, b, 4*12, c, ldc, steps, rows, cols, add, slot)
+		goBLASTile(a, 4, 4*rows, b, 4*8, c, ldc, steps, rows, cols, add, slot)
 	},
-	copyPanel: func(to, from *uint32, ld, steps int) { goCopyPanel(to, from, ld, steps, 12) },
-	transpose: func(to, from *uint32, ld, steps int) { goTranspose(to, from, ld, steps, 4, 12) },
+	copyPanel: func(to, from *uint32, ld, steps int) { goCopyPanel(to, from, ld, steps, 8) },
+	transpose: func(to, from *uint32, ld, steps int) { goTranspose(to, from, ld, steps, 4, 8) },
 }
 
 // goBLASTile is a tile of Sgemm whose a has rows and steps some bytes apart, and whose b has steps some bytes apart.

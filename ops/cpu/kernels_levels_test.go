@@ -12,8 +12,8 @@ import (
 func TestKernelsOfEachLevel(t *testing.T) {
 	lacking := map[string][]string{
 		"cpu/avx2":       {"tileDot", "fewF32", "fewWidened", "fewDot", "widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded"},
-		"cpu/avx512":     {"tileDot", "fewDot", "widenPanel", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded"},
-		"cpu/avx512bf16": {"widenPanel", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded"},
+		"cpu/avx512":     {"tileDot", "fewDot", "widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded"},
+		"cpu/avx512bf16": {"widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded"},
 		"cpu/neon":       {"tileDot", "tileBesideF32", "tileBesideWidened", "beside", "fewF32", "fewWidened", "fewDot", "axpyF32", "blas", "vectors", "swiglu", "addScaled", "formats"},
 	}
 	for _, v := range machineVariants() {

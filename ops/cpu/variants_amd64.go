@@ -28,7 +28,7 @@ var (
 		swiglu: swigluAVX512, addScaled: addScaledAVX512, formats: &formatsAVX512, vectors: &vectorsAVX512,
 	}
 	blasAVX2   = blasTiles{4, 24, true, tileBLASAVX2, copyPanelAVX2, transposePanelAVX2}
-	blasAVX512 = blasTiles{14, 32, false, tileBLASAVX512, copyPanelAVX512, transposeAVX512}
+	blasAVX512 = blasTiles{14, 32, true, tileBLASAVX512, copyPanelAVX512, transposeAVX512}
 	avx512bf16 = withDots(avx512)
 )
 
