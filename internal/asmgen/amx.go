@@ -109,19 +109,20 @@ func bTile(col int) tileRegister        { return tileRegister(6 + col) }
 // several products; what is left of them has one of its own. So has what the steps are more than blocks of 16: it is added to what is
 // in c by then, as a configuration clears the sums.
 func (g *gen) tileDotAMX() {
-	g.function("tileDot", "func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, ahead int)",
+	g.function("tileDot", "func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, apart, ahead int)",
 		"tileDotAMX computes c (rows, cols) = a·b, or adds to c if add is not 0.",
 		dotBF16.doc,
 		"cols is in [1,32], rows is positive.",
 		"Each element is the sum of blocks of 16 steps, in ascending order, one rounding each; in a block first elements of steps and",
 		"second ones are summed by themselves, in ascending order, and then together. Sums that are denormal become zero. So it is",
-		"whatever the tile's size. Rows of a and c are lda and ldc bytes apart. The memory at next is prefetched, ahead bytes for each",
-		"16 steps of each 32 rows, from four places of it at once. The process must have leave to use tiles.")
+		"whatever the tile's size. Rows of a and c are lda and ldc bytes apart. For each 16 steps of each 32 rows ahead bytes are",
+		"prefetched at each of four places, apart bytes one from the next, of which next is the first, which then moves by as many.",
+		"The process must have leave to use tiles.")
 	k := amxKernel{
 		gen: g, amxConfig: g.amxConfig(), left: g.AllocLocal(8), groups: g.AllocLocal(8), group: g.AllocLocal(8), ahead: g.AllocLocal(8),
 		firstA: g.AllocLocal(8), firstC: g.AllocLocal(8),
 		a: [2]reg.GPPhysical{reg.RAX, reg.RBX}, lda: reg.RCX, b: reg.RDX, ldb: reg.RSI, blocks: reg.RDI,
-		c: [2]reg.GPPhysical{reg.R10, reg.R11}, ldc: reg.R12, next: reg.R8, until: reg.R9, quarter: reg.R13, quarters3: reg.R15,
+		c: [2]reg.GPPhysical{reg.R10, reg.R11}, ldc: reg.R12, next: reg.R8, until: reg.R9, apart: reg.R13, apart3: reg.R15,
 	}
 	k.begin()
 	rows := reg.RAX
@@ -176,12 +177,12 @@ type amxKernel struct {
 	amxConfig
 	left, groups, group mem // rows after this section; groups of 32 rows, or fewer, of the section, and those still to be done
 	firstA, firstC      mem // the section's first row
-	ahead               mem // a quarter of the parameter
+	ahead               mem // the parameter
 
 	a, c                     [2]reg.GPPhysical // a group's first row and the one 16 behind it
 	lda, b, ldb, ldc, blocks reg.GPPhysical
 	next, until              reg.GPPhysical
-	quarter, quarters3       reg.GPPhysical // how far the places are apart that are prefetched from
+	apart, apart3            reg.GPPhysical // how far the places are apart that are prefetched from
 }
 
 // begin sets what is the same for all sections.
@@ -198,18 +199,12 @@ func (k *amxKernel) begin() {
 	}
 	k.load("next", k.next)
 	k.MOVQ(k.next, k.until)
+	k.load("apart", k.apart)
+	k.LEAQ(mem{Base: k.apart, Index: k.apart, Scale: 2}, k.apart3)
 	k.load("ahead", first)
+	k.MOVQ(first, k.ahead)
 	k.load("rows", count)
 	k.MOVQ(count, k.left)
-	k.ADDQ(operand.I32(2*amxRows-1), count)
-	k.SHRQ(operand.U8(5), count)
-	k.IMULQ(first, count)
-	k.IMULQ(k.parameter("steps"), count)
-	k.SHRQ(operand.U8(6), count)
-	k.MOVQ(count, k.quarter)
-	k.LEAQ(mem{Base: k.quarter, Index: k.quarter, Scale: 2}, k.quarters3)
-	k.SHRQ(operand.U8(2), first)
-	k.MOVQ(first, k.ahead)
 	k.load("a", first)
 	k.MOVQ(first, k.firstA)
 	k.load("c", first)
@@ -332,8 +327,8 @@ func (k *amxKernel) fetch(label string) {
 	k.JMP(operand.LabelRef(label + "_fetched"))
 	k.Label(label + "_fetch")
 	for _, at := range []mem{
-		{Base: k.next}, {Base: k.next, Index: k.quarter, Scale: 1}, {Base: k.next, Index: k.quarter, Scale: 2},
-		{Base: k.next, Index: k.quarters3, Scale: 1},
+		{Base: k.next}, {Base: k.next, Index: k.apart, Scale: 1}, {Base: k.next, Index: k.apart, Scale: 2},
+		{Base: k.next, Index: k.apart3, Scale: 1},
 	} {
 		k.PREFETCHT1(at)
 	}

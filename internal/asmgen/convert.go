@@ -51,27 +51,3 @@ func (g *gen) narrow() {
 	})
 	g.end()
 }
-
-// widenPanel writes the conversion of a panel of pairs of bfloat16 to one of float32.
-func (g *gen) widenPanel() {
-	g.function("widenPanel", "func(to, from *uint32, steps int)",
-		fmt.Sprintf("widenPanel%s converts a panel (steps, 32, 2) of bfloat16 to one of float32, (2·steps, 32).", g.suffix))
-	to, from, steps := reg.RAX, reg.RBX, reg.RCX
-	mask := g.vecs[8]
-	g.upperMask(mask)
-	g.load("to", to)
-	g.load("from", from)
-	g.load("steps", steps)
-	g.loop("loop", steps, 1, func() {
-		for j := range panelBytes / g.bytes() {
-			at := j * g.bytes()
-			g.lowerHalves(mem{Base: from, Disp: at}, g.vecs[j])
-			g.VMOVUPS(g.vecs[j], mem{Base: to, Disp: at})
-			g.and(mem{Base: from, Disp: at}, mask, g.vecs[j])
-			g.VMOVUPS(g.vecs[j], mem{Base: to, Disp: panelBytes + at})
-		}
-		g.ADDQ(operand.I32(panelBytes), from)
-		g.ADDQ(operand.I32(2*panelBytes), to)
-	})
-	g.end()
-}

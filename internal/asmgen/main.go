@@ -31,13 +31,12 @@ func main() {
 	for _, g := range []*gen{narrow, wide} {
 		g.common()
 		g.tile(besideF32)
+		g.tile(besideWidened)
 		g.beside()
 	}
-	narrow.tile(besideWidened)
 	narrow.fewParked(f32)
 	narrow.fewParked(widened)
 	narrow.transpose("transposePanel", 24)
-	wide.widenPanel()
 	wide.few(f32)
 	wide.few(widened)
 	bf16.tile(dotBF16)

@@ -26,13 +26,13 @@ func neonSum(s shape, row, j int) vector { return neonSums + vector(row*s.across
 
 // tile writes the kernel of a mode: a compare for each number of rows and, for each, its loop and its stores.
 func (g *neon) tile(m mode) {
-	g.function(m.name, "func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, ahead int)",
+	g.function(m.name, "func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, apart, ahead int)",
 		m.name+"NEON computes c (rows, cols) = a·b, or adds to c if add is not 0.",
 		m.doc,
 		"cols is at most what the kernel has, 32 columns for one to three rows, 16 for more; rows is in [1,6].",
 		"Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.",
 		"Rows of a and c are lda and ldc bytes apart.",
-		"At every step the cache line at next is prefetched, which then moves by ahead bytes.")
+		"At every step the cache line at next is prefetched, which then moves by ahead bytes. It is the only place, so apart is of no account.")
 	g.choose("rows", len(neonShapes), func(rows int) {
 		s := neonShapes[rows-1]
 		g.tileLoop(m, s)

@@ -27,23 +27,16 @@ var (
 // panelBytes is what a step of b takes: 32 elements of 32 bits.
 const panelBytes = 128
 
-// prefetch is the number of steps that two cache lines are prefetched for: as many with narrow vectors, whose steps are short, as
-// are unrolled.
-func (g *gen) prefetch() int {
-	if g.wide() {
-		return 2
-	}
-	return unroll
-}
-
-// unroll is the number of steps of a turn of the loop.
-const unroll = 4
+// unroll is the number of steps of a turn of the loop, in which a line at each of some places is prefetched.
+const unroll, places = 4, 4
 
 // Registers of a tile's loop.
 var (
 	tileA, tileB, tileSteps, tileNext, tileAhead = reg.RAX, reg.RBX, reg.RCX, reg.RDX, reg.RSI
 	// multiples holds multiples of a's distance between rows that, with the scales of an address, reach all rows.
 	multiples = map[int]reg.GPPhysical{1: reg.RDI, 3: reg.R8, 5: reg.R9, 7: reg.R10, 9: reg.R11, 11: reg.R12, 13: reg.R13}
+	// tileApart are multiples of the distance between what is prefetched.
+	tileApart = map[int]reg.GPPhysical{1: reg.R14, 3: reg.R15}
 )
 
 // aRow is the address of the 32-bit element at offset of row r of a.
@@ -91,16 +84,17 @@ func (s shape) sum(g *gen, row, j int) vec { return g.vecs[len(g.vecs)-1-(row*s.
 
 // tile writes the kernel of a mode: a compare for each number of rows and, for each, its loop and its stores.
 func (g *gen) tile(m mode) {
-	widest := "32 columns"
+	widest, lines := "32 columns", "a cache line, two if ahead is above 64, is prefetched"
 	if !g.wide() {
-		widest = "32 columns for one or two rows, 16 for more"
+		widest, lines = "32 columns for one or two rows, 16 for more", "a cache line is prefetched"
 	}
-	g.function(m.name, "func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, ahead int)",
+	g.function(m.name, "func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, apart, ahead int)",
 		m.name+g.suffix+" computes c (rows, cols) = a·b, or adds to c if add is not 0.",
 		m.doc,
 		fmt.Sprintf("cols is at most what the kernel has, %s; rows is in [1,%d].", widest, g.tileShapes()[len(g.tileShapes())-1].rows),
 		"Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.",
-		fmt.Sprintf("Rows of a and c are lda and ldc bytes apart. Every %d steps two cache lines at next are prefetched, which then moves by ahead bytes.", g.prefetch()))
+		fmt.Sprintf("Rows of a and c are lda and ldc bytes apart. Every %d steps %s at each of %d places,", unroll, lines, places),
+		"apart bytes one from the next, of which next is the first, which then moves by ahead bytes.")
 	g.byRows(g.tileShapes(), func(s shape) {
 		g.tileLoop(m, s)
 		g.tileStore(s)
@@ -153,6 +147,8 @@ func (g *gen) tileBegin(m mode, s shape) {
 
 func (g *gen) tileLoop(m mode, s shape) {
 	g.tileBegin(m, s)
+	g.load("apart", tileApart[1])
+	g.LEAQ(mem{Base: tileApart[1], Index: tileApart[1], Scale: 2}, tileApart[3])
 	if m.pairs {
 		g.upperMask(g.vecs[s.across+1])
 	}
@@ -165,10 +161,8 @@ func (g *gen) tileLoop(m mode, s shape) {
 // tileSteps is n steps one after the other.
 func (g *gen) tileSteps(m mode, s shape, n int) {
 	for i := range n {
-		if p := g.prefetch(); i%p == p-1 {
-			g.PREFETCHT1(mem{Base: tileNext})
-			g.PREFETCHT1(mem{Base: tileNext, Disp: 64})
-			g.ADDQ(tileAhead, tileNext)
+		if n == unroll {
+			g.tilePrefetch(s, i)
 		}
 		b := func(j int) mem { return mem{Base: tileB, Disp: i*panelBytes + j*g.bytes()} }
 		if !m.pairs {
@@ -192,6 +186,37 @@ func (g *gen) tileSteps(m mode, s shape, n int) {
 		n *= s.rows
 	}
 	g.ADDQ(operand.I32(n*m.aStep), tileA)
+}
+
+// tilePrefetch prefetches in step i of a turn: a place's line. With wide vectors, whose steps are long, the last step adds a second
+// line of each, if next moves by more than one.
+func (g *gen) tilePrefetch(s shape, i int) {
+	const line = 64
+	g.PREFETCHT1(tilePlace(i, 0))
+	if i < places-1 {
+		return
+	}
+	if g.wide() {
+		one := fmt.Sprintf("one%d", s.rows)
+		g.CMPQ(tileAhead, operand.I32(line))
+		g.JLE(operand.LabelRef(one))
+		for place := range places {
+			g.PREFETCHT1(tilePlace(place, line))
+		}
+		g.Label(one)
+	}
+	g.ADDQ(tileAhead, tileNext)
+}
+
+// tilePlace is the address of the bytes from one on of a place, in [0,4).
+func tilePlace(place, offset int) mem {
+	switch place {
+	case 0:
+		return mem{Base: tileNext, Disp: offset}
+	case 2:
+		return mem{Base: tileNext, Index: tileApart[1], Scale: 2, Disp: offset}
+	}
+	return mem{Base: tileNext, Index: tileApart[place], Scale: 1, Disp: offset}
 }
 
 // tileProducts adds the products of the 32-bit elements of a at an offset with the vectors of b in the first registers. Where rows lie

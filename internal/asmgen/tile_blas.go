@@ -24,17 +24,13 @@ func (g *gen) blasShapes() []shape {
 // tileBLAS writes the tile of Sgemm, whose panels are as wide as a tile. It has two streams to prefetch: the next tile's part of a,
 // which lies behind this one's, and a part of b, of which a line or two in each of many rows come now and then.
 func (g *gen) tileBLAS() {
-	m := mode{aStep: 4, beside: !g.wide()}
-	layout := "a is (rows, steps), its rows lda bytes apart"
-	if m.beside {
-		layout = "a is (steps, rows), its lda of no account"
-	}
+	m := mode{aStep: 4, beside: true}
 	shapes := g.blasShapes()
 	most := shapes[len(shapes)-1]
 	cols := most.across * g.lanes
 	g.function("tileBLAS", "func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, ahead, slot int)",
 		fmt.Sprintf("tileBLAS%s computes c (rows, cols) = a·b, or adds to c if add is not 0, for rows in [1,%d] and cols in [1,%d].", g.suffix, most.rows, cols),
-		fmt.Sprintf("%s, b is (steps, %d). Rows of c are ldc bytes apart.", layout, cols),
+		fmt.Sprintf("a is (steps, rows), its lda of no account, b is (steps, %d). Rows of c are ldc bytes apart.", cols),
 		"Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.",
 		"As much of what lies behind a is prefetched as a has. Before every slot steps, slot being positive,",
 		fmt.Sprintf("the %d bytes at next are prefetched, which then moves by ahead bytes.", 4*cols))
@@ -49,11 +45,7 @@ var blasBehind, blasSlot = reg.R14, reg.R15
 
 func (g *gen) blasLoop(m mode, s shape) {
 	g.tileBegin(m, s)
-	if m.beside {
-		g.IMUL3Q(operand.I32(4*s.rows), tileSteps, blasBehind)
-	} else {
-		g.IMUL3Q(operand.I32(s.rows), multiples[1], blasBehind)
-	}
+	g.IMUL3Q(operand.I32(4*s.rows), tileSteps, blasBehind)
 	g.ADDQ(tileA, blasBehind)
 	label := fmt.Sprintf("slot%d", s.rows)
 	g.Label(label)
@@ -89,8 +81,5 @@ func (g *gen) blasSteps(m mode, s shape, n int) {
 		g.tileProducts(m, s, i*m.aStep)
 	}
 	g.ADDQ(operand.I32(n*panel), tileB)
-	if m.beside {
-		n *= s.rows
-	}
-	g.ADDQ(operand.I32(n*m.aStep), tileA)
+	g.ADDQ(operand.I32(n*s.rows*m.aStep), tileA)
 }

@@ -7,11 +7,12 @@ package cpu
 // cols is in [1,32], rows is positive.
 // Each element is the sum of blocks of 16 steps, in ascending order, one rounding each; in a block first elements of steps and
 // second ones are summed by themselves, in ascending order, and then together. Sums that are denormal become zero. So it is
-// whatever the tile's size. Rows of a and c are lda and ldc bytes apart. The memory at next is prefetched, ahead bytes for each
-// 16 steps of each 32 rows, from four places of it at once. The process must have leave to use tiles.
+// whatever the tile's size. Rows of a and c are lda and ldc bytes apart. For each 16 steps of each 32 rows ahead bytes are
+// prefetched at each of four places, apart bytes one from the next, of which next is the first, which then moves by as many.
+// The process must have leave to use tiles.
 //
 //go:noescape
-func tileDotAMX(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+func tileDotAMX(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
 
 // fewDotAMX computes c (rows, 96) = a·b, or adds to c if add is not 0, for rows in [1,16].
 // A step is two elements: a is (rows, 2·steps) of bfloat16, b (steps, 32, 2) of bfloat16. Denormals count as zero.

@@ -2,9 +2,9 @@
 
 #include "textflag.h"
 
-// func tileDotAMX(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+// func tileDotAMX(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
 // Requires: AVX, AVX512F, CMOV, MMX+
-TEXT ·tileDotAMX(SB), NOSPLIT, $112-88
+TEXT ·tileDotAMX(SB), NOSPLIT, $112-96
 	VPXORD  Z0, Z0, Z0
 	VMOVUPS Z0, (SP)
 	MOVB    $0x01, (SP)
@@ -25,18 +25,12 @@ TEXT ·tileDotAMX(SB), NOSPLIT, $112-88
 	MOVW    CX, 22(SP)
 	MOVQ    next+72(FP), R8
 	MOVQ    R8, R9
-	MOVQ    ahead+80(FP), BX
+	MOVQ    apart+80(FP), R13
+	LEAQ    (R13)(R13*2), R15
+	MOVQ    ahead+88(FP), BX
+	MOVQ    BX, 88(SP)
 	MOVQ    rows+48(FP), AX
 	MOVQ    AX, 64(SP)
-	ADDQ    $+31, AX
-	SHRQ    $0x05, AX
-	IMULQ   BX, AX
-	IMULQ   steps+40(FP), AX
-	SHRQ    $0x06, AX
-	MOVQ    AX, R13
-	LEAQ    (R13)(R13*2), R15
-	SHRQ    $0x02, BX
-	MOVQ    BX, 88(SP)
 	MOVQ    a+0(FP), BX
 	MOVQ    BX, 96(SP)
 	MOVQ    c+24(FP), BX

@@ -48,7 +48,7 @@ func TestTilesOfAMXRoundAsTheySay(t *testing.T) {
 		for n := 1; n <= rows; n++ {
 			for _, m := range []int{1, 16, 17, 32} {
 				got := slices.Clone(c)
-				k.tileDot(&a[0], 4*steps, &b[0], &got[0], 4*cols, steps, n, m, 1, &b[0], 0)
+				k.tileDot(&a[0], 4*steps, &b[0], &got[0], 4*cols, steps, n, m, 1, &b[0], 0, 0)
 				for i := range got {
 					sum := c[i]
 					if i/cols < n && i%cols < m {

@@ -6,19 +6,21 @@ package cpu
 // A step is one element of float32: a is (rows, steps), b (steps, 32).
 // cols is at most what the kernel has, 32 columns for one or two rows, 16 for more; rows is in [1,6].
 // Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
-// Rows of a and c are lda and ldc bytes apart. Every 4 steps two cache lines at next are prefetched, which then moves by ahead bytes.
+// Rows of a and c are lda and ldc bytes apart. Every 4 steps a cache line is prefetched at each of 4 places,
+// apart bytes one from the next, of which next is the first, which then moves by ahead bytes.
 //
 //go:noescape
-func tileF32AVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+func tileF32AVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
 
 // tileWidenedAVX2 computes c (rows, cols) = a·b, or adds to c if add is not 0.
 // A step is two elements: a is (rows, 2·steps) of float32, b (steps, 32, 2) of bfloat16, widened.
 // cols is at most what the kernel has, 32 columns for one or two rows, 16 for more; rows is in [1,6].
 // Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
-// Rows of a and c are lda and ldc bytes apart. Every 4 steps two cache lines at next are prefetched, which then moves by ahead bytes.
+// Rows of a and c are lda and ldc bytes apart. Every 4 steps a cache line is prefetched at each of 4 places,
+// apart bytes one from the next, of which next is the first, which then moves by ahead bytes.
 //
 //go:noescape
-func tileWidenedAVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+func tileWidenedAVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
 
 // dotF32AVX2 computes out[4i+j] = Σ x[i,k]·w[j,k] for k below n, a multiple of 8, and four rows j of w and rows i of x, in [1,2].
 // Rows are ldx and ldw bytes apart. w is bfloat16, widened, where it is 16 bits wide.
@@ -83,25 +85,27 @@ func addScaledAVX2(to *float32, x *float32, a float32, n int)
 // A step is one element of float32: a is (steps, rows), its lda of no account, b (steps, 32).
 // cols is at most what the kernel has, 32 columns for one or two rows, 16 for more; rows is in [1,6].
 // Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
-// Rows of a and c are lda and ldc bytes apart. Every 4 steps two cache lines at next are prefetched, which then moves by ahead bytes.
+// Rows of a and c are lda and ldc bytes apart. Every 4 steps a cache line is prefetched at each of 4 places,
+// apart bytes one from the next, of which next is the first, which then moves by ahead bytes.
 //
 //go:noescape
-func tileBesideF32AVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+func tileBesideF32AVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
+
+// tileBesideWidenedAVX2 computes c (rows, cols) = a·b, or adds to c if add is not 0.
+// A step is two elements: a is (2·steps, rows) of float32, its lda of no account, b (steps, 32, 2) of bfloat16, widened.
+// cols is at most what the kernel has, 32 columns for one or two rows, 16 for more; rows is in [1,6].
+// Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
+// Rows of a and c are lda and ldc bytes apart. Every 4 steps a cache line is prefetched at each of 4 places,
+// apart bytes one from the next, of which next is the first, which then moves by ahead bytes.
+//
+//go:noescape
+func tileBesideWidenedAVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
 
 // besideAVX2 sets to[rows·k+i] = from[i,k] for rows i, 1 to 8, ld bytes apart, and k below steps, a multiple of 8.
 // It writes up to 8−rows elements of undefined contents beyond the last.
 //
 //go:noescape
 func besideAVX2(to *uint32, from *uint32, ld int, steps int, rows int)
-
-// tileBesideWidenedAVX2 computes c (rows, cols) = a·b, or adds to c if add is not 0.
-// A step is two elements: a is (2·steps, rows) of float32, its lda of no account, b (steps, 32, 2) of bfloat16, widened.
-// cols is at most what the kernel has, 32 columns for one or two rows, 16 for more; rows is in [1,6].
-// Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
-// Rows of a and c are lda and ldc bytes apart. Every 4 steps two cache lines at next are prefetched, which then moves by ahead bytes.
-//
-//go:noescape
-func tileBesideWidenedAVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
 
 // fewF32AVX2 computes c (rows, cols) = a·b, or adds to c if add is not 0, for up to 3 rows and 96 columns or 8 rows and 64 columns.
 // A step is one element of float32: a is (rows, steps), b (steps, 32).

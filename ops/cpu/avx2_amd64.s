@@ -36,9 +36,9 @@ DATA numbers<>+120(SB)/4, $0x0000001e
 DATA numbers<>+124(SB)/4, $0x0000001f
 GLOBL numbers<>(SB), RODATA|NOPTR, $128
 
-// func tileF32AVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+// func tileF32AVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·tileF32AVX2(SB), NOSPLIT, $0-88
+TEXT ·tileF32AVX2(SB), NOSPLIT, $0-96
 	MOVQ rows+48(FP), CX
 	CMPQ CX, $+1
 	JE   rows1
@@ -63,16 +63,19 @@ rows1:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	VXORPS     Y15, Y15, Y15
 	VXORPS     Y14, Y14, Y14
 	VXORPS     Y13, Y13, Y13
 	VXORPS     Y12, Y12, Y12
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop1_done
 
 loop1:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VMOVUPS      64(BX), Y2
@@ -82,6 +85,7 @@ loop1:
 	VFMADD231PS  Y4, Y1, Y14
 	VFMADD231PS  Y4, Y2, Y13
 	VFMADD231PS  Y4, Y3, Y12
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Y0
 	VMOVUPS      160(BX), Y1
 	VMOVUPS      192(BX), Y2
@@ -91,6 +95,7 @@ loop1:
 	VFMADD231PS  Y4, Y1, Y14
 	VFMADD231PS  Y4, Y2, Y13
 	VFMADD231PS  Y4, Y3, Y12
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Y0
 	VMOVUPS      288(BX), Y1
 	VMOVUPS      320(BX), Y2
@@ -100,8 +105,7 @@ loop1:
 	VFMADD231PS  Y4, Y1, Y14
 	VFMADD231PS  Y4, Y2, Y13
 	VFMADD231PS  Y4, Y3, Y12
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	PREFETCHT1   (DX)(R15*1)
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Y0
 	VMOVUPS      416(BX), Y1
@@ -230,7 +234,7 @@ rows2:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	VXORPS     Y15, Y15, Y15
 	VXORPS     Y14, Y14, Y14
@@ -240,10 +244,13 @@ rows2:
 	VXORPS     Y10, Y10, Y10
 	VXORPS     Y9, Y9, Y9
 	VXORPS     Y8, Y8, Y8
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop2_done
 
 loop2:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VMOVUPS      64(BX), Y2
@@ -258,6 +265,7 @@ loop2:
 	VFMADD231PS  Y4, Y1, Y10
 	VFMADD231PS  Y4, Y2, Y9
 	VFMADD231PS  Y4, Y3, Y8
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Y0
 	VMOVUPS      160(BX), Y1
 	VMOVUPS      192(BX), Y2
@@ -272,6 +280,7 @@ loop2:
 	VFMADD231PS  Y4, Y1, Y10
 	VFMADD231PS  Y4, Y2, Y9
 	VFMADD231PS  Y4, Y3, Y8
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Y0
 	VMOVUPS      288(BX), Y1
 	VMOVUPS      320(BX), Y2
@@ -286,8 +295,7 @@ loop2:
 	VFMADD231PS  Y4, Y1, Y10
 	VFMADD231PS  Y4, Y2, Y9
 	VFMADD231PS  Y4, Y3, Y8
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	PREFETCHT1   (DX)(R15*1)
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Y0
 	VMOVUPS      416(BX), Y1
@@ -474,7 +482,7 @@ rows3:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	VXORPS     Y15, Y15, Y15
 	VXORPS     Y14, Y14, Y14
@@ -482,10 +490,13 @@ rows3:
 	VXORPS     Y12, Y12, Y12
 	VXORPS     Y11, Y11, Y11
 	VXORPS     Y10, Y10, Y10
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop3_done
 
 loop3:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -497,6 +508,7 @@ loop3:
 	VBROADCASTSS (AX)(DI*2), Y2
 	VFMADD231PS  Y2, Y0, Y11
 	VFMADD231PS  Y2, Y1, Y10
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Y0
 	VMOVUPS      160(BX), Y1
 	VBROADCASTSS 4(AX), Y2
@@ -508,6 +520,7 @@ loop3:
 	VBROADCASTSS 4(AX)(DI*2), Y2
 	VFMADD231PS  Y2, Y0, Y11
 	VFMADD231PS  Y2, Y1, Y10
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Y0
 	VMOVUPS      288(BX), Y1
 	VBROADCASTSS 8(AX), Y2
@@ -519,8 +532,7 @@ loop3:
 	VBROADCASTSS 8(AX)(DI*2), Y2
 	VFMADD231PS  Y2, Y0, Y11
 	VFMADD231PS  Y2, Y1, Y10
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	PREFETCHT1   (DX)(R15*1)
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Y0
 	VMOVUPS      416(BX), Y1
@@ -685,7 +697,7 @@ rows4:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	VXORPS     Y15, Y15, Y15
@@ -696,10 +708,13 @@ rows4:
 	VXORPS     Y10, Y10, Y10
 	VXORPS     Y9, Y9, Y9
 	VXORPS     Y8, Y8, Y8
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop4_done
 
 loop4:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -714,6 +729,7 @@ loop4:
 	VBROADCASTSS (AX)(R8*1), Y2
 	VFMADD231PS  Y2, Y0, Y9
 	VFMADD231PS  Y2, Y1, Y8
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Y0
 	VMOVUPS      160(BX), Y1
 	VBROADCASTSS 4(AX), Y2
@@ -728,6 +744,7 @@ loop4:
 	VBROADCASTSS 4(AX)(R8*1), Y2
 	VFMADD231PS  Y2, Y0, Y9
 	VFMADD231PS  Y2, Y1, Y8
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Y0
 	VMOVUPS      288(BX), Y1
 	VBROADCASTSS 8(AX), Y2
@@ -742,8 +759,7 @@ loop4:
 	VBROADCASTSS 8(AX)(R8*1), Y2
 	VFMADD231PS  Y2, Y0, Y9
 	VFMADD231PS  Y2, Y1, Y8
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	PREFETCHT1   (DX)(R15*1)
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Y0
 	VMOVUPS      416(BX), Y1
@@ -942,7 +958,7 @@ rows5:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	VXORPS     Y15, Y15, Y15
@@ -955,10 +971,13 @@ rows5:
 	VXORPS     Y8, Y8, Y8
 	VXORPS     Y7, Y7, Y7
 	VXORPS     Y6, Y6, Y6
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop5_done
 
 loop5:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -976,6 +995,7 @@ loop5:
 	VBROADCASTSS (AX)(DI*4), Y2
 	VFMADD231PS  Y2, Y0, Y7
 	VFMADD231PS  Y2, Y1, Y6
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Y0
 	VMOVUPS      160(BX), Y1
 	VBROADCASTSS 4(AX), Y2
@@ -993,6 +1013,7 @@ loop5:
 	VBROADCASTSS 4(AX)(DI*4), Y2
 	VFMADD231PS  Y2, Y0, Y7
 	VFMADD231PS  Y2, Y1, Y6
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Y0
 	VMOVUPS      288(BX), Y1
 	VBROADCASTSS 8(AX), Y2
@@ -1010,8 +1031,7 @@ loop5:
 	VBROADCASTSS 8(AX)(DI*4), Y2
 	VFMADD231PS  Y2, Y0, Y7
 	VFMADD231PS  Y2, Y1, Y6
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	PREFETCHT1   (DX)(R15*1)
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Y0
 	VMOVUPS      416(BX), Y1
@@ -1244,7 +1264,7 @@ rows6:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -1260,10 +1280,13 @@ rows6:
 	VXORPS     Y6, Y6, Y6
 	VXORPS     Y5, Y5, Y5
 	VXORPS     Y4, Y4, Y4
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop6_done
 
 loop6:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -1284,6 +1307,7 @@ loop6:
 	VBROADCASTSS (AX)(R9*1), Y2
 	VFMADD231PS  Y2, Y0, Y5
 	VFMADD231PS  Y2, Y1, Y4
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Y0
 	VMOVUPS      160(BX), Y1
 	VBROADCASTSS 4(AX), Y2
@@ -1304,6 +1328,7 @@ loop6:
 	VBROADCASTSS 4(AX)(R9*1), Y2
 	VFMADD231PS  Y2, Y0, Y5
 	VFMADD231PS  Y2, Y1, Y4
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Y0
 	VMOVUPS      288(BX), Y1
 	VBROADCASTSS 8(AX), Y2
@@ -1324,8 +1349,7 @@ loop6:
 	VBROADCASTSS 8(AX)(R9*1), Y2
 	VFMADD231PS  Y2, Y0, Y5
 	VFMADD231PS  Y2, Y1, Y4
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	PREFETCHT1   (DX)(R15*1)
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Y0
 	VMOVUPS      416(BX), Y1
@@ -1572,9 +1596,9 @@ part_store6:
 	VZEROUPPER
 	RET
 
-// func tileWidenedAVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+// func tileWidenedAVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·tileWidenedAVX2(SB), NOSPLIT, $0-88
+TEXT ·tileWidenedAVX2(SB), NOSPLIT, $0-96
 	MOVQ rows+48(FP), CX
 	CMPQ CX, $+1
 	JE   rows1
@@ -1599,18 +1623,21 @@ rows1:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	VXORPS     Y15, Y15, Y15
 	VXORPS     Y14, Y14, Y14
 	VXORPS     Y13, Y13, Y13
 	VXORPS     Y12, Y12, Y12
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPCMPEQD   Y5, Y5, Y5
 	VPSLLD     $0x10, Y5, Y5
 	SUBQ       $+4, CX
 	JL         loop1_done
 
 loop1:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      32(BX), Y1
@@ -1633,6 +1660,7 @@ loop1:
 	VFMADD231PS  Y4, Y1, Y14
 	VFMADD231PS  Y4, Y2, Y13
 	VFMADD231PS  Y4, Y3, Y12
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      160(BX), Y1
@@ -1655,6 +1683,7 @@ loop1:
 	VFMADD231PS  Y4, Y1, Y14
 	VFMADD231PS  Y4, Y2, Y13
 	VFMADD231PS  Y4, Y3, Y12
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      288(BX), Y1
@@ -1677,8 +1706,7 @@ loop1:
 	VFMADD231PS  Y4, Y1, Y14
 	VFMADD231PS  Y4, Y2, Y13
 	VFMADD231PS  Y4, Y3, Y12
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	PREFETCHT1   (DX)(R15*1)
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
@@ -1833,7 +1861,7 @@ rows2:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	VXORPS     Y15, Y15, Y15
 	VXORPS     Y14, Y14, Y14
@@ -1843,12 +1871,15 @@ rows2:
 	VXORPS     Y10, Y10, Y10
 	VXORPS     Y9, Y9, Y9
 	VXORPS     Y8, Y8, Y8
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPCMPEQD   Y5, Y5, Y5
 	VPSLLD     $0x10, Y5, Y5
 	SUBQ       $+4, CX
 	JL         loop2_done
 
 loop2:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      32(BX), Y1
@@ -1881,6 +1912,7 @@ loop2:
 	VFMADD231PS  Y4, Y1, Y10
 	VFMADD231PS  Y4, Y2, Y9
 	VFMADD231PS  Y4, Y3, Y8
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      160(BX), Y1
@@ -1913,6 +1945,7 @@ loop2:
 	VFMADD231PS  Y4, Y1, Y10
 	VFMADD231PS  Y4, Y2, Y9
 	VFMADD231PS  Y4, Y3, Y8
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      288(BX), Y1
@@ -1945,8 +1978,7 @@ loop2:
 	VFMADD231PS  Y4, Y1, Y10
 	VFMADD231PS  Y4, Y2, Y9
 	VFMADD231PS  Y4, Y3, Y8
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	PREFETCHT1   (DX)(R15*1)
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
@@ -2169,7 +2201,7 @@ rows3:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	VXORPS     Y15, Y15, Y15
 	VXORPS     Y14, Y14, Y14
@@ -2177,12 +2209,15 @@ rows3:
 	VXORPS     Y12, Y12, Y12
 	VXORPS     Y11, Y11, Y11
 	VXORPS     Y10, Y10, Y10
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPCMPEQD   Y3, Y3, Y3
 	VPSLLD     $0x10, Y3, Y3
 	SUBQ       $+4, CX
 	JL         loop3_done
 
 loop3:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      32(BX), Y1
@@ -2207,6 +2242,7 @@ loop3:
 	VBROADCASTSS 4(AX)(DI*2), Y2
 	VFMADD231PS  Y2, Y0, Y11
 	VFMADD231PS  Y2, Y1, Y10
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      160(BX), Y1
@@ -2231,6 +2267,7 @@ loop3:
 	VBROADCASTSS 12(AX)(DI*2), Y2
 	VFMADD231PS  Y2, Y0, Y11
 	VFMADD231PS  Y2, Y1, Y10
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      288(BX), Y1
@@ -2255,8 +2292,7 @@ loop3:
 	VBROADCASTSS 20(AX)(DI*2), Y2
 	VFMADD231PS  Y2, Y0, Y11
 	VFMADD231PS  Y2, Y1, Y10
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	PREFETCHT1   (DX)(R15*1)
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
@@ -2447,7 +2483,7 @@ rows4:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	VXORPS     Y15, Y15, Y15
@@ -2458,12 +2494,15 @@ rows4:
 	VXORPS     Y10, Y10, Y10
 	VXORPS     Y9, Y9, Y9
 	VXORPS     Y8, Y8, Y8
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPCMPEQD   Y3, Y3, Y3
 	VPSLLD     $0x10, Y3, Y3
 	SUBQ       $+4, CX
 	JL         loop4_done
 
 loop4:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      32(BX), Y1
@@ -2494,6 +2533,7 @@ loop4:
 	VBROADCASTSS 4(AX)(R8*1), Y2
 	VFMADD231PS  Y2, Y0, Y9
 	VFMADD231PS  Y2, Y1, Y8
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      160(BX), Y1
@@ -2524,6 +2564,7 @@ loop4:
 	VBROADCASTSS 12(AX)(R8*1), Y2
 	VFMADD231PS  Y2, Y0, Y9
 	VFMADD231PS  Y2, Y1, Y8
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      288(BX), Y1
@@ -2554,8 +2595,7 @@ loop4:
 	VBROADCASTSS 20(AX)(R8*1), Y2
 	VFMADD231PS  Y2, Y0, Y9
 	VFMADD231PS  Y2, Y1, Y8
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	PREFETCHT1   (DX)(R15*1)
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
@@ -2786,7 +2826,7 @@ rows5:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	VXORPS     Y15, Y15, Y15
@@ -2799,12 +2839,15 @@ rows5:
 	VXORPS     Y8, Y8, Y8
 	VXORPS     Y7, Y7, Y7
 	VXORPS     Y6, Y6, Y6
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPCMPEQD   Y3, Y3, Y3
 	VPSLLD     $0x10, Y3, Y3
 	SUBQ       $+4, CX
 	JL         loop5_done
 
 loop5:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      32(BX), Y1
@@ -2841,6 +2884,7 @@ loop5:
 	VBROADCASTSS 4(AX)(DI*4), Y2
 	VFMADD231PS  Y2, Y0, Y7
 	VFMADD231PS  Y2, Y1, Y6
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      160(BX), Y1
@@ -2877,6 +2921,7 @@ loop5:
 	VBROADCASTSS 12(AX)(DI*4), Y2
 	VFMADD231PS  Y2, Y0, Y7
 	VFMADD231PS  Y2, Y1, Y6
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      288(BX), Y1
@@ -2913,8 +2958,7 @@ loop5:
 	VBROADCASTSS 20(AX)(DI*4), Y2
 	VFMADD231PS  Y2, Y0, Y7
 	VFMADD231PS  Y2, Y1, Y6
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	PREFETCHT1   (DX)(R15*1)
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
@@ -3185,7 +3229,7 @@ rows6:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -3201,12 +3245,15 @@ rows6:
 	VXORPS     Y6, Y6, Y6
 	VXORPS     Y5, Y5, Y5
 	VXORPS     Y4, Y4, Y4
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPCMPEQD   Y3, Y3, Y3
 	VPSLLD     $0x10, Y3, Y3
 	SUBQ       $+4, CX
 	JL         loop6_done
 
 loop6:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      32(BX), Y1
@@ -3249,6 +3296,7 @@ loop6:
 	VBROADCASTSS 4(AX)(R9*1), Y2
 	VFMADD231PS  Y2, Y0, Y5
 	VFMADD231PS  Y2, Y1, Y4
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      160(BX), Y1
@@ -3291,6 +3339,7 @@ loop6:
 	VBROADCASTSS 12(AX)(R9*1), Y2
 	VFMADD231PS  Y2, Y0, Y5
 	VFMADD231PS  Y2, Y1, Y4
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
 	VMOVUPS      288(BX), Y1
@@ -3333,8 +3382,7 @@ loop6:
 	VBROADCASTSS 20(AX)(R9*1), Y2
 	VFMADD231PS  Y2, Y0, Y5
 	VFMADD231PS  Y2, Y1, Y4
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	PREFETCHT1   (DX)(R15*1)
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Y0
 	VPSLLD       $0x10, Y0, Y0
@@ -5400,9 +5448,9 @@ loop_done:
 	VZEROUPPER
 	RET
 
-// func tileBesideF32AVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+// func tileBesideF32AVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·tileBesideF32AVX2(SB), NOSPLIT, $0-88
+TEXT ·tileBesideF32AVX2(SB), NOSPLIT, $0-96
 	MOVQ rows+48(FP), CX
 	CMPQ CX, $+1
 	JE   rows1
@@ -5427,15 +5475,18 @@ rows1:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VXORPS     Y15, Y15, Y15
 	VXORPS     Y14, Y14, Y14
 	VXORPS     Y13, Y13, Y13
 	VXORPS     Y12, Y12, Y12
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop1_done
 
 loop1:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VMOVUPS      64(BX), Y2
@@ -5445,6 +5496,7 @@ loop1:
 	VFMADD231PS  Y4, Y1, Y14
 	VFMADD231PS  Y4, Y2, Y13
 	VFMADD231PS  Y4, Y3, Y12
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Y0
 	VMOVUPS      160(BX), Y1
 	VMOVUPS      192(BX), Y2
@@ -5454,6 +5506,7 @@ loop1:
 	VFMADD231PS  Y4, Y1, Y14
 	VFMADD231PS  Y4, Y2, Y13
 	VFMADD231PS  Y4, Y3, Y12
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Y0
 	VMOVUPS      288(BX), Y1
 	VMOVUPS      320(BX), Y2
@@ -5463,8 +5516,7 @@ loop1:
 	VFMADD231PS  Y4, Y1, Y14
 	VFMADD231PS  Y4, Y2, Y13
 	VFMADD231PS  Y4, Y3, Y12
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	PREFETCHT1   (DX)(R15*1)
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Y0
 	VMOVUPS      416(BX), Y1
@@ -5593,7 +5645,7 @@ rows2:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VXORPS     Y15, Y15, Y15
 	VXORPS     Y14, Y14, Y14
 	VXORPS     Y13, Y13, Y13
@@ -5602,10 +5654,13 @@ rows2:
 	VXORPS     Y10, Y10, Y10
 	VXORPS     Y9, Y9, Y9
 	VXORPS     Y8, Y8, Y8
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop2_done
 
 loop2:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VMOVUPS      64(BX), Y2
@@ -5620,6 +5675,7 @@ loop2:
 	VFMADD231PS  Y4, Y1, Y10
 	VFMADD231PS  Y4, Y2, Y9
 	VFMADD231PS  Y4, Y3, Y8
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Y0
 	VMOVUPS      160(BX), Y1
 	VMOVUPS      192(BX), Y2
@@ -5634,6 +5690,7 @@ loop2:
 	VFMADD231PS  Y4, Y1, Y10
 	VFMADD231PS  Y4, Y2, Y9
 	VFMADD231PS  Y4, Y3, Y8
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Y0
 	VMOVUPS      288(BX), Y1
 	VMOVUPS      320(BX), Y2
@@ -5648,8 +5705,7 @@ loop2:
 	VFMADD231PS  Y4, Y1, Y10
 	VFMADD231PS  Y4, Y2, Y9
 	VFMADD231PS  Y4, Y3, Y8
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	PREFETCHT1   (DX)(R15*1)
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Y0
 	VMOVUPS      416(BX), Y1
@@ -5836,17 +5892,20 @@ rows3:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VXORPS     Y15, Y15, Y15
 	VXORPS     Y14, Y14, Y14
 	VXORPS     Y13, Y13, Y13
 	VXORPS     Y12, Y12, Y12
 	VXORPS     Y11, Y11, Y11
 	VXORPS     Y10, Y10, Y10
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop3_done
 
 loop3:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -5858,6 +5917,7 @@ loop3:
 	VBROADCASTSS 8(AX), Y2
 	VFMADD231PS  Y2, Y0, Y11
 	VFMADD231PS  Y2, Y1, Y10
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Y0
 	VMOVUPS      160(BX), Y1
 	VBROADCASTSS 12(AX), Y2
@@ -5869,6 +5929,7 @@ loop3:
 	VBROADCASTSS 20(AX), Y2
 	VFMADD231PS  Y2, Y0, Y11
 	VFMADD231PS  Y2, Y1, Y10
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Y0
 	VMOVUPS      288(BX), Y1
 	VBROADCASTSS 24(AX), Y2
@@ -5880,8 +5941,7 @@ loop3:
 	VBROADCASTSS 32(AX), Y2
 	VFMADD231PS  Y2, Y0, Y11
 	VFMADD231PS  Y2, Y1, Y10
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	PREFETCHT1   (DX)(R15*1)
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Y0
 	VMOVUPS      416(BX), Y1
@@ -6046,7 +6106,7 @@ rows4:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VXORPS     Y15, Y15, Y15
 	VXORPS     Y14, Y14, Y14
 	VXORPS     Y13, Y13, Y13
@@ -6055,10 +6115,13 @@ rows4:
 	VXORPS     Y10, Y10, Y10
 	VXORPS     Y9, Y9, Y9
 	VXORPS     Y8, Y8, Y8
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop4_done
 
 loop4:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -6073,6 +6136,7 @@ loop4:
 	VBROADCASTSS 12(AX), Y2
 	VFMADD231PS  Y2, Y0, Y9
 	VFMADD231PS  Y2, Y1, Y8
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Y0
 	VMOVUPS      160(BX), Y1
 	VBROADCASTSS 16(AX), Y2
@@ -6087,6 +6151,7 @@ loop4:
 	VBROADCASTSS 28(AX), Y2
 	VFMADD231PS  Y2, Y0, Y9
 	VFMADD231PS  Y2, Y1, Y8
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Y0
 	VMOVUPS      288(BX), Y1
 	VBROADCASTSS 32(AX), Y2
@@ -6101,8 +6166,7 @@ loop4:
 	VBROADCASTSS 44(AX), Y2
 	VFMADD231PS  Y2, Y0, Y9
 	VFMADD231PS  Y2, Y1, Y8
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	PREFETCHT1   (DX)(R15*1)
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Y0
 	VMOVUPS      416(BX), Y1
@@ -6301,7 +6365,7 @@ rows5:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VXORPS     Y15, Y15, Y15
 	VXORPS     Y14, Y14, Y14
 	VXORPS     Y13, Y13, Y13
@@ -6312,10 +6376,13 @@ rows5:
 	VXORPS     Y8, Y8, Y8
 	VXORPS     Y7, Y7, Y7
 	VXORPS     Y6, Y6, Y6
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop5_done
 
 loop5:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -6333,6 +6400,7 @@ loop5:
 	VBROADCASTSS 16(AX), Y2
 	VFMADD231PS  Y2, Y0, Y7
 	VFMADD231PS  Y2, Y1, Y6
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Y0
 	VMOVUPS      160(BX), Y1
 	VBROADCASTSS 20(AX), Y2
@@ -6350,6 +6418,7 @@ loop5:
 	VBROADCASTSS 36(AX), Y2
 	VFMADD231PS  Y2, Y0, Y7
 	VFMADD231PS  Y2, Y1, Y6
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Y0
 	VMOVUPS      288(BX), Y1
 	VBROADCASTSS 40(AX), Y2
@@ -6367,8 +6436,7 @@ loop5:
 	VBROADCASTSS 56(AX), Y2
 	VFMADD231PS  Y2, Y0, Y7
 	VFMADD231PS  Y2, Y1, Y6
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	PREFETCHT1   (DX)(R15*1)
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Y0
 	VMOVUPS      416(BX), Y1
@@ -6601,7 +6669,7 @@ rows6:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VXORPS     Y15, Y15, Y15
 	VXORPS     Y14, Y14, Y14
 	VXORPS     Y13, Y13, Y13
@@ -6614,10 +6682,13 @@ rows6:
 	VXORPS     Y6, Y6, Y6
 	VXORPS     Y5, Y5, Y5
 	VXORPS     Y4, Y4, Y4
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop6_done
 
 loop6:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Y0
 	VMOVUPS      32(BX), Y1
 	VBROADCASTSS (AX), Y2
@@ -6638,6 +6709,7 @@ loop6:
 	VBROADCASTSS 20(AX), Y2
 	VFMADD231PS  Y2, Y0, Y5
 	VFMADD231PS  Y2, Y1, Y4
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Y0
 	VMOVUPS      160(BX), Y1
 	VBROADCASTSS 24(AX), Y2
@@ -6658,6 +6730,7 @@ loop6:
 	VBROADCASTSS 44(AX), Y2
 	VFMADD231PS  Y2, Y0, Y5
 	VFMADD231PS  Y2, Y1, Y4
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Y0
 	VMOVUPS      288(BX), Y1
 	VBROADCASTSS 48(AX), Y2
@@ -6678,8 +6751,7 @@ loop6:
 	VBROADCASTSS 68(AX), Y2
 	VFMADD231PS  Y2, Y0, Y5
 	VFMADD231PS  Y2, Y1, Y4
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	PREFETCHT1   (DX)(R15*1)
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Y0
 	VMOVUPS      416(BX), Y1
@@ -6734,6 +6806,2073 @@ loop6_rest:
 	VFMADD231PS  Y2, Y1, Y4
 	ADDQ         $+128, BX
 	ADDQ         $+24, AX
+	SUBQ         $+1, CX
+	JGE          loop6_rest
+
+loop6_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JNE     part6
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store6
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y9, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y8, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y7, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y6, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y5, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y4, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store6:
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y9, (AX)
+	VMOVUPS Y8, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y7, (AX)
+	VMOVUPS Y6, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y5, (AX)
+	VMOVUPS Y4, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part6:
+	MOVQ         cols+56(FP), CX
+	VMOVD        CX, X2
+	VPBROADCASTD X2, Y2
+	MOVQ         ldc+32(FP), BX
+	MOVQ         c+24(FP), AX
+	MOVQ         add+64(FP), CX
+	TESTQ        CX, CX
+	JE           part_store6
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y15, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y14, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	ADDQ         BX, AX
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y13, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y12, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	ADDQ         BX, AX
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y11, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y10, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	ADDQ         BX, AX
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y9, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y8, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	ADDQ         BX, AX
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y7, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y6, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	ADDQ         BX, AX
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y5, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y4, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	ADDQ         BX, AX
+	VZEROUPPER
+	RET
+
+part_store6:
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y15, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y14, Y1, 32(AX)
+	ADDQ       BX, AX
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y13, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y12, Y1, 32(AX)
+	ADDQ       BX, AX
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y11, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y10, Y1, 32(AX)
+	ADDQ       BX, AX
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y9, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y8, Y1, 32(AX)
+	ADDQ       BX, AX
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y7, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y6, Y1, 32(AX)
+	ADDQ       BX, AX
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y5, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y4, Y1, 32(AX)
+	ADDQ       BX, AX
+	VZEROUPPER
+	RET
+
+// func tileBesideWidenedAVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
+// Requires: AVX, AVX2, FMA3, MMX+
+TEXT ·tileBesideWidenedAVX2(SB), NOSPLIT, $0-96
+	MOVQ rows+48(FP), CX
+	CMPQ CX, $+1
+	JE   rows1
+	CMPQ CX, $+2
+	JE   rows2
+	CMPQ CX, $+3
+	JE   rows3
+	CMPQ CX, $+4
+	JE   rows4
+	CMPQ CX, $+5
+	JE   rows5
+	CMPQ CX, $+6
+	JE   rows6
+	RET
+
+rows1:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPCMPEQD   Y5, Y5, Y5
+	VPSLLD     $0x10, Y5, Y5
+	SUBQ       $+4, CX
+	JL         loop1_done
+
+loop1:
+	PREFETCHT1   (DX)
+	VMOVUPS      (BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      32(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VMOVUPS      64(BX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VMOVUPS      96(BX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS (AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VPAND        (BX), Y5, Y0
+	VPAND        32(BX), Y5, Y1
+	VPAND        64(BX), Y5, Y2
+	VPAND        96(BX), Y5, Y3
+	VBROADCASTSS 4(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	PREFETCHT1   (DX)(R14*1)
+	VMOVUPS      128(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      160(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VMOVUPS      192(BX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VMOVUPS      224(BX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS 8(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VPAND        128(BX), Y5, Y0
+	VPAND        160(BX), Y5, Y1
+	VPAND        192(BX), Y5, Y2
+	VPAND        224(BX), Y5, Y3
+	VBROADCASTSS 12(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	PREFETCHT1   (DX)(R14*2)
+	VMOVUPS      256(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      288(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VMOVUPS      320(BX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VMOVUPS      352(BX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS 16(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VPAND        256(BX), Y5, Y0
+	VPAND        288(BX), Y5, Y1
+	VPAND        320(BX), Y5, Y2
+	VPAND        352(BX), Y5, Y3
+	VBROADCASTSS 20(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	PREFETCHT1   (DX)(R15*1)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      416(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VMOVUPS      448(BX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VMOVUPS      480(BX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS 24(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VPAND        384(BX), Y5, Y0
+	VPAND        416(BX), Y5, Y1
+	VPAND        448(BX), Y5, Y2
+	VPAND        480(BX), Y5, Y3
+	VBROADCASTSS 28(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	ADDQ         $+512, BX
+	ADDQ         $+32, AX
+	SUBQ         $+4, CX
+	JGE          loop1
+
+loop1_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop1_rest_done
+
+loop1_rest:
+	VMOVUPS      (BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      32(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VMOVUPS      64(BX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VMOVUPS      96(BX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS (AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VPAND        (BX), Y5, Y0
+	VPAND        32(BX), Y5, Y1
+	VPAND        64(BX), Y5, Y2
+	VPAND        96(BX), Y5, Y3
+	VBROADCASTSS 4(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	ADDQ         $+128, BX
+	ADDQ         $+8, AX
+	SUBQ         $+1, CX
+	JGE          loop1_rest
+
+loop1_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part1
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store1
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y0
+	VMOVUPS Y0, 32(AX)
+	VMOVUPS 64(AX), Y0
+	VADDPS  Y0, Y13, Y0
+	VMOVUPS Y0, 64(AX)
+	VMOVUPS 96(AX), Y0
+	VADDPS  Y0, Y12, Y0
+	VMOVUPS Y0, 96(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store1:
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	VMOVUPS Y13, 64(AX)
+	VMOVUPS Y12, 96(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part1:
+	MOVQ         cols+56(FP), CX
+	VMOVD        CX, X2
+	VPBROADCASTD X2, Y2
+	MOVQ         ldc+32(FP), BX
+	MOVQ         c+24(FP), AX
+	MOVQ         add+64(FP), CX
+	TESTQ        CX, CX
+	JE           part_store1
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y15, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y14, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	VPCMPGTD     numbers<>+64(SB), Y2, Y1
+	VMASKMOVPS   64(AX), Y1, Y0
+	VADDPS       Y0, Y13, Y0
+	VPCMPGTD     numbers<>+64(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 64(AX)
+	VPCMPGTD     numbers<>+96(SB), Y2, Y1
+	VMASKMOVPS   96(AX), Y1, Y0
+	VADDPS       Y0, Y12, Y0
+	VPCMPGTD     numbers<>+96(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 96(AX)
+	ADDQ         BX, AX
+	VZEROUPPER
+	RET
+
+part_store1:
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y15, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y14, Y1, 32(AX)
+	VPCMPGTD   numbers<>+64(SB), Y2, Y1
+	VMASKMOVPS Y13, Y1, 64(AX)
+	VPCMPGTD   numbers<>+96(SB), Y2, Y1
+	VMASKMOVPS Y12, Y1, 96(AX)
+	ADDQ       BX, AX
+	VZEROUPPER
+	RET
+
+rows2:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPCMPEQD   Y5, Y5, Y5
+	VPSLLD     $0x10, Y5, Y5
+	SUBQ       $+4, CX
+	JL         loop2_done
+
+loop2:
+	PREFETCHT1   (DX)
+	VMOVUPS      (BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      32(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VMOVUPS      64(BX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VMOVUPS      96(BX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS (AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VBROADCASTSS 4(AX), Y4
+	VFMADD231PS  Y4, Y0, Y11
+	VFMADD231PS  Y4, Y1, Y10
+	VFMADD231PS  Y4, Y2, Y9
+	VFMADD231PS  Y4, Y3, Y8
+	VPAND        (BX), Y5, Y0
+	VPAND        32(BX), Y5, Y1
+	VPAND        64(BX), Y5, Y2
+	VPAND        96(BX), Y5, Y3
+	VBROADCASTSS 8(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VBROADCASTSS 12(AX), Y4
+	VFMADD231PS  Y4, Y0, Y11
+	VFMADD231PS  Y4, Y1, Y10
+	VFMADD231PS  Y4, Y2, Y9
+	VFMADD231PS  Y4, Y3, Y8
+	PREFETCHT1   (DX)(R14*1)
+	VMOVUPS      128(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      160(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VMOVUPS      192(BX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VMOVUPS      224(BX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS 16(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VBROADCASTSS 20(AX), Y4
+	VFMADD231PS  Y4, Y0, Y11
+	VFMADD231PS  Y4, Y1, Y10
+	VFMADD231PS  Y4, Y2, Y9
+	VFMADD231PS  Y4, Y3, Y8
+	VPAND        128(BX), Y5, Y0
+	VPAND        160(BX), Y5, Y1
+	VPAND        192(BX), Y5, Y2
+	VPAND        224(BX), Y5, Y3
+	VBROADCASTSS 24(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VBROADCASTSS 28(AX), Y4
+	VFMADD231PS  Y4, Y0, Y11
+	VFMADD231PS  Y4, Y1, Y10
+	VFMADD231PS  Y4, Y2, Y9
+	VFMADD231PS  Y4, Y3, Y8
+	PREFETCHT1   (DX)(R14*2)
+	VMOVUPS      256(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      288(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VMOVUPS      320(BX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VMOVUPS      352(BX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS 32(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VBROADCASTSS 36(AX), Y4
+	VFMADD231PS  Y4, Y0, Y11
+	VFMADD231PS  Y4, Y1, Y10
+	VFMADD231PS  Y4, Y2, Y9
+	VFMADD231PS  Y4, Y3, Y8
+	VPAND        256(BX), Y5, Y0
+	VPAND        288(BX), Y5, Y1
+	VPAND        320(BX), Y5, Y2
+	VPAND        352(BX), Y5, Y3
+	VBROADCASTSS 40(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VBROADCASTSS 44(AX), Y4
+	VFMADD231PS  Y4, Y0, Y11
+	VFMADD231PS  Y4, Y1, Y10
+	VFMADD231PS  Y4, Y2, Y9
+	VFMADD231PS  Y4, Y3, Y8
+	PREFETCHT1   (DX)(R15*1)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      416(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VMOVUPS      448(BX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VMOVUPS      480(BX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS 48(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VBROADCASTSS 52(AX), Y4
+	VFMADD231PS  Y4, Y0, Y11
+	VFMADD231PS  Y4, Y1, Y10
+	VFMADD231PS  Y4, Y2, Y9
+	VFMADD231PS  Y4, Y3, Y8
+	VPAND        384(BX), Y5, Y0
+	VPAND        416(BX), Y5, Y1
+	VPAND        448(BX), Y5, Y2
+	VPAND        480(BX), Y5, Y3
+	VBROADCASTSS 56(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VBROADCASTSS 60(AX), Y4
+	VFMADD231PS  Y4, Y0, Y11
+	VFMADD231PS  Y4, Y1, Y10
+	VFMADD231PS  Y4, Y2, Y9
+	VFMADD231PS  Y4, Y3, Y8
+	ADDQ         $+512, BX
+	ADDQ         $+64, AX
+	SUBQ         $+4, CX
+	JGE          loop2
+
+loop2_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop2_rest_done
+
+loop2_rest:
+	VMOVUPS      (BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      32(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VMOVUPS      64(BX), Y2
+	VPSLLD       $0x10, Y2, Y2
+	VMOVUPS      96(BX), Y3
+	VPSLLD       $0x10, Y3, Y3
+	VBROADCASTSS (AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VBROADCASTSS 4(AX), Y4
+	VFMADD231PS  Y4, Y0, Y11
+	VFMADD231PS  Y4, Y1, Y10
+	VFMADD231PS  Y4, Y2, Y9
+	VFMADD231PS  Y4, Y3, Y8
+	VPAND        (BX), Y5, Y0
+	VPAND        32(BX), Y5, Y1
+	VPAND        64(BX), Y5, Y2
+	VPAND        96(BX), Y5, Y3
+	VBROADCASTSS 8(AX), Y4
+	VFMADD231PS  Y4, Y0, Y15
+	VFMADD231PS  Y4, Y1, Y14
+	VFMADD231PS  Y4, Y2, Y13
+	VFMADD231PS  Y4, Y3, Y12
+	VBROADCASTSS 12(AX), Y4
+	VFMADD231PS  Y4, Y0, Y11
+	VFMADD231PS  Y4, Y1, Y10
+	VFMADD231PS  Y4, Y2, Y9
+	VFMADD231PS  Y4, Y3, Y8
+	ADDQ         $+128, BX
+	ADDQ         $+16, AX
+	SUBQ         $+1, CX
+	JGE          loop2_rest
+
+loop2_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part2
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store2
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y0
+	VMOVUPS Y0, 32(AX)
+	VMOVUPS 64(AX), Y0
+	VADDPS  Y0, Y13, Y0
+	VMOVUPS Y0, 64(AX)
+	VMOVUPS 96(AX), Y0
+	VADDPS  Y0, Y12, Y0
+	VMOVUPS Y0, 96(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y0
+	VMOVUPS Y0, 32(AX)
+	VMOVUPS 64(AX), Y0
+	VADDPS  Y0, Y9, Y0
+	VMOVUPS Y0, 64(AX)
+	VMOVUPS 96(AX), Y0
+	VADDPS  Y0, Y8, Y0
+	VMOVUPS Y0, 96(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store2:
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	VMOVUPS Y13, 64(AX)
+	VMOVUPS Y12, 96(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	VMOVUPS Y9, 64(AX)
+	VMOVUPS Y8, 96(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part2:
+	MOVQ         cols+56(FP), CX
+	VMOVD        CX, X2
+	VPBROADCASTD X2, Y2
+	MOVQ         ldc+32(FP), BX
+	MOVQ         c+24(FP), AX
+	MOVQ         add+64(FP), CX
+	TESTQ        CX, CX
+	JE           part_store2
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y15, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y14, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	VPCMPGTD     numbers<>+64(SB), Y2, Y1
+	VMASKMOVPS   64(AX), Y1, Y0
+	VADDPS       Y0, Y13, Y0
+	VPCMPGTD     numbers<>+64(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 64(AX)
+	VPCMPGTD     numbers<>+96(SB), Y2, Y1
+	VMASKMOVPS   96(AX), Y1, Y0
+	VADDPS       Y0, Y12, Y0
+	VPCMPGTD     numbers<>+96(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 96(AX)
+	ADDQ         BX, AX
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y11, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y10, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	VPCMPGTD     numbers<>+64(SB), Y2, Y1
+	VMASKMOVPS   64(AX), Y1, Y0
+	VADDPS       Y0, Y9, Y0
+	VPCMPGTD     numbers<>+64(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 64(AX)
+	VPCMPGTD     numbers<>+96(SB), Y2, Y1
+	VMASKMOVPS   96(AX), Y1, Y0
+	VADDPS       Y0, Y8, Y0
+	VPCMPGTD     numbers<>+96(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 96(AX)
+	ADDQ         BX, AX
+	VZEROUPPER
+	RET
+
+part_store2:
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y15, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y14, Y1, 32(AX)
+	VPCMPGTD   numbers<>+64(SB), Y2, Y1
+	VMASKMOVPS Y13, Y1, 64(AX)
+	VPCMPGTD   numbers<>+96(SB), Y2, Y1
+	VMASKMOVPS Y12, Y1, 96(AX)
+	ADDQ       BX, AX
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y11, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y10, Y1, 32(AX)
+	VPCMPGTD   numbers<>+64(SB), Y2, Y1
+	VMASKMOVPS Y9, Y1, 64(AX)
+	VPCMPGTD   numbers<>+96(SB), Y2, Y1
+	VMASKMOVPS Y8, Y1, 96(AX)
+	ADDQ       BX, AX
+	VZEROUPPER
+	RET
+
+rows3:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPCMPEQD   Y3, Y3, Y3
+	VPSLLD     $0x10, Y3, Y3
+	SUBQ       $+4, CX
+	JL         loop3_done
+
+loop3:
+	PREFETCHT1   (DX)
+	VMOVUPS      (BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      32(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS (AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 8(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VPAND        (BX), Y3, Y0
+	VPAND        32(BX), Y3, Y1
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 16(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	PREFETCHT1   (DX)(R14*1)
+	VMOVUPS      128(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      160(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 24(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 32(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VPAND        128(BX), Y3, Y0
+	VPAND        160(BX), Y3, Y1
+	VBROADCASTSS 36(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 40(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 44(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	PREFETCHT1   (DX)(R14*2)
+	VMOVUPS      256(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      288(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 48(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 52(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 56(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VPAND        256(BX), Y3, Y0
+	VPAND        288(BX), Y3, Y1
+	VBROADCASTSS 60(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 64(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 68(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	PREFETCHT1   (DX)(R15*1)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      416(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 72(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 76(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 80(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VPAND        384(BX), Y3, Y0
+	VPAND        416(BX), Y3, Y1
+	VBROADCASTSS 84(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 88(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 92(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	ADDQ         $+512, BX
+	ADDQ         $+96, AX
+	SUBQ         $+4, CX
+	JGE          loop3
+
+loop3_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop3_rest_done
+
+loop3_rest:
+	VMOVUPS      (BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      32(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS (AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 8(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VPAND        (BX), Y3, Y0
+	VPAND        32(BX), Y3, Y1
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 16(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	ADDQ         $+128, BX
+	ADDQ         $+24, AX
+	SUBQ         $+1, CX
+	JGE          loop3_rest
+
+loop3_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JNE     part3
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store3
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store3:
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part3:
+	MOVQ         cols+56(FP), CX
+	VMOVD        CX, X2
+	VPBROADCASTD X2, Y2
+	MOVQ         ldc+32(FP), BX
+	MOVQ         c+24(FP), AX
+	MOVQ         add+64(FP), CX
+	TESTQ        CX, CX
+	JE           part_store3
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y15, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y14, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	ADDQ         BX, AX
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y13, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y12, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	ADDQ         BX, AX
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y11, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y10, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	ADDQ         BX, AX
+	VZEROUPPER
+	RET
+
+part_store3:
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y15, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y14, Y1, 32(AX)
+	ADDQ       BX, AX
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y13, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y12, Y1, 32(AX)
+	ADDQ       BX, AX
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y11, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y10, Y1, 32(AX)
+	ADDQ       BX, AX
+	VZEROUPPER
+	RET
+
+rows4:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPCMPEQD   Y3, Y3, Y3
+	VPSLLD     $0x10, Y3, Y3
+	SUBQ       $+4, CX
+	JL         loop4_done
+
+loop4:
+	PREFETCHT1   (DX)
+	VMOVUPS      (BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      32(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS (AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 8(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VPAND        (BX), Y3, Y0
+	VPAND        32(BX), Y3, Y1
+	VBROADCASTSS 16(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 24(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	PREFETCHT1   (DX)(R14*1)
+	VMOVUPS      128(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      160(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 32(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 36(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 40(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 44(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VPAND        128(BX), Y3, Y0
+	VPAND        160(BX), Y3, Y1
+	VBROADCASTSS 48(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 52(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 56(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 60(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	PREFETCHT1   (DX)(R14*2)
+	VMOVUPS      256(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      288(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 64(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 68(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 72(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 76(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VPAND        256(BX), Y3, Y0
+	VPAND        288(BX), Y3, Y1
+	VBROADCASTSS 80(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 84(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 88(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 92(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	PREFETCHT1   (DX)(R15*1)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      416(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 96(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 100(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 104(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 108(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VPAND        384(BX), Y3, Y0
+	VPAND        416(BX), Y3, Y1
+	VBROADCASTSS 112(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 116(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 120(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 124(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	ADDQ         $+512, BX
+	ADDQ         $+128, AX
+	SUBQ         $+4, CX
+	JGE          loop4
+
+loop4_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop4_rest_done
+
+loop4_rest:
+	VMOVUPS      (BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      32(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS (AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 8(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VPAND        (BX), Y3, Y0
+	VPAND        32(BX), Y3, Y1
+	VBROADCASTSS 16(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 24(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	ADDQ         $+128, BX
+	ADDQ         $+32, AX
+	SUBQ         $+1, CX
+	JGE          loop4_rest
+
+loop4_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JNE     part4
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store4
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y9, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y8, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store4:
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y9, (AX)
+	VMOVUPS Y8, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part4:
+	MOVQ         cols+56(FP), CX
+	VMOVD        CX, X2
+	VPBROADCASTD X2, Y2
+	MOVQ         ldc+32(FP), BX
+	MOVQ         c+24(FP), AX
+	MOVQ         add+64(FP), CX
+	TESTQ        CX, CX
+	JE           part_store4
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y15, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y14, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	ADDQ         BX, AX
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y13, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y12, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	ADDQ         BX, AX
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y11, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y10, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	ADDQ         BX, AX
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y9, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y8, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	ADDQ         BX, AX
+	VZEROUPPER
+	RET
+
+part_store4:
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y15, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y14, Y1, 32(AX)
+	ADDQ       BX, AX
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y13, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y12, Y1, 32(AX)
+	ADDQ       BX, AX
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y11, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y10, Y1, 32(AX)
+	ADDQ       BX, AX
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y9, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y8, Y1, 32(AX)
+	ADDQ       BX, AX
+	VZEROUPPER
+	RET
+
+rows5:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y6, Y6, Y6
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPCMPEQD   Y3, Y3, Y3
+	VPSLLD     $0x10, Y3, Y3
+	SUBQ       $+4, CX
+	JL         loop5_done
+
+loop5:
+	PREFETCHT1   (DX)
+	VMOVUPS      (BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      32(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS (AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 8(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 16(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VPAND        (BX), Y3, Y0
+	VPAND        32(BX), Y3, Y1
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 24(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 32(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 36(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	PREFETCHT1   (DX)(R14*1)
+	VMOVUPS      128(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      160(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 40(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 44(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 48(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 52(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 56(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VPAND        128(BX), Y3, Y0
+	VPAND        160(BX), Y3, Y1
+	VBROADCASTSS 60(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 64(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 68(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 72(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 76(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	PREFETCHT1   (DX)(R14*2)
+	VMOVUPS      256(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      288(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 80(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 84(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 88(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 92(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 96(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VPAND        256(BX), Y3, Y0
+	VPAND        288(BX), Y3, Y1
+	VBROADCASTSS 100(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 104(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 108(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 112(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 116(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	PREFETCHT1   (DX)(R15*1)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      416(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 120(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 124(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 128(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 132(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 136(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VPAND        384(BX), Y3, Y0
+	VPAND        416(BX), Y3, Y1
+	VBROADCASTSS 140(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 144(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 148(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 152(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 156(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	ADDQ         $+512, BX
+	ADDQ         $+160, AX
+	SUBQ         $+4, CX
+	JGE          loop5
+
+loop5_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop5_rest_done
+
+loop5_rest:
+	VMOVUPS      (BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      32(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS (AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 8(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 16(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VPAND        (BX), Y3, Y0
+	VPAND        32(BX), Y3, Y1
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 24(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 32(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 36(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	ADDQ         $+128, BX
+	ADDQ         $+40, AX
+	SUBQ         $+1, CX
+	JGE          loop5_rest
+
+loop5_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+16
+	JNE     part5
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store5
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y15, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y14, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y13, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y12, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y11, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y10, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y9, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y8, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Y0
+	VADDPS  Y0, Y7, Y0
+	VMOVUPS Y0, (AX)
+	VMOVUPS 32(AX), Y0
+	VADDPS  Y0, Y6, Y0
+	VMOVUPS Y0, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store5:
+	VMOVUPS Y15, (AX)
+	VMOVUPS Y14, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y13, (AX)
+	VMOVUPS Y12, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y11, (AX)
+	VMOVUPS Y10, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y9, (AX)
+	VMOVUPS Y8, 32(AX)
+	ADDQ    BX, AX
+	VMOVUPS Y7, (AX)
+	VMOVUPS Y6, 32(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part5:
+	MOVQ         cols+56(FP), CX
+	VMOVD        CX, X2
+	VPBROADCASTD X2, Y2
+	MOVQ         ldc+32(FP), BX
+	MOVQ         c+24(FP), AX
+	MOVQ         add+64(FP), CX
+	TESTQ        CX, CX
+	JE           part_store5
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y15, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y14, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	ADDQ         BX, AX
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y13, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y12, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	ADDQ         BX, AX
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y11, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y10, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	ADDQ         BX, AX
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y9, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y8, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	ADDQ         BX, AX
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   (AX), Y1, Y0
+	VADDPS       Y0, Y7, Y0
+	VPCMPGTD     numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, (AX)
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   32(AX), Y1, Y0
+	VADDPS       Y0, Y6, Y0
+	VPCMPGTD     numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS   Y0, Y1, 32(AX)
+	ADDQ         BX, AX
+	VZEROUPPER
+	RET
+
+part_store5:
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y15, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y14, Y1, 32(AX)
+	ADDQ       BX, AX
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y13, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y12, Y1, 32(AX)
+	ADDQ       BX, AX
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y11, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y10, Y1, 32(AX)
+	ADDQ       BX, AX
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y9, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y8, Y1, 32(AX)
+	ADDQ       BX, AX
+	VPCMPGTD   numbers<>+0(SB), Y2, Y1
+	VMASKMOVPS Y7, Y1, (AX)
+	VPCMPGTD   numbers<>+32(SB), Y2, Y1
+	VMASKMOVPS Y6, Y1, 32(AX)
+	ADDQ       BX, AX
+	VZEROUPPER
+	RET
+
+rows6:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VXORPS     Y15, Y15, Y15
+	VXORPS     Y14, Y14, Y14
+	VXORPS     Y13, Y13, Y13
+	VXORPS     Y12, Y12, Y12
+	VXORPS     Y11, Y11, Y11
+	VXORPS     Y10, Y10, Y10
+	VXORPS     Y9, Y9, Y9
+	VXORPS     Y8, Y8, Y8
+	VXORPS     Y7, Y7, Y7
+	VXORPS     Y6, Y6, Y6
+	VXORPS     Y5, Y5, Y5
+	VXORPS     Y4, Y4, Y4
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPCMPEQD   Y3, Y3, Y3
+	VPSLLD     $0x10, Y3, Y3
+	SUBQ       $+4, CX
+	JL         loop6_done
+
+loop6:
+	PREFETCHT1   (DX)
+	VMOVUPS      (BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      32(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS (AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 8(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 16(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y2, Y0, Y5
+	VFMADD231PS  Y2, Y1, Y4
+	VPAND        (BX), Y3, Y0
+	VPAND        32(BX), Y3, Y1
+	VBROADCASTSS 24(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 32(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 36(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 40(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VBROADCASTSS 44(AX), Y2
+	VFMADD231PS  Y2, Y0, Y5
+	VFMADD231PS  Y2, Y1, Y4
+	PREFETCHT1   (DX)(R14*1)
+	VMOVUPS      128(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      160(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 48(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 52(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 56(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 60(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 64(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VBROADCASTSS 68(AX), Y2
+	VFMADD231PS  Y2, Y0, Y5
+	VFMADD231PS  Y2, Y1, Y4
+	VPAND        128(BX), Y3, Y0
+	VPAND        160(BX), Y3, Y1
+	VBROADCASTSS 72(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 76(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 80(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 84(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 88(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VBROADCASTSS 92(AX), Y2
+	VFMADD231PS  Y2, Y0, Y5
+	VFMADD231PS  Y2, Y1, Y4
+	PREFETCHT1   (DX)(R14*2)
+	VMOVUPS      256(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      288(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 96(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 100(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 104(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 108(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 112(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VBROADCASTSS 116(AX), Y2
+	VFMADD231PS  Y2, Y0, Y5
+	VFMADD231PS  Y2, Y1, Y4
+	VPAND        256(BX), Y3, Y0
+	VPAND        288(BX), Y3, Y1
+	VBROADCASTSS 120(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 124(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 128(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 132(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 136(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VBROADCASTSS 140(AX), Y2
+	VFMADD231PS  Y2, Y0, Y5
+	VFMADD231PS  Y2, Y1, Y4
+	PREFETCHT1   (DX)(R15*1)
+	ADDQ         SI, DX
+	VMOVUPS      384(BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      416(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS 144(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 148(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 152(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 156(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 160(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VBROADCASTSS 164(AX), Y2
+	VFMADD231PS  Y2, Y0, Y5
+	VFMADD231PS  Y2, Y1, Y4
+	VPAND        384(BX), Y3, Y0
+	VPAND        416(BX), Y3, Y1
+	VBROADCASTSS 168(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 172(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 176(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 180(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 184(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VBROADCASTSS 188(AX), Y2
+	VFMADD231PS  Y2, Y0, Y5
+	VFMADD231PS  Y2, Y1, Y4
+	ADDQ         $+512, BX
+	ADDQ         $+192, AX
+	SUBQ         $+4, CX
+	JGE          loop6
+
+loop6_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop6_rest_done
+
+loop6_rest:
+	VMOVUPS      (BX), Y0
+	VPSLLD       $0x10, Y0, Y0
+	VMOVUPS      32(BX), Y1
+	VPSLLD       $0x10, Y1, Y1
+	VBROADCASTSS (AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 4(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 8(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 12(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 16(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VBROADCASTSS 20(AX), Y2
+	VFMADD231PS  Y2, Y0, Y5
+	VFMADD231PS  Y2, Y1, Y4
+	VPAND        (BX), Y3, Y0
+	VPAND        32(BX), Y3, Y1
+	VBROADCASTSS 24(AX), Y2
+	VFMADD231PS  Y2, Y0, Y15
+	VFMADD231PS  Y2, Y1, Y14
+	VBROADCASTSS 28(AX), Y2
+	VFMADD231PS  Y2, Y0, Y13
+	VFMADD231PS  Y2, Y1, Y12
+	VBROADCASTSS 32(AX), Y2
+	VFMADD231PS  Y2, Y0, Y11
+	VFMADD231PS  Y2, Y1, Y10
+	VBROADCASTSS 36(AX), Y2
+	VFMADD231PS  Y2, Y0, Y9
+	VFMADD231PS  Y2, Y1, Y8
+	VBROADCASTSS 40(AX), Y2
+	VFMADD231PS  Y2, Y0, Y7
+	VFMADD231PS  Y2, Y1, Y6
+	VBROADCASTSS 44(AX), Y2
+	VFMADD231PS  Y2, Y0, Y5
+	VFMADD231PS  Y2, Y1, Y4
+	ADDQ         $+128, BX
+	ADDQ         $+48, AX
 	SUBQ         $+1, CX
 	JGE          loop6_rest
 
@@ -7054,2049 +9193,6 @@ loop4:
 
 loop4_done:
 	ADDQ $+8, DX
-	VZEROUPPER
-	RET
-
-// func tileBesideWidenedAVX2(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
-// Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·tileBesideWidenedAVX2(SB), NOSPLIT, $0-88
-	MOVQ rows+48(FP), CX
-	CMPQ CX, $+1
-	JE   rows1
-	CMPQ CX, $+2
-	JE   rows2
-	CMPQ CX, $+3
-	JE   rows3
-	CMPQ CX, $+4
-	JE   rows4
-	CMPQ CX, $+5
-	JE   rows5
-	CMPQ CX, $+6
-	JE   rows6
-	RET
-
-rows1:
-	MOVQ       c+24(FP), AX
-	MOVQ       ldc+32(FP), BX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	MOVQ       a+0(FP), AX
-	MOVQ       b+16(FP), BX
-	MOVQ       steps+40(FP), CX
-	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
-	VXORPS     Y15, Y15, Y15
-	VXORPS     Y14, Y14, Y14
-	VXORPS     Y13, Y13, Y13
-	VXORPS     Y12, Y12, Y12
-	VPCMPEQD   Y5, Y5, Y5
-	VPSLLD     $0x10, Y5, Y5
-	SUBQ       $+4, CX
-	JL         loop1_done
-
-loop1:
-	VMOVUPS      (BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      32(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VMOVUPS      64(BX), Y2
-	VPSLLD       $0x10, Y2, Y2
-	VMOVUPS      96(BX), Y3
-	VPSLLD       $0x10, Y3, Y3
-	VBROADCASTSS (AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	VPAND        (BX), Y5, Y0
-	VPAND        32(BX), Y5, Y1
-	VPAND        64(BX), Y5, Y2
-	VPAND        96(BX), Y5, Y3
-	VBROADCASTSS 4(AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	VMOVUPS      128(BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      160(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VMOVUPS      192(BX), Y2
-	VPSLLD       $0x10, Y2, Y2
-	VMOVUPS      224(BX), Y3
-	VPSLLD       $0x10, Y3, Y3
-	VBROADCASTSS 8(AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	VPAND        128(BX), Y5, Y0
-	VPAND        160(BX), Y5, Y1
-	VPAND        192(BX), Y5, Y2
-	VPAND        224(BX), Y5, Y3
-	VBROADCASTSS 12(AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	VMOVUPS      256(BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      288(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VMOVUPS      320(BX), Y2
-	VPSLLD       $0x10, Y2, Y2
-	VMOVUPS      352(BX), Y3
-	VPSLLD       $0x10, Y3, Y3
-	VBROADCASTSS 16(AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	VPAND        256(BX), Y5, Y0
-	VPAND        288(BX), Y5, Y1
-	VPAND        320(BX), Y5, Y2
-	VPAND        352(BX), Y5, Y3
-	VBROADCASTSS 20(AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
-	VMOVUPS      384(BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      416(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VMOVUPS      448(BX), Y2
-	VPSLLD       $0x10, Y2, Y2
-	VMOVUPS      480(BX), Y3
-	VPSLLD       $0x10, Y3, Y3
-	VBROADCASTSS 24(AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	VPAND        384(BX), Y5, Y0
-	VPAND        416(BX), Y5, Y1
-	VPAND        448(BX), Y5, Y2
-	VPAND        480(BX), Y5, Y3
-	VBROADCASTSS 28(AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	ADDQ         $+512, BX
-	ADDQ         $+32, AX
-	SUBQ         $+4, CX
-	JGE          loop1
-
-loop1_done:
-	ADDQ $+4, CX
-	SUBQ $+1, CX
-	JL   loop1_rest_done
-
-loop1_rest:
-	VMOVUPS      (BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      32(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VMOVUPS      64(BX), Y2
-	VPSLLD       $0x10, Y2, Y2
-	VMOVUPS      96(BX), Y3
-	VPSLLD       $0x10, Y3, Y3
-	VBROADCASTSS (AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	VPAND        (BX), Y5, Y0
-	VPAND        32(BX), Y5, Y1
-	VPAND        64(BX), Y5, Y2
-	VPAND        96(BX), Y5, Y3
-	VBROADCASTSS 4(AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	ADDQ         $+128, BX
-	ADDQ         $+8, AX
-	SUBQ         $+1, CX
-	JGE          loop1_rest
-
-loop1_rest_done:
-	ADDQ    $+1, CX
-	MOVQ    cols+56(FP), CX
-	CMPQ    CX, $+32
-	JNE     part1
-	MOVQ    ldc+32(FP), BX
-	MOVQ    c+24(FP), AX
-	MOVQ    add+64(FP), CX
-	TESTQ   CX, CX
-	JE      whole_store1
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y15, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y14, Y0
-	VMOVUPS Y0, 32(AX)
-	VMOVUPS 64(AX), Y0
-	VADDPS  Y0, Y13, Y0
-	VMOVUPS Y0, 64(AX)
-	VMOVUPS 96(AX), Y0
-	VADDPS  Y0, Y12, Y0
-	VMOVUPS Y0, 96(AX)
-	ADDQ    BX, AX
-	VZEROUPPER
-	RET
-
-whole_store1:
-	VMOVUPS Y15, (AX)
-	VMOVUPS Y14, 32(AX)
-	VMOVUPS Y13, 64(AX)
-	VMOVUPS Y12, 96(AX)
-	ADDQ    BX, AX
-	VZEROUPPER
-	RET
-
-part1:
-	MOVQ         cols+56(FP), CX
-	VMOVD        CX, X2
-	VPBROADCASTD X2, Y2
-	MOVQ         ldc+32(FP), BX
-	MOVQ         c+24(FP), AX
-	MOVQ         add+64(FP), CX
-	TESTQ        CX, CX
-	JE           part_store1
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y15, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y14, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	VPCMPGTD     numbers<>+64(SB), Y2, Y1
-	VMASKMOVPS   64(AX), Y1, Y0
-	VADDPS       Y0, Y13, Y0
-	VPCMPGTD     numbers<>+64(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 64(AX)
-	VPCMPGTD     numbers<>+96(SB), Y2, Y1
-	VMASKMOVPS   96(AX), Y1, Y0
-	VADDPS       Y0, Y12, Y0
-	VPCMPGTD     numbers<>+96(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 96(AX)
-	ADDQ         BX, AX
-	VZEROUPPER
-	RET
-
-part_store1:
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y15, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y14, Y1, 32(AX)
-	VPCMPGTD   numbers<>+64(SB), Y2, Y1
-	VMASKMOVPS Y13, Y1, 64(AX)
-	VPCMPGTD   numbers<>+96(SB), Y2, Y1
-	VMASKMOVPS Y12, Y1, 96(AX)
-	ADDQ       BX, AX
-	VZEROUPPER
-	RET
-
-rows2:
-	MOVQ       c+24(FP), AX
-	MOVQ       ldc+32(FP), BX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	ADDQ       BX, AX
-	PREFETCHT0 (AX)
-	PREFETCHT0 64(AX)
-	MOVQ       a+0(FP), AX
-	MOVQ       b+16(FP), BX
-	MOVQ       steps+40(FP), CX
-	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
-	VXORPS     Y15, Y15, Y15
-	VXORPS     Y14, Y14, Y14
-	VXORPS     Y13, Y13, Y13
-	VXORPS     Y12, Y12, Y12
-	VXORPS     Y11, Y11, Y11
-	VXORPS     Y10, Y10, Y10
-	VXORPS     Y9, Y9, Y9
-	VXORPS     Y8, Y8, Y8
-	VPCMPEQD   Y5, Y5, Y5
-	VPSLLD     $0x10, Y5, Y5
-	SUBQ       $+4, CX
-	JL         loop2_done
-
-loop2:
-	VMOVUPS      (BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      32(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VMOVUPS      64(BX), Y2
-	VPSLLD       $0x10, Y2, Y2
-	VMOVUPS      96(BX), Y3
-	VPSLLD       $0x10, Y3, Y3
-	VBROADCASTSS (AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	VBROADCASTSS 4(AX), Y4
-	VFMADD231PS  Y4, Y0, Y11
-	VFMADD231PS  Y4, Y1, Y10
-	VFMADD231PS  Y4, Y2, Y9
-	VFMADD231PS  Y4, Y3, Y8
-	VPAND        (BX), Y5, Y0
-	VPAND        32(BX), Y5, Y1
-	VPAND        64(BX), Y5, Y2
-	VPAND        96(BX), Y5, Y3
-	VBROADCASTSS 8(AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	VBROADCASTSS 12(AX), Y4
-	VFMADD231PS  Y4, Y0, Y11
-	VFMADD231PS  Y4, Y1, Y10
-	VFMADD231PS  Y4, Y2, Y9
-	VFMADD231PS  Y4, Y3, Y8
-	VMOVUPS      128(BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      160(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VMOVUPS      192(BX), Y2
-	VPSLLD       $0x10, Y2, Y2
-	VMOVUPS      224(BX), Y3
-	VPSLLD       $0x10, Y3, Y3
-	VBROADCASTSS 16(AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	VBROADCASTSS 20(AX), Y4
-	VFMADD231PS  Y4, Y0, Y11
-	VFMADD231PS  Y4, Y1, Y10
-	VFMADD231PS  Y4, Y2, Y9
-	VFMADD231PS  Y4, Y3, Y8
-	VPAND        128(BX), Y5, Y0
-	VPAND        160(BX), Y5, Y1
-	VPAND        192(BX), Y5, Y2
-	VPAND        224(BX), Y5, Y3
-	VBROADCASTSS 24(AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	VBROADCASTSS 28(AX), Y4
-	VFMADD231PS  Y4, Y0, Y11
-	VFMADD231PS  Y4, Y1, Y10
-	VFMADD231PS  Y4, Y2, Y9
-	VFMADD231PS  Y4, Y3, Y8
-	VMOVUPS      256(BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      288(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VMOVUPS      320(BX), Y2
-	VPSLLD       $0x10, Y2, Y2
-	VMOVUPS      352(BX), Y3
-	VPSLLD       $0x10, Y3, Y3
-	VBROADCASTSS 32(AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	VBROADCASTSS 36(AX), Y4
-	VFMADD231PS  Y4, Y0, Y11
-	VFMADD231PS  Y4, Y1, Y10
-	VFMADD231PS  Y4, Y2, Y9
-	VFMADD231PS  Y4, Y3, Y8
-	VPAND        256(BX), Y5, Y0
-	VPAND        288(BX), Y5, Y1
-	VPAND        320(BX), Y5, Y2
-	VPAND        352(BX), Y5, Y3
-	VBROADCASTSS 40(AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	VBROADCASTSS 44(AX), Y4
-	VFMADD231PS  Y4, Y0, Y11
-	VFMADD231PS  Y4, Y1, Y10
-	VFMADD231PS  Y4, Y2, Y9
-	VFMADD231PS  Y4, Y3, Y8
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
-	VMOVUPS      384(BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      416(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VMOVUPS      448(BX), Y2
-	VPSLLD       $0x10, Y2, Y2
-	VMOVUPS      480(BX), Y3
-	VPSLLD       $0x10, Y3, Y3
-	VBROADCASTSS 48(AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	VBROADCASTSS 52(AX), Y4
-	VFMADD231PS  Y4, Y0, Y11
-	VFMADD231PS  Y4, Y1, Y10
-	VFMADD231PS  Y4, Y2, Y9
-	VFMADD231PS  Y4, Y3, Y8
-	VPAND        384(BX), Y5, Y0
-	VPAND        416(BX), Y5, Y1
-	VPAND        448(BX), Y5, Y2
-	VPAND        480(BX), Y5, Y3
-	VBROADCASTSS 56(AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	VBROADCASTSS 60(AX), Y4
-	VFMADD231PS  Y4, Y0, Y11
-	VFMADD231PS  Y4, Y1, Y10
-	VFMADD231PS  Y4, Y2, Y9
-	VFMADD231PS  Y4, Y3, Y8
-	ADDQ         $+512, BX
-	ADDQ         $+64, AX
-	SUBQ         $+4, CX
-	JGE          loop2
-
-loop2_done:
-	ADDQ $+4, CX
-	SUBQ $+1, CX
-	JL   loop2_rest_done
-
-loop2_rest:
-	VMOVUPS      (BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      32(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VMOVUPS      64(BX), Y2
-	VPSLLD       $0x10, Y2, Y2
-	VMOVUPS      96(BX), Y3
-	VPSLLD       $0x10, Y3, Y3
-	VBROADCASTSS (AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	VBROADCASTSS 4(AX), Y4
-	VFMADD231PS  Y4, Y0, Y11
-	VFMADD231PS  Y4, Y1, Y10
-	VFMADD231PS  Y4, Y2, Y9
-	VFMADD231PS  Y4, Y3, Y8
-	VPAND        (BX), Y5, Y0
-	VPAND        32(BX), Y5, Y1
-	VPAND        64(BX), Y5, Y2
-	VPAND        96(BX), Y5, Y3
-	VBROADCASTSS 8(AX), Y4
-	VFMADD231PS  Y4, Y0, Y15
-	VFMADD231PS  Y4, Y1, Y14
-	VFMADD231PS  Y4, Y2, Y13
-	VFMADD231PS  Y4, Y3, Y12
-	VBROADCASTSS 12(AX), Y4
-	VFMADD231PS  Y4, Y0, Y11
-	VFMADD231PS  Y4, Y1, Y10
-	VFMADD231PS  Y4, Y2, Y9
-	VFMADD231PS  Y4, Y3, Y8
-	ADDQ         $+128, BX
-	ADDQ         $+16, AX
-	SUBQ         $+1, CX
-	JGE          loop2_rest
-
-loop2_rest_done:
-	ADDQ    $+1, CX
-	MOVQ    cols+56(FP), CX
-	CMPQ    CX, $+32
-	JNE     part2
-	MOVQ    ldc+32(FP), BX
-	MOVQ    c+24(FP), AX
-	MOVQ    add+64(FP), CX
-	TESTQ   CX, CX
-	JE      whole_store2
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y15, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y14, Y0
-	VMOVUPS Y0, 32(AX)
-	VMOVUPS 64(AX), Y0
-	VADDPS  Y0, Y13, Y0
-	VMOVUPS Y0, 64(AX)
-	VMOVUPS 96(AX), Y0
-	VADDPS  Y0, Y12, Y0
-	VMOVUPS Y0, 96(AX)
-	ADDQ    BX, AX
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y11, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y10, Y0
-	VMOVUPS Y0, 32(AX)
-	VMOVUPS 64(AX), Y0
-	VADDPS  Y0, Y9, Y0
-	VMOVUPS Y0, 64(AX)
-	VMOVUPS 96(AX), Y0
-	VADDPS  Y0, Y8, Y0
-	VMOVUPS Y0, 96(AX)
-	ADDQ    BX, AX
-	VZEROUPPER
-	RET
-
-whole_store2:
-	VMOVUPS Y15, (AX)
-	VMOVUPS Y14, 32(AX)
-	VMOVUPS Y13, 64(AX)
-	VMOVUPS Y12, 96(AX)
-	ADDQ    BX, AX
-	VMOVUPS Y11, (AX)
-	VMOVUPS Y10, 32(AX)
-	VMOVUPS Y9, 64(AX)
-	VMOVUPS Y8, 96(AX)
-	ADDQ    BX, AX
-	VZEROUPPER
-	RET
-
-part2:
-	MOVQ         cols+56(FP), CX
-	VMOVD        CX, X2
-	VPBROADCASTD X2, Y2
-	MOVQ         ldc+32(FP), BX
-	MOVQ         c+24(FP), AX
-	MOVQ         add+64(FP), CX
-	TESTQ        CX, CX
-	JE           part_store2
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y15, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y14, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	VPCMPGTD     numbers<>+64(SB), Y2, Y1
-	VMASKMOVPS   64(AX), Y1, Y0
-	VADDPS       Y0, Y13, Y0
-	VPCMPGTD     numbers<>+64(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 64(AX)
-	VPCMPGTD     numbers<>+96(SB), Y2, Y1
-	VMASKMOVPS   96(AX), Y1, Y0
-	VADDPS       Y0, Y12, Y0
-	VPCMPGTD     numbers<>+96(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 96(AX)
-	ADDQ         BX, AX
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y11, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y10, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	VPCMPGTD     numbers<>+64(SB), Y2, Y1
-	VMASKMOVPS   64(AX), Y1, Y0
-	VADDPS       Y0, Y9, Y0
-	VPCMPGTD     numbers<>+64(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 64(AX)
-	VPCMPGTD     numbers<>+96(SB), Y2, Y1
-	VMASKMOVPS   96(AX), Y1, Y0
-	VADDPS       Y0, Y8, Y0
-	VPCMPGTD     numbers<>+96(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 96(AX)
-	ADDQ         BX, AX
-	VZEROUPPER
-	RET
-
-part_store2:
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y15, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y14, Y1, 32(AX)
-	VPCMPGTD   numbers<>+64(SB), Y2, Y1
-	VMASKMOVPS Y13, Y1, 64(AX)
-	VPCMPGTD   numbers<>+96(SB), Y2, Y1
-	VMASKMOVPS Y12, Y1, 96(AX)
-	ADDQ       BX, AX
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y11, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y10, Y1, 32(AX)
-	VPCMPGTD   numbers<>+64(SB), Y2, Y1
-	VMASKMOVPS Y9, Y1, 64(AX)
-	VPCMPGTD   numbers<>+96(SB), Y2, Y1
-	VMASKMOVPS Y8, Y1, 96(AX)
-	ADDQ       BX, AX
-	VZEROUPPER
-	RET
-
-rows3:
-	MOVQ       c+24(FP), AX
-	MOVQ       ldc+32(FP), BX
-	PREFETCHT0 (AX)
-	ADDQ       BX, AX
-	PREFETCHT0 (AX)
-	ADDQ       BX, AX
-	PREFETCHT0 (AX)
-	MOVQ       a+0(FP), AX
-	MOVQ       b+16(FP), BX
-	MOVQ       steps+40(FP), CX
-	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
-	VXORPS     Y15, Y15, Y15
-	VXORPS     Y14, Y14, Y14
-	VXORPS     Y13, Y13, Y13
-	VXORPS     Y12, Y12, Y12
-	VXORPS     Y11, Y11, Y11
-	VXORPS     Y10, Y10, Y10
-	VPCMPEQD   Y3, Y3, Y3
-	VPSLLD     $0x10, Y3, Y3
-	SUBQ       $+4, CX
-	JL         loop3_done
-
-loop3:
-	VMOVUPS      (BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      32(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS (AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 4(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 8(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VPAND        (BX), Y3, Y0
-	VPAND        32(BX), Y3, Y1
-	VBROADCASTSS 12(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 16(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 20(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VMOVUPS      128(BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      160(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS 24(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 28(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 32(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VPAND        128(BX), Y3, Y0
-	VPAND        160(BX), Y3, Y1
-	VBROADCASTSS 36(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 40(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 44(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VMOVUPS      256(BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      288(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS 48(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 52(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 56(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VPAND        256(BX), Y3, Y0
-	VPAND        288(BX), Y3, Y1
-	VBROADCASTSS 60(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 64(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 68(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
-	VMOVUPS      384(BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      416(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS 72(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 76(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 80(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VPAND        384(BX), Y3, Y0
-	VPAND        416(BX), Y3, Y1
-	VBROADCASTSS 84(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 88(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 92(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	ADDQ         $+512, BX
-	ADDQ         $+96, AX
-	SUBQ         $+4, CX
-	JGE          loop3
-
-loop3_done:
-	ADDQ $+4, CX
-	SUBQ $+1, CX
-	JL   loop3_rest_done
-
-loop3_rest:
-	VMOVUPS      (BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      32(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS (AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 4(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 8(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VPAND        (BX), Y3, Y0
-	VPAND        32(BX), Y3, Y1
-	VBROADCASTSS 12(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 16(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 20(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	ADDQ         $+128, BX
-	ADDQ         $+24, AX
-	SUBQ         $+1, CX
-	JGE          loop3_rest
-
-loop3_rest_done:
-	ADDQ    $+1, CX
-	MOVQ    cols+56(FP), CX
-	CMPQ    CX, $+16
-	JNE     part3
-	MOVQ    ldc+32(FP), BX
-	MOVQ    c+24(FP), AX
-	MOVQ    add+64(FP), CX
-	TESTQ   CX, CX
-	JE      whole_store3
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y15, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y14, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y13, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y12, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y11, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y10, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    BX, AX
-	VZEROUPPER
-	RET
-
-whole_store3:
-	VMOVUPS Y15, (AX)
-	VMOVUPS Y14, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS Y13, (AX)
-	VMOVUPS Y12, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS Y11, (AX)
-	VMOVUPS Y10, 32(AX)
-	ADDQ    BX, AX
-	VZEROUPPER
-	RET
-
-part3:
-	MOVQ         cols+56(FP), CX
-	VMOVD        CX, X2
-	VPBROADCASTD X2, Y2
-	MOVQ         ldc+32(FP), BX
-	MOVQ         c+24(FP), AX
-	MOVQ         add+64(FP), CX
-	TESTQ        CX, CX
-	JE           part_store3
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y15, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y14, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	ADDQ         BX, AX
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y13, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y12, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	ADDQ         BX, AX
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y11, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y10, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	ADDQ         BX, AX
-	VZEROUPPER
-	RET
-
-part_store3:
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y15, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y14, Y1, 32(AX)
-	ADDQ       BX, AX
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y13, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y12, Y1, 32(AX)
-	ADDQ       BX, AX
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y11, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y10, Y1, 32(AX)
-	ADDQ       BX, AX
-	VZEROUPPER
-	RET
-
-rows4:
-	MOVQ       c+24(FP), AX
-	MOVQ       ldc+32(FP), BX
-	PREFETCHT0 (AX)
-	ADDQ       BX, AX
-	PREFETCHT0 (AX)
-	ADDQ       BX, AX
-	PREFETCHT0 (AX)
-	ADDQ       BX, AX
-	PREFETCHT0 (AX)
-	MOVQ       a+0(FP), AX
-	MOVQ       b+16(FP), BX
-	MOVQ       steps+40(FP), CX
-	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
-	VXORPS     Y15, Y15, Y15
-	VXORPS     Y14, Y14, Y14
-	VXORPS     Y13, Y13, Y13
-	VXORPS     Y12, Y12, Y12
-	VXORPS     Y11, Y11, Y11
-	VXORPS     Y10, Y10, Y10
-	VXORPS     Y9, Y9, Y9
-	VXORPS     Y8, Y8, Y8
-	VPCMPEQD   Y3, Y3, Y3
-	VPSLLD     $0x10, Y3, Y3
-	SUBQ       $+4, CX
-	JL         loop4_done
-
-loop4:
-	VMOVUPS      (BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      32(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS (AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 4(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 8(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 12(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VPAND        (BX), Y3, Y0
-	VPAND        32(BX), Y3, Y1
-	VBROADCASTSS 16(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 20(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 24(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 28(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VMOVUPS      128(BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      160(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS 32(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 36(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 40(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 44(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VPAND        128(BX), Y3, Y0
-	VPAND        160(BX), Y3, Y1
-	VBROADCASTSS 48(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 52(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 56(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 60(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VMOVUPS      256(BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      288(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS 64(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 68(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 72(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 76(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VPAND        256(BX), Y3, Y0
-	VPAND        288(BX), Y3, Y1
-	VBROADCASTSS 80(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 84(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 88(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 92(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
-	VMOVUPS      384(BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      416(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS 96(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 100(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 104(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 108(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VPAND        384(BX), Y3, Y0
-	VPAND        416(BX), Y3, Y1
-	VBROADCASTSS 112(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 116(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 120(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 124(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	ADDQ         $+512, BX
-	ADDQ         $+128, AX
-	SUBQ         $+4, CX
-	JGE          loop4
-
-loop4_done:
-	ADDQ $+4, CX
-	SUBQ $+1, CX
-	JL   loop4_rest_done
-
-loop4_rest:
-	VMOVUPS      (BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      32(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS (AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 4(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 8(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 12(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VPAND        (BX), Y3, Y0
-	VPAND        32(BX), Y3, Y1
-	VBROADCASTSS 16(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 20(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 24(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 28(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	ADDQ         $+128, BX
-	ADDQ         $+32, AX
-	SUBQ         $+1, CX
-	JGE          loop4_rest
-
-loop4_rest_done:
-	ADDQ    $+1, CX
-	MOVQ    cols+56(FP), CX
-	CMPQ    CX, $+16
-	JNE     part4
-	MOVQ    ldc+32(FP), BX
-	MOVQ    c+24(FP), AX
-	MOVQ    add+64(FP), CX
-	TESTQ   CX, CX
-	JE      whole_store4
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y15, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y14, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y13, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y12, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y11, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y10, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y9, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y8, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    BX, AX
-	VZEROUPPER
-	RET
-
-whole_store4:
-	VMOVUPS Y15, (AX)
-	VMOVUPS Y14, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS Y13, (AX)
-	VMOVUPS Y12, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS Y11, (AX)
-	VMOVUPS Y10, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS Y9, (AX)
-	VMOVUPS Y8, 32(AX)
-	ADDQ    BX, AX
-	VZEROUPPER
-	RET
-
-part4:
-	MOVQ         cols+56(FP), CX
-	VMOVD        CX, X2
-	VPBROADCASTD X2, Y2
-	MOVQ         ldc+32(FP), BX
-	MOVQ         c+24(FP), AX
-	MOVQ         add+64(FP), CX
-	TESTQ        CX, CX
-	JE           part_store4
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y15, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y14, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	ADDQ         BX, AX
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y13, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y12, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	ADDQ         BX, AX
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y11, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y10, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	ADDQ         BX, AX
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y9, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y8, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	ADDQ         BX, AX
-	VZEROUPPER
-	RET
-
-part_store4:
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y15, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y14, Y1, 32(AX)
-	ADDQ       BX, AX
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y13, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y12, Y1, 32(AX)
-	ADDQ       BX, AX
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y11, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y10, Y1, 32(AX)
-	ADDQ       BX, AX
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y9, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y8, Y1, 32(AX)
-	ADDQ       BX, AX
-	VZEROUPPER
-	RET
-
-rows5:
-	MOVQ       c+24(FP), AX
-	MOVQ       ldc+32(FP), BX
-	PREFETCHT0 (AX)
-	ADDQ       BX, AX
-	PREFETCHT0 (AX)
-	ADDQ       BX, AX
-	PREFETCHT0 (AX)
-	ADDQ       BX, AX
-	PREFETCHT0 (AX)
-	ADDQ       BX, AX
-	PREFETCHT0 (AX)
-	MOVQ       a+0(FP), AX
-	MOVQ       b+16(FP), BX
-	MOVQ       steps+40(FP), CX
-	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
-	VXORPS     Y15, Y15, Y15
-	VXORPS     Y14, Y14, Y14
-	VXORPS     Y13, Y13, Y13
-	VXORPS     Y12, Y12, Y12
-	VXORPS     Y11, Y11, Y11
-	VXORPS     Y10, Y10, Y10
-	VXORPS     Y9, Y9, Y9
-	VXORPS     Y8, Y8, Y8
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y6, Y6, Y6
-	VPCMPEQD   Y3, Y3, Y3
-	VPSLLD     $0x10, Y3, Y3
-	SUBQ       $+4, CX
-	JL         loop5_done
-
-loop5:
-	VMOVUPS      (BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      32(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS (AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 4(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 8(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 12(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 16(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	VPAND        (BX), Y3, Y0
-	VPAND        32(BX), Y3, Y1
-	VBROADCASTSS 20(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 24(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 28(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 32(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 36(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	VMOVUPS      128(BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      160(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS 40(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 44(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 48(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 52(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 56(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	VPAND        128(BX), Y3, Y0
-	VPAND        160(BX), Y3, Y1
-	VBROADCASTSS 60(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 64(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 68(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 72(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 76(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	VMOVUPS      256(BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      288(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS 80(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 84(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 88(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 92(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 96(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	VPAND        256(BX), Y3, Y0
-	VPAND        288(BX), Y3, Y1
-	VBROADCASTSS 100(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 104(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 108(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 112(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 116(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
-	VMOVUPS      384(BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      416(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS 120(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 124(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 128(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 132(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 136(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	VPAND        384(BX), Y3, Y0
-	VPAND        416(BX), Y3, Y1
-	VBROADCASTSS 140(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 144(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 148(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 152(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 156(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	ADDQ         $+512, BX
-	ADDQ         $+160, AX
-	SUBQ         $+4, CX
-	JGE          loop5
-
-loop5_done:
-	ADDQ $+4, CX
-	SUBQ $+1, CX
-	JL   loop5_rest_done
-
-loop5_rest:
-	VMOVUPS      (BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      32(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS (AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 4(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 8(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 12(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 16(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	VPAND        (BX), Y3, Y0
-	VPAND        32(BX), Y3, Y1
-	VBROADCASTSS 20(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 24(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 28(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 32(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 36(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	ADDQ         $+128, BX
-	ADDQ         $+40, AX
-	SUBQ         $+1, CX
-	JGE          loop5_rest
-
-loop5_rest_done:
-	ADDQ    $+1, CX
-	MOVQ    cols+56(FP), CX
-	CMPQ    CX, $+16
-	JNE     part5
-	MOVQ    ldc+32(FP), BX
-	MOVQ    c+24(FP), AX
-	MOVQ    add+64(FP), CX
-	TESTQ   CX, CX
-	JE      whole_store5
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y15, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y14, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y13, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y12, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y11, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y10, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y9, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y8, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y7, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y6, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    BX, AX
-	VZEROUPPER
-	RET
-
-whole_store5:
-	VMOVUPS Y15, (AX)
-	VMOVUPS Y14, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS Y13, (AX)
-	VMOVUPS Y12, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS Y11, (AX)
-	VMOVUPS Y10, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS Y9, (AX)
-	VMOVUPS Y8, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS Y7, (AX)
-	VMOVUPS Y6, 32(AX)
-	ADDQ    BX, AX
-	VZEROUPPER
-	RET
-
-part5:
-	MOVQ         cols+56(FP), CX
-	VMOVD        CX, X2
-	VPBROADCASTD X2, Y2
-	MOVQ         ldc+32(FP), BX
-	MOVQ         c+24(FP), AX
-	MOVQ         add+64(FP), CX
-	TESTQ        CX, CX
-	JE           part_store5
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y15, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y14, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	ADDQ         BX, AX
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y13, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y12, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	ADDQ         BX, AX
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y11, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y10, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	ADDQ         BX, AX
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y9, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y8, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	ADDQ         BX, AX
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y7, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y6, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	ADDQ         BX, AX
-	VZEROUPPER
-	RET
-
-part_store5:
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y15, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y14, Y1, 32(AX)
-	ADDQ       BX, AX
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y13, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y12, Y1, 32(AX)
-	ADDQ       BX, AX
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y11, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y10, Y1, 32(AX)
-	ADDQ       BX, AX
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y9, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y8, Y1, 32(AX)
-	ADDQ       BX, AX
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y7, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y6, Y1, 32(AX)
-	ADDQ       BX, AX
-	VZEROUPPER
-	RET
-
-rows6:
-	MOVQ       c+24(FP), AX
-	MOVQ       ldc+32(FP), BX
-	PREFETCHT0 (AX)
-	ADDQ       BX, AX
-	PREFETCHT0 (AX)
-	ADDQ       BX, AX
-	PREFETCHT0 (AX)
-	ADDQ       BX, AX
-	PREFETCHT0 (AX)
-	ADDQ       BX, AX
-	PREFETCHT0 (AX)
-	ADDQ       BX, AX
-	PREFETCHT0 (AX)
-	MOVQ       a+0(FP), AX
-	MOVQ       b+16(FP), BX
-	MOVQ       steps+40(FP), CX
-	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
-	VXORPS     Y15, Y15, Y15
-	VXORPS     Y14, Y14, Y14
-	VXORPS     Y13, Y13, Y13
-	VXORPS     Y12, Y12, Y12
-	VXORPS     Y11, Y11, Y11
-	VXORPS     Y10, Y10, Y10
-	VXORPS     Y9, Y9, Y9
-	VXORPS     Y8, Y8, Y8
-	VXORPS     Y7, Y7, Y7
-	VXORPS     Y6, Y6, Y6
-	VXORPS     Y5, Y5, Y5
-	VXORPS     Y4, Y4, Y4
-	VPCMPEQD   Y3, Y3, Y3
-	VPSLLD     $0x10, Y3, Y3
-	SUBQ       $+4, CX
-	JL         loop6_done
-
-loop6:
-	VMOVUPS      (BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      32(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS (AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 4(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 8(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 12(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 16(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	VBROADCASTSS 20(AX), Y2
-	VFMADD231PS  Y2, Y0, Y5
-	VFMADD231PS  Y2, Y1, Y4
-	VPAND        (BX), Y3, Y0
-	VPAND        32(BX), Y3, Y1
-	VBROADCASTSS 24(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 28(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 32(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 36(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 40(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	VBROADCASTSS 44(AX), Y2
-	VFMADD231PS  Y2, Y0, Y5
-	VFMADD231PS  Y2, Y1, Y4
-	VMOVUPS      128(BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      160(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS 48(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 52(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 56(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 60(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 64(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	VBROADCASTSS 68(AX), Y2
-	VFMADD231PS  Y2, Y0, Y5
-	VFMADD231PS  Y2, Y1, Y4
-	VPAND        128(BX), Y3, Y0
-	VPAND        160(BX), Y3, Y1
-	VBROADCASTSS 72(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 76(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 80(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 84(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 88(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	VBROADCASTSS 92(AX), Y2
-	VFMADD231PS  Y2, Y0, Y5
-	VFMADD231PS  Y2, Y1, Y4
-	VMOVUPS      256(BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      288(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS 96(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 100(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 104(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 108(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 112(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	VBROADCASTSS 116(AX), Y2
-	VFMADD231PS  Y2, Y0, Y5
-	VFMADD231PS  Y2, Y1, Y4
-	VPAND        256(BX), Y3, Y0
-	VPAND        288(BX), Y3, Y1
-	VBROADCASTSS 120(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 124(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 128(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 132(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 136(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	VBROADCASTSS 140(AX), Y2
-	VFMADD231PS  Y2, Y0, Y5
-	VFMADD231PS  Y2, Y1, Y4
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
-	VMOVUPS      384(BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      416(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS 144(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 148(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 152(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 156(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 160(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	VBROADCASTSS 164(AX), Y2
-	VFMADD231PS  Y2, Y0, Y5
-	VFMADD231PS  Y2, Y1, Y4
-	VPAND        384(BX), Y3, Y0
-	VPAND        416(BX), Y3, Y1
-	VBROADCASTSS 168(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 172(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 176(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 180(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 184(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	VBROADCASTSS 188(AX), Y2
-	VFMADD231PS  Y2, Y0, Y5
-	VFMADD231PS  Y2, Y1, Y4
-	ADDQ         $+512, BX
-	ADDQ         $+192, AX
-	SUBQ         $+4, CX
-	JGE          loop6
-
-loop6_done:
-	ADDQ $+4, CX
-	SUBQ $+1, CX
-	JL   loop6_rest_done
-
-loop6_rest:
-	VMOVUPS      (BX), Y0
-	VPSLLD       $0x10, Y0, Y0
-	VMOVUPS      32(BX), Y1
-	VPSLLD       $0x10, Y1, Y1
-	VBROADCASTSS (AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 4(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 8(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 12(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 16(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	VBROADCASTSS 20(AX), Y2
-	VFMADD231PS  Y2, Y0, Y5
-	VFMADD231PS  Y2, Y1, Y4
-	VPAND        (BX), Y3, Y0
-	VPAND        32(BX), Y3, Y1
-	VBROADCASTSS 24(AX), Y2
-	VFMADD231PS  Y2, Y0, Y15
-	VFMADD231PS  Y2, Y1, Y14
-	VBROADCASTSS 28(AX), Y2
-	VFMADD231PS  Y2, Y0, Y13
-	VFMADD231PS  Y2, Y1, Y12
-	VBROADCASTSS 32(AX), Y2
-	VFMADD231PS  Y2, Y0, Y11
-	VFMADD231PS  Y2, Y1, Y10
-	VBROADCASTSS 36(AX), Y2
-	VFMADD231PS  Y2, Y0, Y9
-	VFMADD231PS  Y2, Y1, Y8
-	VBROADCASTSS 40(AX), Y2
-	VFMADD231PS  Y2, Y0, Y7
-	VFMADD231PS  Y2, Y1, Y6
-	VBROADCASTSS 44(AX), Y2
-	VFMADD231PS  Y2, Y0, Y5
-	VFMADD231PS  Y2, Y1, Y4
-	ADDQ         $+128, BX
-	ADDQ         $+48, AX
-	SUBQ         $+1, CX
-	JGE          loop6_rest
-
-loop6_rest_done:
-	ADDQ    $+1, CX
-	MOVQ    cols+56(FP), CX
-	CMPQ    CX, $+16
-	JNE     part6
-	MOVQ    ldc+32(FP), BX
-	MOVQ    c+24(FP), AX
-	MOVQ    add+64(FP), CX
-	TESTQ   CX, CX
-	JE      whole_store6
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y15, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y14, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y13, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y12, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y11, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y10, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y9, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y8, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y7, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y6, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS (AX), Y0
-	VADDPS  Y0, Y5, Y0
-	VMOVUPS Y0, (AX)
-	VMOVUPS 32(AX), Y0
-	VADDPS  Y0, Y4, Y0
-	VMOVUPS Y0, 32(AX)
-	ADDQ    BX, AX
-	VZEROUPPER
-	RET
-
-whole_store6:
-	VMOVUPS Y15, (AX)
-	VMOVUPS Y14, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS Y13, (AX)
-	VMOVUPS Y12, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS Y11, (AX)
-	VMOVUPS Y10, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS Y9, (AX)
-	VMOVUPS Y8, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS Y7, (AX)
-	VMOVUPS Y6, 32(AX)
-	ADDQ    BX, AX
-	VMOVUPS Y5, (AX)
-	VMOVUPS Y4, 32(AX)
-	ADDQ    BX, AX
-	VZEROUPPER
-	RET
-
-part6:
-	MOVQ         cols+56(FP), CX
-	VMOVD        CX, X2
-	VPBROADCASTD X2, Y2
-	MOVQ         ldc+32(FP), BX
-	MOVQ         c+24(FP), AX
-	MOVQ         add+64(FP), CX
-	TESTQ        CX, CX
-	JE           part_store6
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y15, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y14, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	ADDQ         BX, AX
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y13, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y12, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	ADDQ         BX, AX
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y11, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y10, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	ADDQ         BX, AX
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y9, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y8, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	ADDQ         BX, AX
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y7, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y6, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	ADDQ         BX, AX
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   (AX), Y1, Y0
-	VADDPS       Y0, Y5, Y0
-	VPCMPGTD     numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, (AX)
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   32(AX), Y1, Y0
-	VADDPS       Y0, Y4, Y0
-	VPCMPGTD     numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS   Y0, Y1, 32(AX)
-	ADDQ         BX, AX
-	VZEROUPPER
-	RET
-
-part_store6:
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y15, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y14, Y1, 32(AX)
-	ADDQ       BX, AX
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y13, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y12, Y1, 32(AX)
-	ADDQ       BX, AX
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y11, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y10, Y1, 32(AX)
-	ADDQ       BX, AX
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y9, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y8, Y1, 32(AX)
-	ADDQ       BX, AX
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y7, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y6, Y1, 32(AX)
-	ADDQ       BX, AX
-	VPCMPGTD   numbers<>+0(SB), Y2, Y1
-	VMASKMOVPS Y5, Y1, (AX)
-	VPCMPGTD   numbers<>+32(SB), Y2, Y1
-	VMASKMOVPS Y4, Y1, 32(AX)
-	ADDQ       BX, AX
 	VZEROUPPER
 	RET
 

@@ -6,19 +6,21 @@ package cpu
 // A step is one element of float32: a is (rows, steps), b (steps, 32).
 // cols is at most what the kernel has, 32 columns; rows is in [1,14].
 // Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
-// Rows of a and c are lda and ldc bytes apart. Every 2 steps two cache lines at next are prefetched, which then moves by ahead bytes.
+// Rows of a and c are lda and ldc bytes apart. Every 4 steps a cache line, two if ahead is above 64, is prefetched at each of 4 places,
+// apart bytes one from the next, of which next is the first, which then moves by ahead bytes.
 //
 //go:noescape
-func tileF32AVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+func tileF32AVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
 
 // tileWidenedAVX512 computes c (rows, cols) = a·b, or adds to c if add is not 0.
 // A step is two elements: a is (rows, 2·steps) of float32, b (steps, 32, 2) of bfloat16, widened.
 // cols is at most what the kernel has, 32 columns; rows is in [1,14].
 // Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
-// Rows of a and c are lda and ldc bytes apart. Every 2 steps two cache lines at next are prefetched, which then moves by ahead bytes.
+// Rows of a and c are lda and ldc bytes apart. Every 4 steps a cache line, two if ahead is above 64, is prefetched at each of 4 places,
+// apart bytes one from the next, of which next is the first, which then moves by ahead bytes.
 //
 //go:noescape
-func tileWidenedAVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+func tileWidenedAVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
 
 // dotF32AVX512 computes out[4i+j] = Σ x[i,k]·w[j,k] for k below n, a multiple of 16, and four rows j of w and rows i of x, in [1,4].
 // Rows are ldx and ldw bytes apart. w is bfloat16, widened, where it is 16 bits wide.
@@ -44,7 +46,7 @@ func axpyF32AVX512(y *float32, a *float32, lda int, x *float32, n int, rows int)
 func transposeAVX512(to *uint32, from *uint32, ld int, steps int)
 
 // tileBLASAVX512 computes c (rows, cols) = a·b, or adds to c if add is not 0, for rows in [1,14] and cols in [1,32].
-// a is (rows, steps), its rows lda bytes apart, b is (steps, 32). Rows of c are ldc bytes apart.
+// a is (steps, rows), its lda of no account, b is (steps, 32). Rows of c are ldc bytes apart.
 // Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
 // As much of what lies behind a is prefetched as a has. Before every slot steps, slot being positive,
 // the 128 bytes at next are prefetched, which then moves by ahead bytes.
@@ -83,21 +85,27 @@ func addScaledAVX512(to *float32, x *float32, a float32, n int)
 // A step is one element of float32: a is (steps, rows), its lda of no account, b (steps, 32).
 // cols is at most what the kernel has, 32 columns; rows is in [1,14].
 // Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
-// Rows of a and c are lda and ldc bytes apart. Every 2 steps two cache lines at next are prefetched, which then moves by ahead bytes.
+// Rows of a and c are lda and ldc bytes apart. Every 4 steps a cache line, two if ahead is above 64, is prefetched at each of 4 places,
+// apart bytes one from the next, of which next is the first, which then moves by ahead bytes.
 //
 //go:noescape
-func tileBesideF32AVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+func tileBesideF32AVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
+
+// tileBesideWidenedAVX512 computes c (rows, cols) = a·b, or adds to c if add is not 0.
+// A step is two elements: a is (2·steps, rows) of float32, its lda of no account, b (steps, 32, 2) of bfloat16, widened.
+// cols is at most what the kernel has, 32 columns; rows is in [1,14].
+// Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
+// Rows of a and c are lda and ldc bytes apart. Every 4 steps a cache line, two if ahead is above 64, is prefetched at each of 4 places,
+// apart bytes one from the next, of which next is the first, which then moves by ahead bytes.
+//
+//go:noescape
+func tileBesideWidenedAVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
 
 // besideAVX512 sets to[rows·k+i] = from[i,k] for rows i, 1 to 16, ld bytes apart, and k below steps, a multiple of 16.
 // It writes up to 16−rows elements of undefined contents beyond the last.
 //
 //go:noescape
 func besideAVX512(to *uint32, from *uint32, ld int, steps int, rows int)
-
-// widenPanelAVX512 converts a panel (steps, 32, 2) of bfloat16 to one of float32, (2·steps, 32).
-//
-//go:noescape
-func widenPanelAVX512(to *uint32, from *uint32, steps int)
 
 // fewF32AVX512 computes c (rows, cols) = a·b, or adds to c if add is not 0, for up to 3 rows and 128 columns or 4 rows and 64 columns.
 // A step is one element of float32: a is (rows, steps), b (steps, 32).

@@ -2,9 +2,9 @@
 
 #include "textflag.h"
 
-// func tileF32AVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+// func tileF32AVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tileF32AVX512(SB), NOSPLIT, $0-88
+TEXT ·tileF32AVX512(SB), NOSPLIT, $0-96
 	MOVQ rows+48(FP), CX
 	CMPQ CX, $+1
 	JE   rows1
@@ -45,34 +45,43 @@ rows1:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop1_done
 
 loop1:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
 	VFMADD231PS  Z2, Z0, Z31
 	VFMADD231PS  Z2, Z1, Z30
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
 	VFMADD231PS  Z2, Z0, Z31
 	VFMADD231PS  Z2, Z1, Z30
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
 	VFMADD231PS  Z2, Z0, Z31
 	VFMADD231PS  Z2, Z1, Z30
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one1
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one1:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -169,16 +178,19 @@ rows2:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
 	VPXORD     Z28, Z28, Z28
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop2_done
 
 loop2:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -187,9 +199,7 @@ loop2:
 	VBROADCASTSS (AX)(DI*1), Z2
 	VFMADD231PS  Z2, Z0, Z29
 	VFMADD231PS  Z2, Z1, Z28
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -198,6 +208,7 @@ loop2:
 	VBROADCASTSS 4(AX)(DI*1), Z2
 	VFMADD231PS  Z2, Z0, Z29
 	VFMADD231PS  Z2, Z1, Z28
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -206,8 +217,15 @@ loop2:
 	VBROADCASTSS 8(AX)(DI*1), Z2
 	VFMADD231PS  Z2, Z0, Z29
 	VFMADD231PS  Z2, Z1, Z28
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one2
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one2:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -333,7 +351,7 @@ rows3:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
@@ -341,10 +359,13 @@ rows3:
 	VPXORD     Z28, Z28, Z28
 	VPXORD     Z27, Z27, Z27
 	VPXORD     Z26, Z26, Z26
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop3_done
 
 loop3:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -356,9 +377,7 @@ loop3:
 	VBROADCASTSS (AX)(DI*2), Z2
 	VFMADD231PS  Z2, Z0, Z27
 	VFMADD231PS  Z2, Z1, Z26
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -370,6 +389,7 @@ loop3:
 	VBROADCASTSS 4(AX)(DI*2), Z2
 	VFMADD231PS  Z2, Z0, Z27
 	VFMADD231PS  Z2, Z1, Z26
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -381,8 +401,15 @@ loop3:
 	VBROADCASTSS 8(AX)(DI*2), Z2
 	VFMADD231PS  Z2, Z0, Z27
 	VFMADD231PS  Z2, Z1, Z26
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one3
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one3:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -537,7 +564,7 @@ rows4:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	VPXORD     Z31, Z31, Z31
@@ -548,10 +575,13 @@ rows4:
 	VPXORD     Z26, Z26, Z26
 	VPXORD     Z25, Z25, Z25
 	VPXORD     Z24, Z24, Z24
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop4_done
 
 loop4:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -566,9 +596,7 @@ loop4:
 	VBROADCASTSS (AX)(R8*1), Z2
 	VFMADD231PS  Z2, Z0, Z25
 	VFMADD231PS  Z2, Z1, Z24
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -583,6 +611,7 @@ loop4:
 	VBROADCASTSS 4(AX)(R8*1), Z2
 	VFMADD231PS  Z2, Z0, Z25
 	VFMADD231PS  Z2, Z1, Z24
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -597,8 +626,15 @@ loop4:
 	VBROADCASTSS 8(AX)(R8*1), Z2
 	VFMADD231PS  Z2, Z0, Z25
 	VFMADD231PS  Z2, Z1, Z24
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one4
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one4:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -782,7 +818,7 @@ rows5:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	VPXORD     Z31, Z31, Z31
@@ -795,10 +831,13 @@ rows5:
 	VPXORD     Z24, Z24, Z24
 	VPXORD     Z23, Z23, Z23
 	VPXORD     Z22, Z22, Z22
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop5_done
 
 loop5:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -816,9 +855,7 @@ loop5:
 	VBROADCASTSS (AX)(DI*4), Z2
 	VFMADD231PS  Z2, Z0, Z23
 	VFMADD231PS  Z2, Z1, Z22
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -836,6 +873,7 @@ loop5:
 	VBROADCASTSS 4(AX)(DI*4), Z2
 	VFMADD231PS  Z2, Z0, Z23
 	VFMADD231PS  Z2, Z1, Z22
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -853,8 +891,15 @@ loop5:
 	VBROADCASTSS 8(AX)(DI*4), Z2
 	VFMADD231PS  Z2, Z0, Z23
 	VFMADD231PS  Z2, Z1, Z22
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one5
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one5:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -1067,7 +1112,7 @@ rows6:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -1083,10 +1128,13 @@ rows6:
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z21, Z21, Z21
 	VPXORD     Z20, Z20, Z20
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop6_done
 
 loop6:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -1107,9 +1155,7 @@ loop6:
 	VBROADCASTSS (AX)(R9*1), Z2
 	VFMADD231PS  Z2, Z0, Z21
 	VFMADD231PS  Z2, Z1, Z20
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -1130,6 +1176,7 @@ loop6:
 	VBROADCASTSS 4(AX)(R9*1), Z2
 	VFMADD231PS  Z2, Z0, Z21
 	VFMADD231PS  Z2, Z1, Z20
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -1150,8 +1197,15 @@ loop6:
 	VBROADCASTSS 8(AX)(R9*1), Z2
 	VFMADD231PS  Z2, Z0, Z21
 	VFMADD231PS  Z2, Z1, Z20
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one6
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one6:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -1393,7 +1447,7 @@ rows7:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -1411,10 +1465,13 @@ rows7:
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z19, Z19, Z19
 	VPXORD     Z18, Z18, Z18
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop7_done
 
 loop7:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -1438,9 +1495,7 @@ loop7:
 	VBROADCASTSS (AX)(R8*2), Z2
 	VFMADD231PS  Z2, Z0, Z19
 	VFMADD231PS  Z2, Z1, Z18
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -1464,6 +1519,7 @@ loop7:
 	VBROADCASTSS 4(AX)(R8*2), Z2
 	VFMADD231PS  Z2, Z0, Z19
 	VFMADD231PS  Z2, Z1, Z18
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -1487,8 +1543,15 @@ loop7:
 	VBROADCASTSS 8(AX)(R8*2), Z2
 	VFMADD231PS  Z2, Z0, Z19
 	VFMADD231PS  Z2, Z1, Z18
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one7
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one7:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -1759,7 +1822,7 @@ rows8:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -1780,10 +1843,13 @@ rows8:
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z17, Z17, Z17
 	VPXORD     Z16, Z16, Z16
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop8_done
 
 loop8:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -1810,9 +1876,7 @@ loop8:
 	VBROADCASTSS (AX)(R10*1), Z2
 	VFMADD231PS  Z2, Z0, Z17
 	VFMADD231PS  Z2, Z1, Z16
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -1839,6 +1903,7 @@ loop8:
 	VBROADCASTSS 4(AX)(R10*1), Z2
 	VFMADD231PS  Z2, Z0, Z17
 	VFMADD231PS  Z2, Z1, Z16
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -1865,8 +1930,15 @@ loop8:
 	VBROADCASTSS 8(AX)(R10*1), Z2
 	VFMADD231PS  Z2, Z0, Z17
 	VFMADD231PS  Z2, Z1, Z16
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one8
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one8:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -2166,7 +2238,7 @@ rows9:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -2189,10 +2261,13 @@ rows9:
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z15, Z15, Z15
 	VPXORD     Z14, Z14, Z14
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop9_done
 
 loop9:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -2222,9 +2297,7 @@ loop9:
 	VBROADCASTSS (AX)(DI*8), Z2
 	VFMADD231PS  Z2, Z0, Z15
 	VFMADD231PS  Z2, Z1, Z14
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -2254,6 +2327,7 @@ loop9:
 	VBROADCASTSS 4(AX)(DI*8), Z2
 	VFMADD231PS  Z2, Z0, Z15
 	VFMADD231PS  Z2, Z1, Z14
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -2283,8 +2357,15 @@ loop9:
 	VBROADCASTSS 8(AX)(DI*8), Z2
 	VFMADD231PS  Z2, Z0, Z15
 	VFMADD231PS  Z2, Z1, Z14
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one9
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one9:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -2613,7 +2694,7 @@ rows10:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -2639,10 +2720,13 @@ rows10:
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z13, Z13, Z13
 	VPXORD     Z12, Z12, Z12
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop10_done
 
 loop10:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -2675,9 +2759,7 @@ loop10:
 	VBROADCASTSS (AX)(R11*1), Z2
 	VFMADD231PS  Z2, Z0, Z13
 	VFMADD231PS  Z2, Z1, Z12
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -2710,6 +2792,7 @@ loop10:
 	VBROADCASTSS 4(AX)(R11*1), Z2
 	VFMADD231PS  Z2, Z0, Z13
 	VFMADD231PS  Z2, Z1, Z12
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -2742,8 +2825,15 @@ loop10:
 	VBROADCASTSS 8(AX)(R11*1), Z2
 	VFMADD231PS  Z2, Z0, Z13
 	VFMADD231PS  Z2, Z1, Z12
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one10
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one10:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -3101,7 +3191,7 @@ rows11:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -3129,10 +3219,13 @@ rows11:
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z11, Z11, Z11
 	VPXORD     Z10, Z10, Z10
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop11_done
 
 loop11:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -3168,9 +3261,7 @@ loop11:
 	VBROADCASTSS (AX)(R9*2), Z2
 	VFMADD231PS  Z2, Z0, Z11
 	VFMADD231PS  Z2, Z1, Z10
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -3206,6 +3297,7 @@ loop11:
 	VBROADCASTSS 4(AX)(R9*2), Z2
 	VFMADD231PS  Z2, Z0, Z11
 	VFMADD231PS  Z2, Z1, Z10
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -3241,8 +3333,15 @@ loop11:
 	VBROADCASTSS 8(AX)(R9*2), Z2
 	VFMADD231PS  Z2, Z0, Z11
 	VFMADD231PS  Z2, Z1, Z10
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one11
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one11:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -3629,7 +3728,7 @@ rows12:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -3660,10 +3759,13 @@ rows12:
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z9, Z9, Z9
 	VPXORD     Z8, Z8, Z8
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop12_done
 
 loop12:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -3702,9 +3804,7 @@ loop12:
 	VBROADCASTSS (AX)(R12*1), Z2
 	VFMADD231PS  Z2, Z0, Z9
 	VFMADD231PS  Z2, Z1, Z8
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -3743,6 +3843,7 @@ loop12:
 	VBROADCASTSS 4(AX)(R12*1), Z2
 	VFMADD231PS  Z2, Z0, Z9
 	VFMADD231PS  Z2, Z1, Z8
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -3781,8 +3882,15 @@ loop12:
 	VBROADCASTSS 8(AX)(R12*1), Z2
 	VFMADD231PS  Z2, Z0, Z9
 	VFMADD231PS  Z2, Z1, Z8
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one12
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one12:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -4198,7 +4306,7 @@ rows13:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -4231,10 +4339,13 @@ rows13:
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z7, Z7, Z7
 	VPXORD     Z6, Z6, Z6
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop13_done
 
 loop13:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -4276,9 +4387,7 @@ loop13:
 	VBROADCASTSS (AX)(R8*4), Z2
 	VFMADD231PS  Z2, Z0, Z7
 	VFMADD231PS  Z2, Z1, Z6
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -4320,6 +4429,7 @@ loop13:
 	VBROADCASTSS 4(AX)(R8*4), Z2
 	VFMADD231PS  Z2, Z0, Z7
 	VFMADD231PS  Z2, Z1, Z6
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -4361,8 +4471,15 @@ loop13:
 	VBROADCASTSS 8(AX)(R8*4), Z2
 	VFMADD231PS  Z2, Z0, Z7
 	VFMADD231PS  Z2, Z1, Z6
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one13
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one13:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -4807,7 +4924,7 @@ rows14:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -4843,10 +4960,13 @@ rows14:
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z5, Z5, Z5
 	VPXORD     Z4, Z4, Z4
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop14_done
 
 loop14:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -4891,9 +5011,7 @@ loop14:
 	VBROADCASTSS (AX)(R13*1), Z2
 	VFMADD231PS  Z2, Z0, Z5
 	VFMADD231PS  Z2, Z1, Z4
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -4938,6 +5056,7 @@ loop14:
 	VBROADCASTSS 4(AX)(R13*1), Z2
 	VFMADD231PS  Z2, Z0, Z5
 	VFMADD231PS  Z2, Z1, Z4
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -4982,8 +5101,15 @@ loop14:
 	VBROADCASTSS 8(AX)(R13*1), Z2
 	VFMADD231PS  Z2, Z0, Z5
 	VFMADD231PS  Z2, Z1, Z4
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one14
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one14:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -5406,9 +5532,9 @@ part_store14:
 	VZEROUPPER
 	RET
 
-// func tileWidenedAVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+// func tileWidenedAVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tileWidenedAVX512(SB), NOSPLIT, $0-88
+TEXT ·tileWidenedAVX512(SB), NOSPLIT, $0-96
 	MOVQ rows+48(FP), CX
 	CMPQ CX, $+1
 	JE   rows1
@@ -5449,16 +5575,19 @@ rows1:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
 	SUBQ       $+4, CX
 	JL         loop1_done
 
 loop1:
+	PREFETCHT1   (DX)
 	VPSLLD       $0x10, (BX), Z0
 	VPSLLD       $0x10, 64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -5469,9 +5598,7 @@ loop1:
 	VBROADCASTSS 4(AX), Z2
 	VFMADD231PS  Z2, Z0, Z31
 	VFMADD231PS  Z2, Z1, Z30
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -5482,6 +5609,7 @@ loop1:
 	VBROADCASTSS 12(AX), Z2
 	VFMADD231PS  Z2, Z0, Z31
 	VFMADD231PS  Z2, Z1, Z30
+	PREFETCHT1   (DX)(R14*2)
 	VPSLLD       $0x10, 256(BX), Z0
 	VPSLLD       $0x10, 320(BX), Z1
 	VBROADCASTSS 16(AX), Z2
@@ -5492,8 +5620,15 @@ loop1:
 	VBROADCASTSS 20(AX), Z2
 	VFMADD231PS  Z2, Z0, Z31
 	VFMADD231PS  Z2, Z1, Z30
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one1
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one1:
 	ADDQ         SI, DX
 	VPSLLD       $0x10, 384(BX), Z0
 	VPSLLD       $0x10, 448(BX), Z1
@@ -5600,18 +5735,21 @@ rows2:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
 	VPXORD     Z28, Z28, Z28
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
 	SUBQ       $+4, CX
 	JL         loop2_done
 
 loop2:
+	PREFETCHT1   (DX)
 	VPSLLD       $0x10, (BX), Z0
 	VPSLLD       $0x10, 64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -5628,9 +5766,7 @@ loop2:
 	VBROADCASTSS 4(AX)(DI*1), Z2
 	VFMADD231PS  Z2, Z0, Z29
 	VFMADD231PS  Z2, Z1, Z28
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -5647,6 +5783,7 @@ loop2:
 	VBROADCASTSS 12(AX)(DI*1), Z2
 	VFMADD231PS  Z2, Z0, Z29
 	VFMADD231PS  Z2, Z1, Z28
+	PREFETCHT1   (DX)(R14*2)
 	VPSLLD       $0x10, 256(BX), Z0
 	VPSLLD       $0x10, 320(BX), Z1
 	VBROADCASTSS 16(AX), Z2
@@ -5663,8 +5800,15 @@ loop2:
 	VBROADCASTSS 20(AX)(DI*1), Z2
 	VFMADD231PS  Z2, Z0, Z29
 	VFMADD231PS  Z2, Z1, Z28
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one2
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one2:
 	ADDQ         SI, DX
 	VPSLLD       $0x10, 384(BX), Z0
 	VPSLLD       $0x10, 448(BX), Z1
@@ -5806,7 +5950,7 @@ rows3:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
@@ -5814,12 +5958,15 @@ rows3:
 	VPXORD     Z28, Z28, Z28
 	VPXORD     Z27, Z27, Z27
 	VPXORD     Z26, Z26, Z26
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
 	SUBQ       $+4, CX
 	JL         loop3_done
 
 loop3:
+	PREFETCHT1   (DX)
 	VPSLLD       $0x10, (BX), Z0
 	VPSLLD       $0x10, 64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -5842,9 +5989,7 @@ loop3:
 	VBROADCASTSS 4(AX)(DI*2), Z2
 	VFMADD231PS  Z2, Z0, Z27
 	VFMADD231PS  Z2, Z1, Z26
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -5867,6 +6012,7 @@ loop3:
 	VBROADCASTSS 12(AX)(DI*2), Z2
 	VFMADD231PS  Z2, Z0, Z27
 	VFMADD231PS  Z2, Z1, Z26
+	PREFETCHT1   (DX)(R14*2)
 	VPSLLD       $0x10, 256(BX), Z0
 	VPSLLD       $0x10, 320(BX), Z1
 	VBROADCASTSS 16(AX), Z2
@@ -5889,8 +6035,15 @@ loop3:
 	VBROADCASTSS 20(AX)(DI*2), Z2
 	VFMADD231PS  Z2, Z0, Z27
 	VFMADD231PS  Z2, Z1, Z26
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one3
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one3:
 	ADDQ         SI, DX
 	VPSLLD       $0x10, 384(BX), Z0
 	VPSLLD       $0x10, 448(BX), Z1
@@ -6067,7 +6220,7 @@ rows4:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	VPXORD     Z31, Z31, Z31
@@ -6078,12 +6231,15 @@ rows4:
 	VPXORD     Z26, Z26, Z26
 	VPXORD     Z25, Z25, Z25
 	VPXORD     Z24, Z24, Z24
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
 	SUBQ       $+4, CX
 	JL         loop4_done
 
 loop4:
+	PREFETCHT1   (DX)
 	VPSLLD       $0x10, (BX), Z0
 	VPSLLD       $0x10, 64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -6112,9 +6268,7 @@ loop4:
 	VBROADCASTSS 4(AX)(R8*1), Z2
 	VFMADD231PS  Z2, Z0, Z25
 	VFMADD231PS  Z2, Z1, Z24
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -6143,6 +6297,7 @@ loop4:
 	VBROADCASTSS 12(AX)(R8*1), Z2
 	VFMADD231PS  Z2, Z0, Z25
 	VFMADD231PS  Z2, Z1, Z24
+	PREFETCHT1   (DX)(R14*2)
 	VPSLLD       $0x10, 256(BX), Z0
 	VPSLLD       $0x10, 320(BX), Z1
 	VBROADCASTSS 16(AX), Z2
@@ -6171,8 +6326,15 @@ loop4:
 	VBROADCASTSS 20(AX)(R8*1), Z2
 	VFMADD231PS  Z2, Z0, Z25
 	VFMADD231PS  Z2, Z1, Z24
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one4
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one4:
 	ADDQ         SI, DX
 	VPSLLD       $0x10, 384(BX), Z0
 	VPSLLD       $0x10, 448(BX), Z1
@@ -6384,7 +6546,7 @@ rows5:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	VPXORD     Z31, Z31, Z31
@@ -6397,12 +6559,15 @@ rows5:
 	VPXORD     Z24, Z24, Z24
 	VPXORD     Z23, Z23, Z23
 	VPXORD     Z22, Z22, Z22
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
 	SUBQ       $+4, CX
 	JL         loop5_done
 
 loop5:
+	PREFETCHT1   (DX)
 	VPSLLD       $0x10, (BX), Z0
 	VPSLLD       $0x10, 64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -6437,9 +6602,7 @@ loop5:
 	VBROADCASTSS 4(AX)(DI*4), Z2
 	VFMADD231PS  Z2, Z0, Z23
 	VFMADD231PS  Z2, Z1, Z22
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -6474,6 +6637,7 @@ loop5:
 	VBROADCASTSS 12(AX)(DI*4), Z2
 	VFMADD231PS  Z2, Z0, Z23
 	VFMADD231PS  Z2, Z1, Z22
+	PREFETCHT1   (DX)(R14*2)
 	VPSLLD       $0x10, 256(BX), Z0
 	VPSLLD       $0x10, 320(BX), Z1
 	VBROADCASTSS 16(AX), Z2
@@ -6508,8 +6672,15 @@ loop5:
 	VBROADCASTSS 20(AX)(DI*4), Z2
 	VFMADD231PS  Z2, Z0, Z23
 	VFMADD231PS  Z2, Z1, Z22
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one5
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one5:
 	ADDQ         SI, DX
 	VPSLLD       $0x10, 384(BX), Z0
 	VPSLLD       $0x10, 448(BX), Z1
@@ -6756,7 +6927,7 @@ rows6:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -6772,12 +6943,15 @@ rows6:
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z21, Z21, Z21
 	VPXORD     Z20, Z20, Z20
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
 	SUBQ       $+4, CX
 	JL         loop6_done
 
 loop6:
+	PREFETCHT1   (DX)
 	VPSLLD       $0x10, (BX), Z0
 	VPSLLD       $0x10, 64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -6818,9 +6992,7 @@ loop6:
 	VBROADCASTSS 4(AX)(R9*1), Z2
 	VFMADD231PS  Z2, Z0, Z21
 	VFMADD231PS  Z2, Z1, Z20
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -6861,6 +7033,7 @@ loop6:
 	VBROADCASTSS 12(AX)(R9*1), Z2
 	VFMADD231PS  Z2, Z0, Z21
 	VFMADD231PS  Z2, Z1, Z20
+	PREFETCHT1   (DX)(R14*2)
 	VPSLLD       $0x10, 256(BX), Z0
 	VPSLLD       $0x10, 320(BX), Z1
 	VBROADCASTSS 16(AX), Z2
@@ -6901,8 +7074,15 @@ loop6:
 	VBROADCASTSS 20(AX)(R9*1), Z2
 	VFMADD231PS  Z2, Z0, Z21
 	VFMADD231PS  Z2, Z1, Z20
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one6
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one6:
 	ADDQ         SI, DX
 	VPSLLD       $0x10, 384(BX), Z0
 	VPSLLD       $0x10, 448(BX), Z1
@@ -7184,7 +7364,7 @@ rows7:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -7202,12 +7382,15 @@ rows7:
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z19, Z19, Z19
 	VPXORD     Z18, Z18, Z18
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
 	SUBQ       $+4, CX
 	JL         loop7_done
 
 loop7:
+	PREFETCHT1   (DX)
 	VPSLLD       $0x10, (BX), Z0
 	VPSLLD       $0x10, 64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -7254,9 +7437,7 @@ loop7:
 	VBROADCASTSS 4(AX)(R8*2), Z2
 	VFMADD231PS  Z2, Z0, Z19
 	VFMADD231PS  Z2, Z1, Z18
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -7303,6 +7484,7 @@ loop7:
 	VBROADCASTSS 12(AX)(R8*2), Z2
 	VFMADD231PS  Z2, Z0, Z19
 	VFMADD231PS  Z2, Z1, Z18
+	PREFETCHT1   (DX)(R14*2)
 	VPSLLD       $0x10, 256(BX), Z0
 	VPSLLD       $0x10, 320(BX), Z1
 	VBROADCASTSS 16(AX), Z2
@@ -7349,8 +7531,15 @@ loop7:
 	VBROADCASTSS 20(AX)(R8*2), Z2
 	VFMADD231PS  Z2, Z0, Z19
 	VFMADD231PS  Z2, Z1, Z18
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one7
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one7:
 	ADDQ         SI, DX
 	VPSLLD       $0x10, 384(BX), Z0
 	VPSLLD       $0x10, 448(BX), Z1
@@ -7667,7 +7856,7 @@ rows8:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -7688,12 +7877,15 @@ rows8:
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z17, Z17, Z17
 	VPXORD     Z16, Z16, Z16
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
 	SUBQ       $+4, CX
 	JL         loop8_done
 
 loop8:
+	PREFETCHT1   (DX)
 	VPSLLD       $0x10, (BX), Z0
 	VPSLLD       $0x10, 64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -7746,9 +7938,7 @@ loop8:
 	VBROADCASTSS 4(AX)(R10*1), Z2
 	VFMADD231PS  Z2, Z0, Z17
 	VFMADD231PS  Z2, Z1, Z16
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -7801,6 +7991,7 @@ loop8:
 	VBROADCASTSS 12(AX)(R10*1), Z2
 	VFMADD231PS  Z2, Z0, Z17
 	VFMADD231PS  Z2, Z1, Z16
+	PREFETCHT1   (DX)(R14*2)
 	VPSLLD       $0x10, 256(BX), Z0
 	VPSLLD       $0x10, 320(BX), Z1
 	VBROADCASTSS 16(AX), Z2
@@ -7853,8 +8044,15 @@ loop8:
 	VBROADCASTSS 20(AX)(R10*1), Z2
 	VFMADD231PS  Z2, Z0, Z17
 	VFMADD231PS  Z2, Z1, Z16
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one8
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one8:
 	ADDQ         SI, DX
 	VPSLLD       $0x10, 384(BX), Z0
 	VPSLLD       $0x10, 448(BX), Z1
@@ -8206,7 +8404,7 @@ rows9:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -8229,12 +8427,15 @@ rows9:
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z15, Z15, Z15
 	VPXORD     Z14, Z14, Z14
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
 	SUBQ       $+4, CX
 	JL         loop9_done
 
 loop9:
+	PREFETCHT1   (DX)
 	VPSLLD       $0x10, (BX), Z0
 	VPSLLD       $0x10, 64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -8293,9 +8494,7 @@ loop9:
 	VBROADCASTSS 4(AX)(DI*8), Z2
 	VFMADD231PS  Z2, Z0, Z15
 	VFMADD231PS  Z2, Z1, Z14
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -8354,6 +8553,7 @@ loop9:
 	VBROADCASTSS 12(AX)(DI*8), Z2
 	VFMADD231PS  Z2, Z0, Z15
 	VFMADD231PS  Z2, Z1, Z14
+	PREFETCHT1   (DX)(R14*2)
 	VPSLLD       $0x10, 256(BX), Z0
 	VPSLLD       $0x10, 320(BX), Z1
 	VBROADCASTSS 16(AX), Z2
@@ -8412,8 +8612,15 @@ loop9:
 	VBROADCASTSS 20(AX)(DI*8), Z2
 	VFMADD231PS  Z2, Z0, Z15
 	VFMADD231PS  Z2, Z1, Z14
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one9
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one9:
 	ADDQ         SI, DX
 	VPSLLD       $0x10, 384(BX), Z0
 	VPSLLD       $0x10, 448(BX), Z1
@@ -8800,7 +9007,7 @@ rows10:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -8826,12 +9033,15 @@ rows10:
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z13, Z13, Z13
 	VPXORD     Z12, Z12, Z12
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
 	SUBQ       $+4, CX
 	JL         loop10_done
 
 loop10:
+	PREFETCHT1   (DX)
 	VPSLLD       $0x10, (BX), Z0
 	VPSLLD       $0x10, 64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -8896,9 +9106,7 @@ loop10:
 	VBROADCASTSS 4(AX)(R11*1), Z2
 	VFMADD231PS  Z2, Z0, Z13
 	VFMADD231PS  Z2, Z1, Z12
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -8963,6 +9171,7 @@ loop10:
 	VBROADCASTSS 12(AX)(R11*1), Z2
 	VFMADD231PS  Z2, Z0, Z13
 	VFMADD231PS  Z2, Z1, Z12
+	PREFETCHT1   (DX)(R14*2)
 	VPSLLD       $0x10, 256(BX), Z0
 	VPSLLD       $0x10, 320(BX), Z1
 	VBROADCASTSS 16(AX), Z2
@@ -9027,8 +9236,15 @@ loop10:
 	VBROADCASTSS 20(AX)(R11*1), Z2
 	VFMADD231PS  Z2, Z0, Z13
 	VFMADD231PS  Z2, Z1, Z12
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one10
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one10:
 	ADDQ         SI, DX
 	VPSLLD       $0x10, 384(BX), Z0
 	VPSLLD       $0x10, 448(BX), Z1
@@ -9450,7 +9666,7 @@ rows11:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -9478,12 +9694,15 @@ rows11:
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z11, Z11, Z11
 	VPXORD     Z10, Z10, Z10
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
 	SUBQ       $+4, CX
 	JL         loop11_done
 
 loop11:
+	PREFETCHT1   (DX)
 	VPSLLD       $0x10, (BX), Z0
 	VPSLLD       $0x10, 64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -9554,9 +9773,7 @@ loop11:
 	VBROADCASTSS 4(AX)(R9*2), Z2
 	VFMADD231PS  Z2, Z0, Z11
 	VFMADD231PS  Z2, Z1, Z10
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -9627,6 +9844,7 @@ loop11:
 	VBROADCASTSS 12(AX)(R9*2), Z2
 	VFMADD231PS  Z2, Z0, Z11
 	VFMADD231PS  Z2, Z1, Z10
+	PREFETCHT1   (DX)(R14*2)
 	VPSLLD       $0x10, 256(BX), Z0
 	VPSLLD       $0x10, 320(BX), Z1
 	VBROADCASTSS 16(AX), Z2
@@ -9697,8 +9915,15 @@ loop11:
 	VBROADCASTSS 20(AX)(R9*2), Z2
 	VFMADD231PS  Z2, Z0, Z11
 	VFMADD231PS  Z2, Z1, Z10
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one11
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one11:
 	ADDQ         SI, DX
 	VPSLLD       $0x10, 384(BX), Z0
 	VPSLLD       $0x10, 448(BX), Z1
@@ -10155,7 +10380,7 @@ rows12:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -10186,12 +10411,15 @@ rows12:
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z9, Z9, Z9
 	VPXORD     Z8, Z8, Z8
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
 	SUBQ       $+4, CX
 	JL         loop12_done
 
 loop12:
+	PREFETCHT1   (DX)
 	VPSLLD       $0x10, (BX), Z0
 	VPSLLD       $0x10, 64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -10268,9 +10496,7 @@ loop12:
 	VBROADCASTSS 4(AX)(R12*1), Z2
 	VFMADD231PS  Z2, Z0, Z9
 	VFMADD231PS  Z2, Z1, Z8
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -10347,6 +10573,7 @@ loop12:
 	VBROADCASTSS 12(AX)(R12*1), Z2
 	VFMADD231PS  Z2, Z0, Z9
 	VFMADD231PS  Z2, Z1, Z8
+	PREFETCHT1   (DX)(R14*2)
 	VPSLLD       $0x10, 256(BX), Z0
 	VPSLLD       $0x10, 320(BX), Z1
 	VBROADCASTSS 16(AX), Z2
@@ -10423,8 +10650,15 @@ loop12:
 	VBROADCASTSS 20(AX)(R12*1), Z2
 	VFMADD231PS  Z2, Z0, Z9
 	VFMADD231PS  Z2, Z1, Z8
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one12
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one12:
 	ADDQ         SI, DX
 	VPSLLD       $0x10, 384(BX), Z0
 	VPSLLD       $0x10, 448(BX), Z1
@@ -10916,7 +11150,7 @@ rows13:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -10949,12 +11183,15 @@ rows13:
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z7, Z7, Z7
 	VPXORD     Z6, Z6, Z6
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
 	SUBQ       $+4, CX
 	JL         loop13_done
 
 loop13:
+	PREFETCHT1   (DX)
 	VPSLLD       $0x10, (BX), Z0
 	VPSLLD       $0x10, 64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -11037,9 +11274,7 @@ loop13:
 	VBROADCASTSS 4(AX)(R8*4), Z2
 	VFMADD231PS  Z2, Z0, Z7
 	VFMADD231PS  Z2, Z1, Z6
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -11122,6 +11357,7 @@ loop13:
 	VBROADCASTSS 12(AX)(R8*4), Z2
 	VFMADD231PS  Z2, Z0, Z7
 	VFMADD231PS  Z2, Z1, Z6
+	PREFETCHT1   (DX)(R14*2)
 	VPSLLD       $0x10, 256(BX), Z0
 	VPSLLD       $0x10, 320(BX), Z1
 	VBROADCASTSS 16(AX), Z2
@@ -11204,8 +11440,15 @@ loop13:
 	VBROADCASTSS 20(AX)(R8*4), Z2
 	VFMADD231PS  Z2, Z0, Z7
 	VFMADD231PS  Z2, Z1, Z6
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one13
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one13:
 	ADDQ         SI, DX
 	VPSLLD       $0x10, 384(BX), Z0
 	VPSLLD       $0x10, 448(BX), Z1
@@ -11732,7 +11975,7 @@ rows14:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -11768,12 +12011,15 @@ rows14:
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z5, Z5, Z5
 	VPXORD     Z4, Z4, Z4
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	VPTERNLOGD $0xff, Z3, Z3, Z3
 	VPSLLD     $0x10, Z3, Z3
 	SUBQ       $+4, CX
 	JL         loop14_done
 
 loop14:
+	PREFETCHT1   (DX)
 	VPSLLD       $0x10, (BX), Z0
 	VPSLLD       $0x10, 64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -11862,9 +12108,7 @@ loop14:
 	VBROADCASTSS 4(AX)(R13*1), Z2
 	VFMADD231PS  Z2, Z0, Z5
 	VFMADD231PS  Z2, Z1, Z4
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VPSLLD       $0x10, 128(BX), Z0
 	VPSLLD       $0x10, 192(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -11953,6 +12197,7 @@ loop14:
 	VBROADCASTSS 12(AX)(R13*1), Z2
 	VFMADD231PS  Z2, Z0, Z5
 	VFMADD231PS  Z2, Z1, Z4
+	PREFETCHT1   (DX)(R14*2)
 	VPSLLD       $0x10, 256(BX), Z0
 	VPSLLD       $0x10, 320(BX), Z1
 	VBROADCASTSS 16(AX), Z2
@@ -12041,8 +12286,15 @@ loop14:
 	VBROADCASTSS 20(AX)(R13*1), Z2
 	VFMADD231PS  Z2, Z0, Z5
 	VFMADD231PS  Z2, Z1, Z4
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one14
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one14:
 	ADDQ         SI, DX
 	VPSLLD       $0x10, 384(BX), Z0
 	VPSLLD       $0x10, 448(BX), Z1
@@ -13958,10 +14210,9 @@ rows1:
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
 	MOVQ       ahead+80(FP), SI
-	MOVQ       lda+8(FP), DI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
-	IMUL3Q     $+1, DI, R14
+	IMUL3Q     $+4, CX, R14
 	ADDQ       AX, R14
 
 slot1:
@@ -14092,12 +14343,11 @@ rows2:
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
 	MOVQ       ahead+80(FP), SI
-	MOVQ       lda+8(FP), DI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
 	VPXORD     Z28, Z28, Z28
-	IMUL3Q     $+2, DI, R14
+	IMUL3Q     $+8, CX, R14
 	ADDQ       AX, R14
 
 slot2:
@@ -14113,44 +14363,40 @@ slot2:
 	JL         loop2_done
 
 loop2:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VMOVUPS      128(BX), Z0
-	VMOVUPS      192(BX), Z1
-	VBROADCASTSS 4(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 4(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VMOVUPS      256(BX), Z0
-	VMOVUPS      320(BX), Z1
-	VBROADCASTSS 8(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 8(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	PREFETCHT1   (R14)
-	ADDQ         $+32, R14
-	VMOVUPS      384(BX), Z0
-	VMOVUPS      448(BX), Z1
-	VBROADCASTSS 12(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 12(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	ADDQ         $+512, BX
-	ADDQ         $+16, AX
-	SUBQ         $+4, R15
-	JGE          loop2
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VMOVUPS          128(BX), Z0
+	VMOVUPS          192(BX), Z1
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 12(AX), Z0, Z29
+	VFMADD231PS.BCST 12(AX), Z1, Z28
+	VMOVUPS          256(BX), Z0
+	VMOVUPS          320(BX), Z1
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 20(AX), Z0, Z29
+	VFMADD231PS.BCST 20(AX), Z1, Z28
+	PREFETCHT1       (R14)
+	ADDQ             $+32, R14
+	VMOVUPS          384(BX), Z0
+	VMOVUPS          448(BX), Z1
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 28(AX), Z0, Z29
+	VFMADD231PS.BCST 28(AX), Z1, Z28
+	ADDQ             $+512, BX
+	ADDQ             $+32, AX
+	SUBQ             $+4, R15
+	JGE              loop2
 
 loop2_done:
 	ADDQ $+4, R15
@@ -14158,18 +14404,17 @@ loop2_done:
 	JL   loop2_rest_done
 
 loop2_rest:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	ADDQ         $+128, BX
-	ADDQ         $+4, AX
-	SUBQ         $+1, R15
-	JGE          loop2_rest
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	ADDQ             $+128, BX
+	ADDQ             $+8, AX
+	SUBQ             $+1, R15
+	JGE              loop2_rest
 
 loop2_rest_done:
 	ADDQ    $+1, R15
@@ -14266,14 +14511,13 @@ rows3:
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
 	MOVQ       ahead+80(FP), SI
-	MOVQ       lda+8(FP), DI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
 	VPXORD     Z28, Z28, Z28
 	VPXORD     Z27, Z27, Z27
 	VPXORD     Z26, Z26, Z26
-	IMUL3Q     $+3, DI, R14
+	IMUL3Q     $+12, CX, R14
 	ADDQ       AX, R14
 
 slot3:
@@ -14289,56 +14533,52 @@ slot3:
 	JL         loop3_done
 
 loop3:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VMOVUPS      128(BX), Z0
-	VMOVUPS      192(BX), Z1
-	VBROADCASTSS 4(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 4(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 4(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VMOVUPS      256(BX), Z0
-	VMOVUPS      320(BX), Z1
-	VBROADCASTSS 8(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 8(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 8(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	PREFETCHT1   (R14)
-	ADDQ         $+48, R14
-	VMOVUPS      384(BX), Z0
-	VMOVUPS      448(BX), Z1
-	VBROADCASTSS 12(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 12(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 12(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	ADDQ         $+512, BX
-	ADDQ         $+16, AX
-	SUBQ         $+4, R15
-	JGE          loop3
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VMOVUPS          128(BX), Z0
+	VMOVUPS          192(BX), Z1
+	VBROADCASTSS     12(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 16(AX), Z0, Z29
+	VFMADD231PS.BCST 16(AX), Z1, Z28
+	VBROADCASTSS     20(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VMOVUPS          256(BX), Z0
+	VMOVUPS          320(BX), Z1
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 28(AX), Z0, Z29
+	VFMADD231PS.BCST 28(AX), Z1, Z28
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	PREFETCHT1       (R14)
+	ADDQ             $+48, R14
+	VMOVUPS          384(BX), Z0
+	VMOVUPS          448(BX), Z1
+	VBROADCASTSS     36(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 40(AX), Z0, Z29
+	VFMADD231PS.BCST 40(AX), Z1, Z28
+	VBROADCASTSS     44(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	ADDQ             $+512, BX
+	ADDQ             $+48, AX
+	SUBQ             $+4, R15
+	JGE              loop3
 
 loop3_done:
 	ADDQ $+4, R15
@@ -14346,21 +14586,20 @@ loop3_done:
 	JL   loop3_rest_done
 
 loop3_rest:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	ADDQ         $+128, BX
-	ADDQ         $+4, AX
-	SUBQ         $+1, R15
-	JGE          loop3_rest
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	ADDQ             $+128, BX
+	ADDQ             $+12, AX
+	SUBQ             $+1, R15
+	JGE              loop3_rest
 
 loop3_rest_done:
 	ADDQ    $+1, R15
@@ -14480,8 +14719,6 @@ rows4:
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
 	MOVQ       ahead+80(FP), SI
-	MOVQ       lda+8(FP), DI
-	LEAQ       (DI)(DI*2), R8
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -14490,7 +14727,7 @@ rows4:
 	VPXORD     Z26, Z26, Z26
 	VPXORD     Z25, Z25, Z25
 	VPXORD     Z24, Z24, Z24
-	IMUL3Q     $+4, DI, R14
+	IMUL3Q     $+16, CX, R14
 	ADDQ       AX, R14
 
 slot4:
@@ -14506,68 +14743,60 @@ slot4:
 	JL         loop4_done
 
 loop4:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VMOVUPS      128(BX), Z0
-	VMOVUPS      192(BX), Z1
-	VBROADCASTSS 4(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 4(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 4(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 4(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VMOVUPS      256(BX), Z0
-	VMOVUPS      320(BX), Z1
-	VBROADCASTSS 8(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 8(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 8(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 8(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	PREFETCHT1   (R14)
-	ADDQ         $+64, R14
-	VMOVUPS      384(BX), Z0
-	VMOVUPS      448(BX), Z1
-	VBROADCASTSS 12(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 12(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 12(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 12(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	ADDQ         $+512, BX
-	ADDQ         $+16, AX
-	SUBQ         $+4, R15
-	JGE          loop4
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VMOVUPS          128(BX), Z0
+	VMOVUPS          192(BX), Z1
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 20(AX), Z0, Z29
+	VFMADD231PS.BCST 20(AX), Z1, Z28
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 28(AX), Z0, Z25
+	VFMADD231PS.BCST 28(AX), Z1, Z24
+	VMOVUPS          256(BX), Z0
+	VMOVUPS          320(BX), Z1
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 36(AX), Z0, Z29
+	VFMADD231PS.BCST 36(AX), Z1, Z28
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 44(AX), Z0, Z25
+	VFMADD231PS.BCST 44(AX), Z1, Z24
+	PREFETCHT1       (R14)
+	ADDQ             $+64, R14
+	VMOVUPS          384(BX), Z0
+	VMOVUPS          448(BX), Z1
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 52(AX), Z0, Z29
+	VFMADD231PS.BCST 52(AX), Z1, Z28
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 60(AX), Z0, Z25
+	VFMADD231PS.BCST 60(AX), Z1, Z24
+	ADDQ             $+512, BX
+	ADDQ             $+64, AX
+	SUBQ             $+4, R15
+	JGE              loop4
 
 loop4_done:
 	ADDQ $+4, R15
@@ -14575,24 +14804,22 @@ loop4_done:
 	JL   loop4_rest_done
 
 loop4_rest:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	ADDQ         $+128, BX
-	ADDQ         $+4, AX
-	SUBQ         $+1, R15
-	JGE          loop4_rest
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	ADDQ             $+128, BX
+	ADDQ             $+16, AX
+	SUBQ             $+1, R15
+	JGE              loop4_rest
 
 loop4_rest_done:
 	ADDQ    $+1, R15
@@ -14735,8 +14962,6 @@ rows5:
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
 	MOVQ       ahead+80(FP), SI
-	MOVQ       lda+8(FP), DI
-	LEAQ       (DI)(DI*2), R8
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -14747,7 +14972,7 @@ rows5:
 	VPXORD     Z24, Z24, Z24
 	VPXORD     Z23, Z23, Z23
 	VPXORD     Z22, Z22, Z22
-	IMUL3Q     $+5, DI, R14
+	IMUL3Q     $+20, CX, R14
 	ADDQ       AX, R14
 
 slot5:
@@ -14763,81 +14988,73 @@ slot5:
 	JL         loop5_done
 
 loop5:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VMOVUPS      128(BX), Z0
-	VMOVUPS      192(BX), Z1
-	VBROADCASTSS 4(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 4(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 4(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 4(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 4(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VMOVUPS      256(BX), Z0
-	VMOVUPS      320(BX), Z1
-	VBROADCASTSS 8(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 8(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 8(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 8(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 8(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	PREFETCHT1   (R14)
-	PREFETCHT1   64(R14)
-	ADDQ         $+80, R14
-	VMOVUPS      384(BX), Z0
-	VMOVUPS      448(BX), Z1
-	VBROADCASTSS 12(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 12(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 12(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 12(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 12(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	ADDQ         $+512, BX
-	ADDQ         $+16, AX
-	SUBQ         $+4, R15
-	JGE          loop5
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VMOVUPS          128(BX), Z0
+	VMOVUPS          192(BX), Z1
+	VBROADCASTSS     20(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 24(AX), Z0, Z29
+	VFMADD231PS.BCST 24(AX), Z1, Z28
+	VBROADCASTSS     28(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 32(AX), Z0, Z25
+	VFMADD231PS.BCST 32(AX), Z1, Z24
+	VBROADCASTSS     36(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VMOVUPS          256(BX), Z0
+	VMOVUPS          320(BX), Z1
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 44(AX), Z0, Z29
+	VFMADD231PS.BCST 44(AX), Z1, Z28
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 52(AX), Z0, Z25
+	VFMADD231PS.BCST 52(AX), Z1, Z24
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             $+80, R14
+	VMOVUPS          384(BX), Z0
+	VMOVUPS          448(BX), Z1
+	VBROADCASTSS     60(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 64(AX), Z0, Z29
+	VFMADD231PS.BCST 64(AX), Z1, Z28
+	VBROADCASTSS     68(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 72(AX), Z0, Z25
+	VFMADD231PS.BCST 72(AX), Z1, Z24
+	VBROADCASTSS     76(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	ADDQ             $+512, BX
+	ADDQ             $+80, AX
+	SUBQ             $+4, R15
+	JGE              loop5
 
 loop5_done:
 	ADDQ $+4, R15
@@ -14845,27 +15062,25 @@ loop5_done:
 	JL   loop5_rest_done
 
 loop5_rest:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	ADDQ         $+128, BX
-	ADDQ         $+4, AX
-	SUBQ         $+1, R15
-	JGE          loop5_rest
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	ADDQ             $+128, BX
+	ADDQ             $+20, AX
+	SUBQ             $+1, R15
+	JGE              loop5_rest
 
 loop5_rest_done:
 	ADDQ    $+1, R15
@@ -15031,9 +15246,6 @@ rows6:
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
 	MOVQ       ahead+80(FP), SI
-	MOVQ       lda+8(FP), DI
-	LEAQ       (DI)(DI*2), R8
-	LEAQ       (R8)(DI*2), R9
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -15046,7 +15258,7 @@ rows6:
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z21, Z21, Z21
 	VPXORD     Z20, Z20, Z20
-	IMUL3Q     $+6, DI, R14
+	IMUL3Q     $+24, CX, R14
 	ADDQ       AX, R14
 
 slot6:
@@ -15062,93 +15274,81 @@ slot6:
 	JL         loop6_done
 
 loop6:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS (AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VMOVUPS      128(BX), Z0
-	VMOVUPS      192(BX), Z1
-	VBROADCASTSS 4(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 4(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 4(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 4(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 4(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 4(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VMOVUPS      256(BX), Z0
-	VMOVUPS      320(BX), Z1
-	VBROADCASTSS 8(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 8(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 8(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 8(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 8(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 8(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	PREFETCHT1   (R14)
-	PREFETCHT1   64(R14)
-	ADDQ         $+96, R14
-	VMOVUPS      384(BX), Z0
-	VMOVUPS      448(BX), Z1
-	VBROADCASTSS 12(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 12(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 12(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 12(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 12(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 12(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	ADDQ         $+512, BX
-	ADDQ         $+16, AX
-	SUBQ         $+4, R15
-	JGE          loop6
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VMOVUPS          128(BX), Z0
+	VMOVUPS          192(BX), Z1
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 28(AX), Z0, Z29
+	VFMADD231PS.BCST 28(AX), Z1, Z28
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 36(AX), Z0, Z25
+	VFMADD231PS.BCST 36(AX), Z1, Z24
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 44(AX), Z0, Z21
+	VFMADD231PS.BCST 44(AX), Z1, Z20
+	VMOVUPS          256(BX), Z0
+	VMOVUPS          320(BX), Z1
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 52(AX), Z0, Z29
+	VFMADD231PS.BCST 52(AX), Z1, Z28
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 60(AX), Z0, Z25
+	VFMADD231PS.BCST 60(AX), Z1, Z24
+	VBROADCASTSS     64(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 68(AX), Z0, Z21
+	VFMADD231PS.BCST 68(AX), Z1, Z20
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             $+96, R14
+	VMOVUPS          384(BX), Z0
+	VMOVUPS          448(BX), Z1
+	VBROADCASTSS     72(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 76(AX), Z0, Z29
+	VFMADD231PS.BCST 76(AX), Z1, Z28
+	VBROADCASTSS     80(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 84(AX), Z0, Z25
+	VFMADD231PS.BCST 84(AX), Z1, Z24
+	VBROADCASTSS     88(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 92(AX), Z0, Z21
+	VFMADD231PS.BCST 92(AX), Z1, Z20
+	ADDQ             $+512, BX
+	ADDQ             $+96, AX
+	SUBQ             $+4, R15
+	JGE              loop6
 
 loop6_done:
 	ADDQ $+4, R15
@@ -15156,30 +15356,27 @@ loop6_done:
 	JL   loop6_rest_done
 
 loop6_rest:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS (AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	ADDQ         $+128, BX
-	ADDQ         $+4, AX
-	SUBQ         $+1, R15
-	JGE          loop6_rest
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	ADDQ             $+128, BX
+	ADDQ             $+24, AX
+	SUBQ             $+1, R15
+	JGE              loop6_rest
 
 loop6_rest_done:
 	ADDQ    $+1, R15
@@ -15368,9 +15565,6 @@ rows7:
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
 	MOVQ       ahead+80(FP), SI
-	MOVQ       lda+8(FP), DI
-	LEAQ       (DI)(DI*2), R8
-	LEAQ       (R8)(DI*2), R9
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -15385,7 +15579,7 @@ rows7:
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z19, Z19, Z19
 	VPXORD     Z18, Z18, Z18
-	IMUL3Q     $+7, DI, R14
+	IMUL3Q     $+28, CX, R14
 	ADDQ       AX, R14
 
 slot7:
@@ -15401,105 +15595,93 @@ slot7:
 	JL         loop7_done
 
 loop7:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS (AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS (AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VMOVUPS      128(BX), Z0
-	VMOVUPS      192(BX), Z1
-	VBROADCASTSS 4(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 4(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 4(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 4(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 4(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 4(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 4(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VMOVUPS      256(BX), Z0
-	VMOVUPS      320(BX), Z1
-	VBROADCASTSS 8(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 8(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 8(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 8(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 8(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 8(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 8(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	PREFETCHT1   (R14)
-	PREFETCHT1   64(R14)
-	ADDQ         $+112, R14
-	VMOVUPS      384(BX), Z0
-	VMOVUPS      448(BX), Z1
-	VBROADCASTSS 12(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 12(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 12(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 12(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 12(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 12(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 12(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	ADDQ         $+512, BX
-	ADDQ         $+16, AX
-	SUBQ         $+4, R15
-	JGE          loop7
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VMOVUPS          128(BX), Z0
+	VMOVUPS          192(BX), Z1
+	VBROADCASTSS     28(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 32(AX), Z0, Z29
+	VFMADD231PS.BCST 32(AX), Z1, Z28
+	VBROADCASTSS     36(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 40(AX), Z0, Z25
+	VFMADD231PS.BCST 40(AX), Z1, Z24
+	VBROADCASTSS     44(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 48(AX), Z0, Z21
+	VFMADD231PS.BCST 48(AX), Z1, Z20
+	VBROADCASTSS     52(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VMOVUPS          256(BX), Z0
+	VMOVUPS          320(BX), Z1
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 60(AX), Z0, Z29
+	VFMADD231PS.BCST 60(AX), Z1, Z28
+	VBROADCASTSS     64(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 68(AX), Z0, Z25
+	VFMADD231PS.BCST 68(AX), Z1, Z24
+	VBROADCASTSS     72(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 76(AX), Z0, Z21
+	VFMADD231PS.BCST 76(AX), Z1, Z20
+	VBROADCASTSS     80(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             $+112, R14
+	VMOVUPS          384(BX), Z0
+	VMOVUPS          448(BX), Z1
+	VBROADCASTSS     84(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 88(AX), Z0, Z29
+	VFMADD231PS.BCST 88(AX), Z1, Z28
+	VBROADCASTSS     92(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 96(AX), Z0, Z25
+	VFMADD231PS.BCST 96(AX), Z1, Z24
+	VBROADCASTSS     100(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 104(AX), Z0, Z21
+	VFMADD231PS.BCST 104(AX), Z1, Z20
+	VBROADCASTSS     108(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	ADDQ             $+512, BX
+	ADDQ             $+112, AX
+	SUBQ             $+4, R15
+	JGE              loop7
 
 loop7_done:
 	ADDQ $+4, R15
@@ -15507,33 +15689,30 @@ loop7_done:
 	JL   loop7_rest_done
 
 loop7_rest:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS (AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS (AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	ADDQ         $+128, BX
-	ADDQ         $+4, AX
-	SUBQ         $+1, R15
-	JGE          loop7_rest
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	ADDQ             $+128, BX
+	ADDQ             $+28, AX
+	SUBQ             $+1, R15
+	JGE              loop7_rest
 
 loop7_rest_done:
 	ADDQ    $+1, R15
@@ -15745,10 +15924,6 @@ rows8:
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
 	MOVQ       ahead+80(FP), SI
-	MOVQ       lda+8(FP), DI
-	LEAQ       (DI)(DI*2), R8
-	LEAQ       (R8)(DI*2), R9
-	LEAQ       (R9)(DI*2), R10
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -15765,7 +15940,7 @@ rows8:
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z17, Z17, Z17
 	VPXORD     Z16, Z16, Z16
-	IMUL3Q     $+8, DI, R14
+	IMUL3Q     $+32, CX, R14
 	ADDQ       AX, R14
 
 slot8:
@@ -15781,117 +15956,101 @@ slot8:
 	JL         loop8_done
 
 loop8:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS (AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS (AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS (AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VMOVUPS      128(BX), Z0
-	VMOVUPS      192(BX), Z1
-	VBROADCASTSS 4(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 4(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 4(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 4(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 4(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 4(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 4(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 4(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VMOVUPS      256(BX), Z0
-	VMOVUPS      320(BX), Z1
-	VBROADCASTSS 8(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 8(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 8(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 8(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 8(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 8(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 8(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 8(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	PREFETCHT1   (R14)
-	PREFETCHT1   64(R14)
-	ADDQ         $+128, R14
-	VMOVUPS      384(BX), Z0
-	VMOVUPS      448(BX), Z1
-	VBROADCASTSS 12(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 12(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 12(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 12(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 12(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 12(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 12(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 12(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	ADDQ         $+512, BX
-	ADDQ         $+16, AX
-	SUBQ         $+4, R15
-	JGE          loop8
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VMOVUPS          128(BX), Z0
+	VMOVUPS          192(BX), Z1
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 36(AX), Z0, Z29
+	VFMADD231PS.BCST 36(AX), Z1, Z28
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 44(AX), Z0, Z25
+	VFMADD231PS.BCST 44(AX), Z1, Z24
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 52(AX), Z0, Z21
+	VFMADD231PS.BCST 52(AX), Z1, Z20
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 60(AX), Z0, Z17
+	VFMADD231PS.BCST 60(AX), Z1, Z16
+	VMOVUPS          256(BX), Z0
+	VMOVUPS          320(BX), Z1
+	VBROADCASTSS     64(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 68(AX), Z0, Z29
+	VFMADD231PS.BCST 68(AX), Z1, Z28
+	VBROADCASTSS     72(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 76(AX), Z0, Z25
+	VFMADD231PS.BCST 76(AX), Z1, Z24
+	VBROADCASTSS     80(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 84(AX), Z0, Z21
+	VFMADD231PS.BCST 84(AX), Z1, Z20
+	VBROADCASTSS     88(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 92(AX), Z0, Z17
+	VFMADD231PS.BCST 92(AX), Z1, Z16
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	ADDQ             $+128, R14
+	VMOVUPS          384(BX), Z0
+	VMOVUPS          448(BX), Z1
+	VBROADCASTSS     96(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 100(AX), Z0, Z29
+	VFMADD231PS.BCST 100(AX), Z1, Z28
+	VBROADCASTSS     104(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 108(AX), Z0, Z25
+	VFMADD231PS.BCST 108(AX), Z1, Z24
+	VBROADCASTSS     112(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 116(AX), Z0, Z21
+	VFMADD231PS.BCST 116(AX), Z1, Z20
+	VBROADCASTSS     120(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 124(AX), Z0, Z17
+	VFMADD231PS.BCST 124(AX), Z1, Z16
+	ADDQ             $+512, BX
+	ADDQ             $+128, AX
+	SUBQ             $+4, R15
+	JGE              loop8
 
 loop8_done:
 	ADDQ $+4, R15
@@ -15899,36 +16058,32 @@ loop8_done:
 	JL   loop8_rest_done
 
 loop8_rest:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS (AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS (AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS (AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	ADDQ         $+128, BX
-	ADDQ         $+4, AX
-	SUBQ         $+1, R15
-	JGE          loop8_rest
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	ADDQ             $+128, BX
+	ADDQ             $+32, AX
+	SUBQ             $+1, R15
+	JGE              loop8_rest
 
 loop8_rest_done:
 	ADDQ    $+1, R15
@@ -16163,10 +16318,6 @@ rows9:
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
 	MOVQ       ahead+80(FP), SI
-	MOVQ       lda+8(FP), DI
-	LEAQ       (DI)(DI*2), R8
-	LEAQ       (R8)(DI*2), R9
-	LEAQ       (R9)(DI*2), R10
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -16185,7 +16336,7 @@ rows9:
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z15, Z15, Z15
 	VPXORD     Z14, Z14, Z14
-	IMUL3Q     $+9, DI, R14
+	IMUL3Q     $+36, CX, R14
 	ADDQ       AX, R14
 
 slot9:
@@ -16201,130 +16352,114 @@ slot9:
 	JL         loop9_done
 
 loop9:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS (AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS (AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS (AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS (AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VMOVUPS      128(BX), Z0
-	VMOVUPS      192(BX), Z1
-	VBROADCASTSS 4(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 4(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 4(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 4(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 4(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 4(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 4(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 4(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS 4(AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VMOVUPS      256(BX), Z0
-	VMOVUPS      320(BX), Z1
-	VBROADCASTSS 8(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 8(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 8(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 8(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 8(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 8(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 8(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 8(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS 8(AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	PREFETCHT1   (R14)
-	PREFETCHT1   64(R14)
-	PREFETCHT1   128(R14)
-	ADDQ         $+144, R14
-	VMOVUPS      384(BX), Z0
-	VMOVUPS      448(BX), Z1
-	VBROADCASTSS 12(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 12(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 12(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 12(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 12(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 12(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 12(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 12(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS 12(AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	ADDQ         $+512, BX
-	ADDQ         $+16, AX
-	SUBQ         $+4, R15
-	JGE          loop9
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VMOVUPS          128(BX), Z0
+	VMOVUPS          192(BX), Z1
+	VBROADCASTSS     36(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 40(AX), Z0, Z29
+	VFMADD231PS.BCST 40(AX), Z1, Z28
+	VBROADCASTSS     44(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 48(AX), Z0, Z25
+	VFMADD231PS.BCST 48(AX), Z1, Z24
+	VBROADCASTSS     52(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 56(AX), Z0, Z21
+	VFMADD231PS.BCST 56(AX), Z1, Z20
+	VBROADCASTSS     60(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 64(AX), Z0, Z17
+	VFMADD231PS.BCST 64(AX), Z1, Z16
+	VBROADCASTSS     68(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VMOVUPS          256(BX), Z0
+	VMOVUPS          320(BX), Z1
+	VBROADCASTSS     72(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 76(AX), Z0, Z29
+	VFMADD231PS.BCST 76(AX), Z1, Z28
+	VBROADCASTSS     80(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 84(AX), Z0, Z25
+	VFMADD231PS.BCST 84(AX), Z1, Z24
+	VBROADCASTSS     88(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 92(AX), Z0, Z21
+	VFMADD231PS.BCST 92(AX), Z1, Z20
+	VBROADCASTSS     96(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 100(AX), Z0, Z17
+	VFMADD231PS.BCST 100(AX), Z1, Z16
+	VBROADCASTSS     104(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	PREFETCHT1       128(R14)
+	ADDQ             $+144, R14
+	VMOVUPS          384(BX), Z0
+	VMOVUPS          448(BX), Z1
+	VBROADCASTSS     108(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 112(AX), Z0, Z29
+	VFMADD231PS.BCST 112(AX), Z1, Z28
+	VBROADCASTSS     116(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 120(AX), Z0, Z25
+	VFMADD231PS.BCST 120(AX), Z1, Z24
+	VBROADCASTSS     124(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 128(AX), Z0, Z21
+	VFMADD231PS.BCST 128(AX), Z1, Z20
+	VBROADCASTSS     132(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 136(AX), Z0, Z17
+	VFMADD231PS.BCST 136(AX), Z1, Z16
+	VBROADCASTSS     140(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	ADDQ             $+512, BX
+	ADDQ             $+144, AX
+	SUBQ             $+4, R15
+	JGE              loop9
 
 loop9_done:
 	ADDQ $+4, R15
@@ -16332,39 +16467,35 @@ loop9_done:
 	JL   loop9_rest_done
 
 loop9_rest:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS (AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS (AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS (AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS (AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	ADDQ         $+128, BX
-	ADDQ         $+4, AX
-	SUBQ         $+1, R15
-	JGE          loop9_rest
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	ADDQ             $+128, BX
+	ADDQ             $+36, AX
+	SUBQ             $+1, R15
+	JGE              loop9_rest
 
 loop9_rest_done:
 	ADDQ    $+1, R15
@@ -16622,11 +16753,6 @@ rows10:
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
 	MOVQ       ahead+80(FP), SI
-	MOVQ       lda+8(FP), DI
-	LEAQ       (DI)(DI*2), R8
-	LEAQ       (R8)(DI*2), R9
-	LEAQ       (R9)(DI*2), R10
-	LEAQ       (R10)(DI*2), R11
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -16647,7 +16773,7 @@ rows10:
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z13, Z13, Z13
 	VPXORD     Z12, Z12, Z12
-	IMUL3Q     $+10, DI, R14
+	IMUL3Q     $+40, CX, R14
 	ADDQ       AX, R14
 
 slot10:
@@ -16663,142 +16789,122 @@ slot10:
 	JL         loop10_done
 
 loop10:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS (AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS (AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS (AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS (AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS (AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VMOVUPS      128(BX), Z0
-	VMOVUPS      192(BX), Z1
-	VBROADCASTSS 4(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 4(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 4(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 4(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 4(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 4(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 4(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 4(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS 4(AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS 4(AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VMOVUPS      256(BX), Z0
-	VMOVUPS      320(BX), Z1
-	VBROADCASTSS 8(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 8(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 8(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 8(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 8(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 8(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 8(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 8(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS 8(AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS 8(AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	PREFETCHT1   (R14)
-	PREFETCHT1   64(R14)
-	PREFETCHT1   128(R14)
-	ADDQ         $+160, R14
-	VMOVUPS      384(BX), Z0
-	VMOVUPS      448(BX), Z1
-	VBROADCASTSS 12(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 12(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 12(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 12(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 12(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 12(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 12(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 12(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS 12(AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS 12(AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	ADDQ         $+512, BX
-	ADDQ         $+16, AX
-	SUBQ         $+4, R15
-	JGE          loop10
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	VMOVUPS          128(BX), Z0
+	VMOVUPS          192(BX), Z1
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 44(AX), Z0, Z29
+	VFMADD231PS.BCST 44(AX), Z1, Z28
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 52(AX), Z0, Z25
+	VFMADD231PS.BCST 52(AX), Z1, Z24
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 60(AX), Z0, Z21
+	VFMADD231PS.BCST 60(AX), Z1, Z20
+	VBROADCASTSS     64(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 68(AX), Z0, Z17
+	VFMADD231PS.BCST 68(AX), Z1, Z16
+	VBROADCASTSS     72(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 76(AX), Z0, Z13
+	VFMADD231PS.BCST 76(AX), Z1, Z12
+	VMOVUPS          256(BX), Z0
+	VMOVUPS          320(BX), Z1
+	VBROADCASTSS     80(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 84(AX), Z0, Z29
+	VFMADD231PS.BCST 84(AX), Z1, Z28
+	VBROADCASTSS     88(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 92(AX), Z0, Z25
+	VFMADD231PS.BCST 92(AX), Z1, Z24
+	VBROADCASTSS     96(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 100(AX), Z0, Z21
+	VFMADD231PS.BCST 100(AX), Z1, Z20
+	VBROADCASTSS     104(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 108(AX), Z0, Z17
+	VFMADD231PS.BCST 108(AX), Z1, Z16
+	VBROADCASTSS     112(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 116(AX), Z0, Z13
+	VFMADD231PS.BCST 116(AX), Z1, Z12
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	PREFETCHT1       128(R14)
+	ADDQ             $+160, R14
+	VMOVUPS          384(BX), Z0
+	VMOVUPS          448(BX), Z1
+	VBROADCASTSS     120(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 124(AX), Z0, Z29
+	VFMADD231PS.BCST 124(AX), Z1, Z28
+	VBROADCASTSS     128(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 132(AX), Z0, Z25
+	VFMADD231PS.BCST 132(AX), Z1, Z24
+	VBROADCASTSS     136(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 140(AX), Z0, Z21
+	VFMADD231PS.BCST 140(AX), Z1, Z20
+	VBROADCASTSS     144(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 148(AX), Z0, Z17
+	VFMADD231PS.BCST 148(AX), Z1, Z16
+	VBROADCASTSS     152(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 156(AX), Z0, Z13
+	VFMADD231PS.BCST 156(AX), Z1, Z12
+	ADDQ             $+512, BX
+	ADDQ             $+160, AX
+	SUBQ             $+4, R15
+	JGE              loop10
 
 loop10_done:
 	ADDQ $+4, R15
@@ -16806,42 +16912,37 @@ loop10_done:
 	JL   loop10_rest_done
 
 loop10_rest:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS (AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS (AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS (AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS (AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS (AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	ADDQ         $+128, BX
-	ADDQ         $+4, AX
-	SUBQ         $+1, R15
-	JGE          loop10_rest
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	ADDQ             $+128, BX
+	ADDQ             $+40, AX
+	SUBQ             $+1, R15
+	JGE              loop10_rest
 
 loop10_rest_done:
 	ADDQ    $+1, R15
@@ -17122,11 +17223,6 @@ rows11:
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
 	MOVQ       ahead+80(FP), SI
-	MOVQ       lda+8(FP), DI
-	LEAQ       (DI)(DI*2), R8
-	LEAQ       (R8)(DI*2), R9
-	LEAQ       (R9)(DI*2), R10
-	LEAQ       (R10)(DI*2), R11
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -17149,7 +17245,7 @@ rows11:
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z11, Z11, Z11
 	VPXORD     Z10, Z10, Z10
-	IMUL3Q     $+11, DI, R14
+	IMUL3Q     $+44, CX, R14
 	ADDQ       AX, R14
 
 slot11:
@@ -17165,154 +17261,134 @@ slot11:
 	JL         loop11_done
 
 loop11:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS (AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS (AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS (AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS (AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS (AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS (AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	VMOVUPS      128(BX), Z0
-	VMOVUPS      192(BX), Z1
-	VBROADCASTSS 4(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 4(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 4(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 4(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 4(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 4(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 4(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 4(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS 4(AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS 4(AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS 4(AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	VMOVUPS      256(BX), Z0
-	VMOVUPS      320(BX), Z1
-	VBROADCASTSS 8(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 8(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 8(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 8(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 8(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 8(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 8(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 8(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS 8(AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS 8(AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS 8(AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	PREFETCHT1   (R14)
-	PREFETCHT1   64(R14)
-	PREFETCHT1   128(R14)
-	ADDQ         $+176, R14
-	VMOVUPS      384(BX), Z0
-	VMOVUPS      448(BX), Z1
-	VBROADCASTSS 12(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 12(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 12(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 12(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 12(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 12(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 12(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 12(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS 12(AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS 12(AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS 12(AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	ADDQ         $+512, BX
-	ADDQ         $+16, AX
-	SUBQ         $+4, R15
-	JGE          loop11
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VMOVUPS          128(BX), Z0
+	VMOVUPS          192(BX), Z1
+	VBROADCASTSS     44(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 48(AX), Z0, Z29
+	VFMADD231PS.BCST 48(AX), Z1, Z28
+	VBROADCASTSS     52(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 56(AX), Z0, Z25
+	VFMADD231PS.BCST 56(AX), Z1, Z24
+	VBROADCASTSS     60(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 64(AX), Z0, Z21
+	VFMADD231PS.BCST 64(AX), Z1, Z20
+	VBROADCASTSS     68(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 72(AX), Z0, Z17
+	VFMADD231PS.BCST 72(AX), Z1, Z16
+	VBROADCASTSS     76(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 80(AX), Z0, Z13
+	VFMADD231PS.BCST 80(AX), Z1, Z12
+	VBROADCASTSS     84(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VMOVUPS          256(BX), Z0
+	VMOVUPS          320(BX), Z1
+	VBROADCASTSS     88(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 92(AX), Z0, Z29
+	VFMADD231PS.BCST 92(AX), Z1, Z28
+	VBROADCASTSS     96(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 100(AX), Z0, Z25
+	VFMADD231PS.BCST 100(AX), Z1, Z24
+	VBROADCASTSS     104(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 108(AX), Z0, Z21
+	VFMADD231PS.BCST 108(AX), Z1, Z20
+	VBROADCASTSS     112(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 116(AX), Z0, Z17
+	VFMADD231PS.BCST 116(AX), Z1, Z16
+	VBROADCASTSS     120(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 124(AX), Z0, Z13
+	VFMADD231PS.BCST 124(AX), Z1, Z12
+	VBROADCASTSS     128(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	PREFETCHT1       128(R14)
+	ADDQ             $+176, R14
+	VMOVUPS          384(BX), Z0
+	VMOVUPS          448(BX), Z1
+	VBROADCASTSS     132(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 136(AX), Z0, Z29
+	VFMADD231PS.BCST 136(AX), Z1, Z28
+	VBROADCASTSS     140(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 144(AX), Z0, Z25
+	VFMADD231PS.BCST 144(AX), Z1, Z24
+	VBROADCASTSS     148(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 152(AX), Z0, Z21
+	VFMADD231PS.BCST 152(AX), Z1, Z20
+	VBROADCASTSS     156(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 160(AX), Z0, Z17
+	VFMADD231PS.BCST 160(AX), Z1, Z16
+	VBROADCASTSS     164(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 168(AX), Z0, Z13
+	VFMADD231PS.BCST 168(AX), Z1, Z12
+	VBROADCASTSS     172(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	ADDQ             $+512, BX
+	ADDQ             $+176, AX
+	SUBQ             $+4, R15
+	JGE              loop11
 
 loop11_done:
 	ADDQ $+4, R15
@@ -17320,45 +17396,40 @@ loop11_done:
 	JL   loop11_rest_done
 
 loop11_rest:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS (AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS (AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS (AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS (AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS (AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS (AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	ADDQ         $+128, BX
-	ADDQ         $+4, AX
-	SUBQ         $+1, R15
-	JGE          loop11_rest
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	ADDQ             $+128, BX
+	ADDQ             $+44, AX
+	SUBQ             $+1, R15
+	JGE              loop11_rest
 
 loop11_rest_done:
 	ADDQ    $+1, R15
@@ -17662,12 +17733,6 @@ rows12:
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
 	MOVQ       ahead+80(FP), SI
-	MOVQ       lda+8(FP), DI
-	LEAQ       (DI)(DI*2), R8
-	LEAQ       (R8)(DI*2), R9
-	LEAQ       (R9)(DI*2), R10
-	LEAQ       (R10)(DI*2), R11
-	LEAQ       (R11)(DI*2), R12
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -17692,7 +17757,7 @@ rows12:
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z9, Z9, Z9
 	VPXORD     Z8, Z8, Z8
-	IMUL3Q     $+12, DI, R14
+	IMUL3Q     $+48, CX, R14
 	ADDQ       AX, R14
 
 slot12:
@@ -17708,166 +17773,142 @@ slot12:
 	JL         loop12_done
 
 loop12:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS (AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS (AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS (AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS (AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS (AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS (AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	VBROADCASTSS (AX)(R12*1), Z2
-	VFMADD231PS  Z2, Z0, Z9
-	VFMADD231PS  Z2, Z1, Z8
-	VMOVUPS      128(BX), Z0
-	VMOVUPS      192(BX), Z1
-	VBROADCASTSS 4(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 4(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 4(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 4(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 4(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 4(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 4(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 4(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS 4(AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS 4(AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS 4(AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	VBROADCASTSS 4(AX)(R12*1), Z2
-	VFMADD231PS  Z2, Z0, Z9
-	VFMADD231PS  Z2, Z1, Z8
-	VMOVUPS      256(BX), Z0
-	VMOVUPS      320(BX), Z1
-	VBROADCASTSS 8(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 8(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 8(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 8(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 8(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 8(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 8(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 8(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS 8(AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS 8(AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS 8(AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	VBROADCASTSS 8(AX)(R12*1), Z2
-	VFMADD231PS  Z2, Z0, Z9
-	VFMADD231PS  Z2, Z1, Z8
-	PREFETCHT1   (R14)
-	PREFETCHT1   64(R14)
-	PREFETCHT1   128(R14)
-	ADDQ         $+192, R14
-	VMOVUPS      384(BX), Z0
-	VMOVUPS      448(BX), Z1
-	VBROADCASTSS 12(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 12(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 12(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 12(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 12(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 12(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 12(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 12(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS 12(AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS 12(AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS 12(AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	VBROADCASTSS 12(AX)(R12*1), Z2
-	VFMADD231PS  Z2, Z0, Z9
-	VFMADD231PS  Z2, Z1, Z8
-	ADDQ         $+512, BX
-	ADDQ         $+16, AX
-	SUBQ         $+4, R15
-	JGE          loop12
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 44(AX), Z0, Z9
+	VFMADD231PS.BCST 44(AX), Z1, Z8
+	VMOVUPS          128(BX), Z0
+	VMOVUPS          192(BX), Z1
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 52(AX), Z0, Z29
+	VFMADD231PS.BCST 52(AX), Z1, Z28
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 60(AX), Z0, Z25
+	VFMADD231PS.BCST 60(AX), Z1, Z24
+	VBROADCASTSS     64(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 68(AX), Z0, Z21
+	VFMADD231PS.BCST 68(AX), Z1, Z20
+	VBROADCASTSS     72(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 76(AX), Z0, Z17
+	VFMADD231PS.BCST 76(AX), Z1, Z16
+	VBROADCASTSS     80(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 84(AX), Z0, Z13
+	VFMADD231PS.BCST 84(AX), Z1, Z12
+	VBROADCASTSS     88(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 92(AX), Z0, Z9
+	VFMADD231PS.BCST 92(AX), Z1, Z8
+	VMOVUPS          256(BX), Z0
+	VMOVUPS          320(BX), Z1
+	VBROADCASTSS     96(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 100(AX), Z0, Z29
+	VFMADD231PS.BCST 100(AX), Z1, Z28
+	VBROADCASTSS     104(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 108(AX), Z0, Z25
+	VFMADD231PS.BCST 108(AX), Z1, Z24
+	VBROADCASTSS     112(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 116(AX), Z0, Z21
+	VFMADD231PS.BCST 116(AX), Z1, Z20
+	VBROADCASTSS     120(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 124(AX), Z0, Z17
+	VFMADD231PS.BCST 124(AX), Z1, Z16
+	VBROADCASTSS     128(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 132(AX), Z0, Z13
+	VFMADD231PS.BCST 132(AX), Z1, Z12
+	VBROADCASTSS     136(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 140(AX), Z0, Z9
+	VFMADD231PS.BCST 140(AX), Z1, Z8
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	PREFETCHT1       128(R14)
+	ADDQ             $+192, R14
+	VMOVUPS          384(BX), Z0
+	VMOVUPS          448(BX), Z1
+	VBROADCASTSS     144(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 148(AX), Z0, Z29
+	VFMADD231PS.BCST 148(AX), Z1, Z28
+	VBROADCASTSS     152(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 156(AX), Z0, Z25
+	VFMADD231PS.BCST 156(AX), Z1, Z24
+	VBROADCASTSS     160(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 164(AX), Z0, Z21
+	VFMADD231PS.BCST 164(AX), Z1, Z20
+	VBROADCASTSS     168(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 172(AX), Z0, Z17
+	VFMADD231PS.BCST 172(AX), Z1, Z16
+	VBROADCASTSS     176(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 180(AX), Z0, Z13
+	VFMADD231PS.BCST 180(AX), Z1, Z12
+	VBROADCASTSS     184(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 188(AX), Z0, Z9
+	VFMADD231PS.BCST 188(AX), Z1, Z8
+	ADDQ             $+512, BX
+	ADDQ             $+192, AX
+	SUBQ             $+4, R15
+	JGE              loop12
 
 loop12_done:
 	ADDQ $+4, R15
@@ -17875,48 +17916,42 @@ loop12_done:
 	JL   loop12_rest_done
 
 loop12_rest:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS (AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS (AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS (AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS (AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS (AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS (AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	VBROADCASTSS (AX)(R12*1), Z2
-	VFMADD231PS  Z2, Z0, Z9
-	VFMADD231PS  Z2, Z1, Z8
-	ADDQ         $+128, BX
-	ADDQ         $+4, AX
-	SUBQ         $+1, R15
-	JGE          loop12_rest
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 44(AX), Z0, Z9
+	VFMADD231PS.BCST 44(AX), Z1, Z8
+	ADDQ             $+128, BX
+	ADDQ             $+48, AX
+	SUBQ             $+1, R15
+	JGE              loop12_rest
 
 loop12_rest_done:
 	ADDQ    $+1, R15
@@ -18243,12 +18278,6 @@ rows13:
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
 	MOVQ       ahead+80(FP), SI
-	MOVQ       lda+8(FP), DI
-	LEAQ       (DI)(DI*2), R8
-	LEAQ       (R8)(DI*2), R9
-	LEAQ       (R9)(DI*2), R10
-	LEAQ       (R10)(DI*2), R11
-	LEAQ       (R11)(DI*2), R12
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -18275,7 +18304,7 @@ rows13:
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z7, Z7, Z7
 	VPXORD     Z6, Z6, Z6
-	IMUL3Q     $+13, DI, R14
+	IMUL3Q     $+52, CX, R14
 	ADDQ       AX, R14
 
 slot13:
@@ -18291,179 +18320,155 @@ slot13:
 	JL         loop13_done
 
 loop13:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS (AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS (AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS (AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS (AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS (AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS (AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	VBROADCASTSS (AX)(R12*1), Z2
-	VFMADD231PS  Z2, Z0, Z9
-	VFMADD231PS  Z2, Z1, Z8
-	VBROADCASTSS (AX)(R8*4), Z2
-	VFMADD231PS  Z2, Z0, Z7
-	VFMADD231PS  Z2, Z1, Z6
-	VMOVUPS      128(BX), Z0
-	VMOVUPS      192(BX), Z1
-	VBROADCASTSS 4(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 4(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 4(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 4(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 4(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 4(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 4(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 4(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS 4(AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS 4(AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS 4(AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	VBROADCASTSS 4(AX)(R12*1), Z2
-	VFMADD231PS  Z2, Z0, Z9
-	VFMADD231PS  Z2, Z1, Z8
-	VBROADCASTSS 4(AX)(R8*4), Z2
-	VFMADD231PS  Z2, Z0, Z7
-	VFMADD231PS  Z2, Z1, Z6
-	VMOVUPS      256(BX), Z0
-	VMOVUPS      320(BX), Z1
-	VBROADCASTSS 8(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 8(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 8(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 8(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 8(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 8(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 8(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 8(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS 8(AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS 8(AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS 8(AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	VBROADCASTSS 8(AX)(R12*1), Z2
-	VFMADD231PS  Z2, Z0, Z9
-	VFMADD231PS  Z2, Z1, Z8
-	VBROADCASTSS 8(AX)(R8*4), Z2
-	VFMADD231PS  Z2, Z0, Z7
-	VFMADD231PS  Z2, Z1, Z6
-	PREFETCHT1   (R14)
-	PREFETCHT1   64(R14)
-	PREFETCHT1   128(R14)
-	PREFETCHT1   192(R14)
-	ADDQ         $+208, R14
-	VMOVUPS      384(BX), Z0
-	VMOVUPS      448(BX), Z1
-	VBROADCASTSS 12(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 12(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 12(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 12(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 12(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 12(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 12(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 12(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS 12(AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS 12(AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS 12(AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	VBROADCASTSS 12(AX)(R12*1), Z2
-	VFMADD231PS  Z2, Z0, Z9
-	VFMADD231PS  Z2, Z1, Z8
-	VBROADCASTSS 12(AX)(R8*4), Z2
-	VFMADD231PS  Z2, Z0, Z7
-	VFMADD231PS  Z2, Z1, Z6
-	ADDQ         $+512, BX
-	ADDQ         $+16, AX
-	SUBQ         $+4, R15
-	JGE          loop13
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 44(AX), Z0, Z9
+	VFMADD231PS.BCST 44(AX), Z1, Z8
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VMOVUPS          128(BX), Z0
+	VMOVUPS          192(BX), Z1
+	VBROADCASTSS     52(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 56(AX), Z0, Z29
+	VFMADD231PS.BCST 56(AX), Z1, Z28
+	VBROADCASTSS     60(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 64(AX), Z0, Z25
+	VFMADD231PS.BCST 64(AX), Z1, Z24
+	VBROADCASTSS     68(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 72(AX), Z0, Z21
+	VFMADD231PS.BCST 72(AX), Z1, Z20
+	VBROADCASTSS     76(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 80(AX), Z0, Z17
+	VFMADD231PS.BCST 80(AX), Z1, Z16
+	VBROADCASTSS     84(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 88(AX), Z0, Z13
+	VFMADD231PS.BCST 88(AX), Z1, Z12
+	VBROADCASTSS     92(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 96(AX), Z0, Z9
+	VFMADD231PS.BCST 96(AX), Z1, Z8
+	VBROADCASTSS     100(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VMOVUPS          256(BX), Z0
+	VMOVUPS          320(BX), Z1
+	VBROADCASTSS     104(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 108(AX), Z0, Z29
+	VFMADD231PS.BCST 108(AX), Z1, Z28
+	VBROADCASTSS     112(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 116(AX), Z0, Z25
+	VFMADD231PS.BCST 116(AX), Z1, Z24
+	VBROADCASTSS     120(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 124(AX), Z0, Z21
+	VFMADD231PS.BCST 124(AX), Z1, Z20
+	VBROADCASTSS     128(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 132(AX), Z0, Z17
+	VFMADD231PS.BCST 132(AX), Z1, Z16
+	VBROADCASTSS     136(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 140(AX), Z0, Z13
+	VFMADD231PS.BCST 140(AX), Z1, Z12
+	VBROADCASTSS     144(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 148(AX), Z0, Z9
+	VFMADD231PS.BCST 148(AX), Z1, Z8
+	VBROADCASTSS     152(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	PREFETCHT1       128(R14)
+	PREFETCHT1       192(R14)
+	ADDQ             $+208, R14
+	VMOVUPS          384(BX), Z0
+	VMOVUPS          448(BX), Z1
+	VBROADCASTSS     156(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 160(AX), Z0, Z29
+	VFMADD231PS.BCST 160(AX), Z1, Z28
+	VBROADCASTSS     164(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 168(AX), Z0, Z25
+	VFMADD231PS.BCST 168(AX), Z1, Z24
+	VBROADCASTSS     172(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 176(AX), Z0, Z21
+	VFMADD231PS.BCST 176(AX), Z1, Z20
+	VBROADCASTSS     180(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 184(AX), Z0, Z17
+	VFMADD231PS.BCST 184(AX), Z1, Z16
+	VBROADCASTSS     188(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 192(AX), Z0, Z13
+	VFMADD231PS.BCST 192(AX), Z1, Z12
+	VBROADCASTSS     196(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 200(AX), Z0, Z9
+	VFMADD231PS.BCST 200(AX), Z1, Z8
+	VBROADCASTSS     204(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	ADDQ             $+512, BX
+	ADDQ             $+208, AX
+	SUBQ             $+4, R15
+	JGE              loop13
 
 loop13_done:
 	ADDQ $+4, R15
@@ -18471,51 +18476,45 @@ loop13_done:
 	JL   loop13_rest_done
 
 loop13_rest:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS (AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS (AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS (AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS (AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS (AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS (AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	VBROADCASTSS (AX)(R12*1), Z2
-	VFMADD231PS  Z2, Z0, Z9
-	VFMADD231PS  Z2, Z1, Z8
-	VBROADCASTSS (AX)(R8*4), Z2
-	VFMADD231PS  Z2, Z0, Z7
-	VFMADD231PS  Z2, Z1, Z6
-	ADDQ         $+128, BX
-	ADDQ         $+4, AX
-	SUBQ         $+1, R15
-	JGE          loop13_rest
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 44(AX), Z0, Z9
+	VFMADD231PS.BCST 44(AX), Z1, Z8
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	ADDQ             $+128, BX
+	ADDQ             $+52, AX
+	SUBQ             $+1, R15
+	JGE              loop13_rest
 
 loop13_rest_done:
 	ADDQ    $+1, R15
@@ -18865,13 +18864,6 @@ rows14:
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
 	MOVQ       ahead+80(FP), SI
-	MOVQ       lda+8(FP), DI
-	LEAQ       (DI)(DI*2), R8
-	LEAQ       (R8)(DI*2), R9
-	LEAQ       (R9)(DI*2), R10
-	LEAQ       (R10)(DI*2), R11
-	LEAQ       (R11)(DI*2), R12
-	LEAQ       (R12)(DI*2), R13
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -18900,7 +18892,7 @@ rows14:
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z5, Z5, Z5
 	VPXORD     Z4, Z4, Z4
-	IMUL3Q     $+14, DI, R14
+	IMUL3Q     $+56, CX, R14
 	ADDQ       AX, R14
 
 slot14:
@@ -18916,191 +18908,163 @@ slot14:
 	JL         loop14_done
 
 loop14:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS (AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS (AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS (AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS (AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS (AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS (AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	VBROADCASTSS (AX)(R12*1), Z2
-	VFMADD231PS  Z2, Z0, Z9
-	VFMADD231PS  Z2, Z1, Z8
-	VBROADCASTSS (AX)(R8*4), Z2
-	VFMADD231PS  Z2, Z0, Z7
-	VFMADD231PS  Z2, Z1, Z6
-	VBROADCASTSS (AX)(R13*1), Z2
-	VFMADD231PS  Z2, Z0, Z5
-	VFMADD231PS  Z2, Z1, Z4
-	VMOVUPS      128(BX), Z0
-	VMOVUPS      192(BX), Z1
-	VBROADCASTSS 4(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 4(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 4(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 4(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 4(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 4(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 4(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 4(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS 4(AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS 4(AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS 4(AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	VBROADCASTSS 4(AX)(R12*1), Z2
-	VFMADD231PS  Z2, Z0, Z9
-	VFMADD231PS  Z2, Z1, Z8
-	VBROADCASTSS 4(AX)(R8*4), Z2
-	VFMADD231PS  Z2, Z0, Z7
-	VFMADD231PS  Z2, Z1, Z6
-	VBROADCASTSS 4(AX)(R13*1), Z2
-	VFMADD231PS  Z2, Z0, Z5
-	VFMADD231PS  Z2, Z1, Z4
-	VMOVUPS      256(BX), Z0
-	VMOVUPS      320(BX), Z1
-	VBROADCASTSS 8(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 8(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 8(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 8(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 8(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 8(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 8(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 8(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS 8(AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS 8(AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS 8(AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	VBROADCASTSS 8(AX)(R12*1), Z2
-	VFMADD231PS  Z2, Z0, Z9
-	VFMADD231PS  Z2, Z1, Z8
-	VBROADCASTSS 8(AX)(R8*4), Z2
-	VFMADD231PS  Z2, Z0, Z7
-	VFMADD231PS  Z2, Z1, Z6
-	VBROADCASTSS 8(AX)(R13*1), Z2
-	VFMADD231PS  Z2, Z0, Z5
-	VFMADD231PS  Z2, Z1, Z4
-	PREFETCHT1   (R14)
-	PREFETCHT1   64(R14)
-	PREFETCHT1   128(R14)
-	PREFETCHT1   192(R14)
-	ADDQ         $+224, R14
-	VMOVUPS      384(BX), Z0
-	VMOVUPS      448(BX), Z1
-	VBROADCASTSS 12(AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS 12(AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS 12(AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS 12(AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS 12(AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS 12(AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS 12(AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS 12(AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS 12(AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS 12(AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS 12(AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	VBROADCASTSS 12(AX)(R12*1), Z2
-	VFMADD231PS  Z2, Z0, Z9
-	VFMADD231PS  Z2, Z1, Z8
-	VBROADCASTSS 12(AX)(R8*4), Z2
-	VFMADD231PS  Z2, Z0, Z7
-	VFMADD231PS  Z2, Z1, Z6
-	VBROADCASTSS 12(AX)(R13*1), Z2
-	VFMADD231PS  Z2, Z0, Z5
-	VFMADD231PS  Z2, Z1, Z4
-	ADDQ         $+512, BX
-	ADDQ         $+16, AX
-	SUBQ         $+4, R15
-	JGE          loop14
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 44(AX), Z0, Z9
+	VFMADD231PS.BCST 44(AX), Z1, Z8
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VFMADD231PS.BCST 52(AX), Z0, Z5
+	VFMADD231PS.BCST 52(AX), Z1, Z4
+	VMOVUPS          128(BX), Z0
+	VMOVUPS          192(BX), Z1
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 60(AX), Z0, Z29
+	VFMADD231PS.BCST 60(AX), Z1, Z28
+	VBROADCASTSS     64(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 68(AX), Z0, Z25
+	VFMADD231PS.BCST 68(AX), Z1, Z24
+	VBROADCASTSS     72(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 76(AX), Z0, Z21
+	VFMADD231PS.BCST 76(AX), Z1, Z20
+	VBROADCASTSS     80(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 84(AX), Z0, Z17
+	VFMADD231PS.BCST 84(AX), Z1, Z16
+	VBROADCASTSS     88(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 92(AX), Z0, Z13
+	VFMADD231PS.BCST 92(AX), Z1, Z12
+	VBROADCASTSS     96(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 100(AX), Z0, Z9
+	VFMADD231PS.BCST 100(AX), Z1, Z8
+	VBROADCASTSS     104(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VFMADD231PS.BCST 108(AX), Z0, Z5
+	VFMADD231PS.BCST 108(AX), Z1, Z4
+	VMOVUPS          256(BX), Z0
+	VMOVUPS          320(BX), Z1
+	VBROADCASTSS     112(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 116(AX), Z0, Z29
+	VFMADD231PS.BCST 116(AX), Z1, Z28
+	VBROADCASTSS     120(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 124(AX), Z0, Z25
+	VFMADD231PS.BCST 124(AX), Z1, Z24
+	VBROADCASTSS     128(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 132(AX), Z0, Z21
+	VFMADD231PS.BCST 132(AX), Z1, Z20
+	VBROADCASTSS     136(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 140(AX), Z0, Z17
+	VFMADD231PS.BCST 140(AX), Z1, Z16
+	VBROADCASTSS     144(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 148(AX), Z0, Z13
+	VFMADD231PS.BCST 148(AX), Z1, Z12
+	VBROADCASTSS     152(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 156(AX), Z0, Z9
+	VFMADD231PS.BCST 156(AX), Z1, Z8
+	VBROADCASTSS     160(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VFMADD231PS.BCST 164(AX), Z0, Z5
+	VFMADD231PS.BCST 164(AX), Z1, Z4
+	PREFETCHT1       (R14)
+	PREFETCHT1       64(R14)
+	PREFETCHT1       128(R14)
+	PREFETCHT1       192(R14)
+	ADDQ             $+224, R14
+	VMOVUPS          384(BX), Z0
+	VMOVUPS          448(BX), Z1
+	VBROADCASTSS     168(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 172(AX), Z0, Z29
+	VFMADD231PS.BCST 172(AX), Z1, Z28
+	VBROADCASTSS     176(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 180(AX), Z0, Z25
+	VFMADD231PS.BCST 180(AX), Z1, Z24
+	VBROADCASTSS     184(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 188(AX), Z0, Z21
+	VFMADD231PS.BCST 188(AX), Z1, Z20
+	VBROADCASTSS     192(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 196(AX), Z0, Z17
+	VFMADD231PS.BCST 196(AX), Z1, Z16
+	VBROADCASTSS     200(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 204(AX), Z0, Z13
+	VFMADD231PS.BCST 204(AX), Z1, Z12
+	VBROADCASTSS     208(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 212(AX), Z0, Z9
+	VFMADD231PS.BCST 212(AX), Z1, Z8
+	VBROADCASTSS     216(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VFMADD231PS.BCST 220(AX), Z0, Z5
+	VFMADD231PS.BCST 220(AX), Z1, Z4
+	ADDQ             $+512, BX
+	ADDQ             $+224, AX
+	SUBQ             $+4, R15
+	JGE              loop14
 
 loop14_done:
 	ADDQ $+4, R15
@@ -19108,54 +19072,47 @@ loop14_done:
 	JL   loop14_rest_done
 
 loop14_rest:
-	VMOVUPS      (BX), Z0
-	VMOVUPS      64(BX), Z1
-	VBROADCASTSS (AX), Z2
-	VFMADD231PS  Z2, Z0, Z31
-	VFMADD231PS  Z2, Z1, Z30
-	VBROADCASTSS (AX)(DI*1), Z2
-	VFMADD231PS  Z2, Z0, Z29
-	VFMADD231PS  Z2, Z1, Z28
-	VBROADCASTSS (AX)(DI*2), Z2
-	VFMADD231PS  Z2, Z0, Z27
-	VFMADD231PS  Z2, Z1, Z26
-	VBROADCASTSS (AX)(R8*1), Z2
-	VFMADD231PS  Z2, Z0, Z25
-	VFMADD231PS  Z2, Z1, Z24
-	VBROADCASTSS (AX)(DI*4), Z2
-	VFMADD231PS  Z2, Z0, Z23
-	VFMADD231PS  Z2, Z1, Z22
-	VBROADCASTSS (AX)(R9*1), Z2
-	VFMADD231PS  Z2, Z0, Z21
-	VFMADD231PS  Z2, Z1, Z20
-	VBROADCASTSS (AX)(R8*2), Z2
-	VFMADD231PS  Z2, Z0, Z19
-	VFMADD231PS  Z2, Z1, Z18
-	VBROADCASTSS (AX)(R10*1), Z2
-	VFMADD231PS  Z2, Z0, Z17
-	VFMADD231PS  Z2, Z1, Z16
-	VBROADCASTSS (AX)(DI*8), Z2
-	VFMADD231PS  Z2, Z0, Z15
-	VFMADD231PS  Z2, Z1, Z14
-	VBROADCASTSS (AX)(R11*1), Z2
-	VFMADD231PS  Z2, Z0, Z13
-	VFMADD231PS  Z2, Z1, Z12
-	VBROADCASTSS (AX)(R9*2), Z2
-	VFMADD231PS  Z2, Z0, Z11
-	VFMADD231PS  Z2, Z1, Z10
-	VBROADCASTSS (AX)(R12*1), Z2
-	VFMADD231PS  Z2, Z0, Z9
-	VFMADD231PS  Z2, Z1, Z8
-	VBROADCASTSS (AX)(R8*4), Z2
-	VFMADD231PS  Z2, Z0, Z7
-	VFMADD231PS  Z2, Z1, Z6
-	VBROADCASTSS (AX)(R13*1), Z2
-	VFMADD231PS  Z2, Z0, Z5
-	VFMADD231PS  Z2, Z1, Z4
-	ADDQ         $+128, BX
-	ADDQ         $+4, AX
-	SUBQ         $+1, R15
-	JGE          loop14_rest
+	VMOVUPS          (BX), Z0
+	VMOVUPS          64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 44(AX), Z0, Z9
+	VFMADD231PS.BCST 44(AX), Z1, Z8
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VFMADD231PS.BCST 52(AX), Z0, Z5
+	VFMADD231PS.BCST 52(AX), Z1, Z4
+	ADDQ             $+128, BX
+	ADDQ             $+56, AX
+	SUBQ             $+1, R15
+	JGE              loop14_rest
 
 loop14_rest_done:
 	ADDQ    $+1, R15
@@ -19688,9 +19645,9 @@ loop_done:
 	VZEROUPPER
 	RET
 
-// func tileBesideF32AVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+// func tileBesideF32AVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tileBesideF32AVX512(SB), NOSPLIT, $0-88
+TEXT ·tileBesideF32AVX512(SB), NOSPLIT, $0-96
 	MOVQ rows+48(FP), CX
 	CMPQ CX, $+1
 	JE   rows1
@@ -19731,33 +19688,42 @@ rows1:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop1_done
 
 loop1:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
 	VFMADD231PS  Z2, Z0, Z31
 	VFMADD231PS  Z2, Z1, Z30
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
 	VFMADD231PS  Z2, Z0, Z31
 	VFMADD231PS  Z2, Z1, Z30
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
 	VFMADD231PS  Z2, Z0, Z31
 	VFMADD231PS  Z2, Z1, Z30
-	PREFETCHT1   (DX)
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one1
 	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one1:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -19854,15 +19820,18 @@ rows2:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
 	VPXORD     Z28, Z28, Z28
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop2_done
 
 loop2:
+	PREFETCHT1       (DX)
 	VMOVUPS          (BX), Z0
 	VMOVUPS          64(BX), Z1
 	VBROADCASTSS     (AX), Z2
@@ -19870,9 +19839,7 @@ loop2:
 	VFMADD231PS      Z2, Z1, Z30
 	VFMADD231PS.BCST 4(AX), Z0, Z29
 	VFMADD231PS.BCST 4(AX), Z1, Z28
-	PREFETCHT1       (DX)
-	PREFETCHT1       64(DX)
-	ADDQ             SI, DX
+	PREFETCHT1       (DX)(R14*1)
 	VMOVUPS          128(BX), Z0
 	VMOVUPS          192(BX), Z1
 	VBROADCASTSS     8(AX), Z2
@@ -19880,6 +19847,7 @@ loop2:
 	VFMADD231PS      Z2, Z1, Z30
 	VFMADD231PS.BCST 12(AX), Z0, Z29
 	VFMADD231PS.BCST 12(AX), Z1, Z28
+	PREFETCHT1       (DX)(R14*2)
 	VMOVUPS          256(BX), Z0
 	VMOVUPS          320(BX), Z1
 	VBROADCASTSS     16(AX), Z2
@@ -19887,8 +19855,15 @@ loop2:
 	VFMADD231PS      Z2, Z1, Z30
 	VFMADD231PS.BCST 20(AX), Z0, Z29
 	VFMADD231PS.BCST 20(AX), Z1, Z28
-	PREFETCHT1       (DX)
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one2
 	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one2:
 	ADDQ             SI, DX
 	VMOVUPS          384(BX), Z0
 	VMOVUPS          448(BX), Z1
@@ -20012,17 +19987,20 @@ rows3:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
 	VPXORD     Z28, Z28, Z28
 	VPXORD     Z27, Z27, Z27
 	VPXORD     Z26, Z26, Z26
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop3_done
 
 loop3:
+	PREFETCHT1       (DX)
 	VMOVUPS          (BX), Z0
 	VMOVUPS          64(BX), Z1
 	VBROADCASTSS     (AX), Z2
@@ -20033,9 +20011,7 @@ loop3:
 	VBROADCASTSS     8(AX), Z2
 	VFMADD231PS      Z2, Z0, Z27
 	VFMADD231PS      Z2, Z1, Z26
-	PREFETCHT1       (DX)
-	PREFETCHT1       64(DX)
-	ADDQ             SI, DX
+	PREFETCHT1       (DX)(R14*1)
 	VMOVUPS          128(BX), Z0
 	VMOVUPS          192(BX), Z1
 	VBROADCASTSS     12(AX), Z2
@@ -20046,6 +20022,7 @@ loop3:
 	VBROADCASTSS     20(AX), Z2
 	VFMADD231PS      Z2, Z0, Z27
 	VFMADD231PS      Z2, Z1, Z26
+	PREFETCHT1       (DX)(R14*2)
 	VMOVUPS          256(BX), Z0
 	VMOVUPS          320(BX), Z1
 	VBROADCASTSS     24(AX), Z2
@@ -20056,8 +20033,15 @@ loop3:
 	VBROADCASTSS     32(AX), Z2
 	VFMADD231PS      Z2, Z0, Z27
 	VFMADD231PS      Z2, Z1, Z26
-	PREFETCHT1       (DX)
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one3
 	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one3:
 	ADDQ             SI, DX
 	VMOVUPS          384(BX), Z0
 	VMOVUPS          448(BX), Z1
@@ -20210,7 +20194,7 @@ rows4:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -20219,10 +20203,13 @@ rows4:
 	VPXORD     Z26, Z26, Z26
 	VPXORD     Z25, Z25, Z25
 	VPXORD     Z24, Z24, Z24
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop4_done
 
 loop4:
+	PREFETCHT1       (DX)
 	VMOVUPS          (BX), Z0
 	VMOVUPS          64(BX), Z1
 	VBROADCASTSS     (AX), Z2
@@ -20235,9 +20222,7 @@ loop4:
 	VFMADD231PS      Z2, Z1, Z26
 	VFMADD231PS.BCST 12(AX), Z0, Z25
 	VFMADD231PS.BCST 12(AX), Z1, Z24
-	PREFETCHT1       (DX)
-	PREFETCHT1       64(DX)
-	ADDQ             SI, DX
+	PREFETCHT1       (DX)(R14*1)
 	VMOVUPS          128(BX), Z0
 	VMOVUPS          192(BX), Z1
 	VBROADCASTSS     16(AX), Z2
@@ -20250,6 +20235,7 @@ loop4:
 	VFMADD231PS      Z2, Z1, Z26
 	VFMADD231PS.BCST 28(AX), Z0, Z25
 	VFMADD231PS.BCST 28(AX), Z1, Z24
+	PREFETCHT1       (DX)(R14*2)
 	VMOVUPS          256(BX), Z0
 	VMOVUPS          320(BX), Z1
 	VBROADCASTSS     32(AX), Z2
@@ -20262,8 +20248,15 @@ loop4:
 	VFMADD231PS      Z2, Z1, Z26
 	VFMADD231PS.BCST 44(AX), Z0, Z25
 	VFMADD231PS.BCST 44(AX), Z1, Z24
-	PREFETCHT1       (DX)
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one4
 	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one4:
 	ADDQ             SI, DX
 	VMOVUPS          384(BX), Z0
 	VMOVUPS          448(BX), Z1
@@ -20443,7 +20436,7 @@ rows5:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -20454,10 +20447,13 @@ rows5:
 	VPXORD     Z24, Z24, Z24
 	VPXORD     Z23, Z23, Z23
 	VPXORD     Z22, Z22, Z22
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop5_done
 
 loop5:
+	PREFETCHT1       (DX)
 	VMOVUPS          (BX), Z0
 	VMOVUPS          64(BX), Z1
 	VBROADCASTSS     (AX), Z2
@@ -20473,9 +20469,7 @@ loop5:
 	VBROADCASTSS     16(AX), Z2
 	VFMADD231PS      Z2, Z0, Z23
 	VFMADD231PS      Z2, Z1, Z22
-	PREFETCHT1       (DX)
-	PREFETCHT1       64(DX)
-	ADDQ             SI, DX
+	PREFETCHT1       (DX)(R14*1)
 	VMOVUPS          128(BX), Z0
 	VMOVUPS          192(BX), Z1
 	VBROADCASTSS     20(AX), Z2
@@ -20491,6 +20485,7 @@ loop5:
 	VBROADCASTSS     36(AX), Z2
 	VFMADD231PS      Z2, Z0, Z23
 	VFMADD231PS      Z2, Z1, Z22
+	PREFETCHT1       (DX)(R14*2)
 	VMOVUPS          256(BX), Z0
 	VMOVUPS          320(BX), Z1
 	VBROADCASTSS     40(AX), Z2
@@ -20506,8 +20501,15 @@ loop5:
 	VBROADCASTSS     56(AX), Z2
 	VFMADD231PS      Z2, Z0, Z23
 	VFMADD231PS      Z2, Z1, Z22
-	PREFETCHT1       (DX)
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one5
 	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one5:
 	ADDQ             SI, DX
 	VMOVUPS          384(BX), Z0
 	VMOVUPS          448(BX), Z1
@@ -20716,7 +20718,7 @@ rows6:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -20729,10 +20731,13 @@ rows6:
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z21, Z21, Z21
 	VPXORD     Z20, Z20, Z20
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop6_done
 
 loop6:
+	PREFETCHT1       (DX)
 	VMOVUPS          (BX), Z0
 	VMOVUPS          64(BX), Z1
 	VBROADCASTSS     (AX), Z2
@@ -20750,9 +20755,7 @@ loop6:
 	VFMADD231PS      Z2, Z1, Z22
 	VFMADD231PS.BCST 20(AX), Z0, Z21
 	VFMADD231PS.BCST 20(AX), Z1, Z20
-	PREFETCHT1       (DX)
-	PREFETCHT1       64(DX)
-	ADDQ             SI, DX
+	PREFETCHT1       (DX)(R14*1)
 	VMOVUPS          128(BX), Z0
 	VMOVUPS          192(BX), Z1
 	VBROADCASTSS     24(AX), Z2
@@ -20770,6 +20773,7 @@ loop6:
 	VFMADD231PS      Z2, Z1, Z22
 	VFMADD231PS.BCST 44(AX), Z0, Z21
 	VFMADD231PS.BCST 44(AX), Z1, Z20
+	PREFETCHT1       (DX)(R14*2)
 	VMOVUPS          256(BX), Z0
 	VMOVUPS          320(BX), Z1
 	VBROADCASTSS     48(AX), Z2
@@ -20787,8 +20791,15 @@ loop6:
 	VFMADD231PS      Z2, Z1, Z22
 	VFMADD231PS.BCST 68(AX), Z0, Z21
 	VFMADD231PS.BCST 68(AX), Z1, Z20
-	PREFETCHT1       (DX)
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one6
 	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one6:
 	ADDQ             SI, DX
 	VMOVUPS          384(BX), Z0
 	VMOVUPS          448(BX), Z1
@@ -21024,7 +21035,7 @@ rows7:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -21039,10 +21050,13 @@ rows7:
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z19, Z19, Z19
 	VPXORD     Z18, Z18, Z18
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop7_done
 
 loop7:
+	PREFETCHT1       (DX)
 	VMOVUPS          (BX), Z0
 	VMOVUPS          64(BX), Z1
 	VBROADCASTSS     (AX), Z2
@@ -21063,9 +21077,7 @@ loop7:
 	VBROADCASTSS     24(AX), Z2
 	VFMADD231PS      Z2, Z0, Z19
 	VFMADD231PS      Z2, Z1, Z18
-	PREFETCHT1       (DX)
-	PREFETCHT1       64(DX)
-	ADDQ             SI, DX
+	PREFETCHT1       (DX)(R14*1)
 	VMOVUPS          128(BX), Z0
 	VMOVUPS          192(BX), Z1
 	VBROADCASTSS     28(AX), Z2
@@ -21086,6 +21098,7 @@ loop7:
 	VBROADCASTSS     52(AX), Z2
 	VFMADD231PS      Z2, Z0, Z19
 	VFMADD231PS      Z2, Z1, Z18
+	PREFETCHT1       (DX)(R14*2)
 	VMOVUPS          256(BX), Z0
 	VMOVUPS          320(BX), Z1
 	VBROADCASTSS     56(AX), Z2
@@ -21106,8 +21119,15 @@ loop7:
 	VBROADCASTSS     80(AX), Z2
 	VFMADD231PS      Z2, Z0, Z19
 	VFMADD231PS      Z2, Z1, Z18
-	PREFETCHT1       (DX)
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one7
 	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one7:
 	ADDQ             SI, DX
 	VMOVUPS          384(BX), Z0
 	VMOVUPS          448(BX), Z1
@@ -21372,7 +21392,7 @@ rows8:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -21389,10 +21409,13 @@ rows8:
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z17, Z17, Z17
 	VPXORD     Z16, Z16, Z16
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop8_done
 
 loop8:
+	PREFETCHT1       (DX)
 	VMOVUPS          (BX), Z0
 	VMOVUPS          64(BX), Z1
 	VBROADCASTSS     (AX), Z2
@@ -21415,9 +21438,7 @@ loop8:
 	VFMADD231PS      Z2, Z1, Z18
 	VFMADD231PS.BCST 28(AX), Z0, Z17
 	VFMADD231PS.BCST 28(AX), Z1, Z16
-	PREFETCHT1       (DX)
-	PREFETCHT1       64(DX)
-	ADDQ             SI, DX
+	PREFETCHT1       (DX)(R14*1)
 	VMOVUPS          128(BX), Z0
 	VMOVUPS          192(BX), Z1
 	VBROADCASTSS     32(AX), Z2
@@ -21440,6 +21461,7 @@ loop8:
 	VFMADD231PS      Z2, Z1, Z18
 	VFMADD231PS.BCST 60(AX), Z0, Z17
 	VFMADD231PS.BCST 60(AX), Z1, Z16
+	PREFETCHT1       (DX)(R14*2)
 	VMOVUPS          256(BX), Z0
 	VMOVUPS          320(BX), Z1
 	VBROADCASTSS     64(AX), Z2
@@ -21462,8 +21484,15 @@ loop8:
 	VFMADD231PS      Z2, Z1, Z18
 	VFMADD231PS.BCST 92(AX), Z0, Z17
 	VFMADD231PS.BCST 92(AX), Z1, Z16
-	PREFETCHT1       (DX)
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one8
 	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one8:
 	ADDQ             SI, DX
 	VMOVUPS          384(BX), Z0
 	VMOVUPS          448(BX), Z1
@@ -21755,7 +21784,7 @@ rows9:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -21774,10 +21803,13 @@ rows9:
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z15, Z15, Z15
 	VPXORD     Z14, Z14, Z14
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop9_done
 
 loop9:
+	PREFETCHT1       (DX)
 	VMOVUPS          (BX), Z0
 	VMOVUPS          64(BX), Z1
 	VBROADCASTSS     (AX), Z2
@@ -21803,9 +21835,7 @@ loop9:
 	VBROADCASTSS     32(AX), Z2
 	VFMADD231PS      Z2, Z0, Z15
 	VFMADD231PS      Z2, Z1, Z14
-	PREFETCHT1       (DX)
-	PREFETCHT1       64(DX)
-	ADDQ             SI, DX
+	PREFETCHT1       (DX)(R14*1)
 	VMOVUPS          128(BX), Z0
 	VMOVUPS          192(BX), Z1
 	VBROADCASTSS     36(AX), Z2
@@ -21831,6 +21861,7 @@ loop9:
 	VBROADCASTSS     68(AX), Z2
 	VFMADD231PS      Z2, Z0, Z15
 	VFMADD231PS      Z2, Z1, Z14
+	PREFETCHT1       (DX)(R14*2)
 	VMOVUPS          256(BX), Z0
 	VMOVUPS          320(BX), Z1
 	VBROADCASTSS     72(AX), Z2
@@ -21856,8 +21887,15 @@ loop9:
 	VBROADCASTSS     104(AX), Z2
 	VFMADD231PS      Z2, Z0, Z15
 	VFMADD231PS      Z2, Z1, Z14
-	PREFETCHT1       (DX)
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one9
 	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one9:
 	ADDQ             SI, DX
 	VMOVUPS          384(BX), Z0
 	VMOVUPS          448(BX), Z1
@@ -22178,7 +22216,7 @@ rows10:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -22199,10 +22237,13 @@ rows10:
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z13, Z13, Z13
 	VPXORD     Z12, Z12, Z12
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop10_done
 
 loop10:
+	PREFETCHT1       (DX)
 	VMOVUPS          (BX), Z0
 	VMOVUPS          64(BX), Z1
 	VBROADCASTSS     (AX), Z2
@@ -22230,9 +22271,7 @@ loop10:
 	VFMADD231PS      Z2, Z1, Z14
 	VFMADD231PS.BCST 36(AX), Z0, Z13
 	VFMADD231PS.BCST 36(AX), Z1, Z12
-	PREFETCHT1       (DX)
-	PREFETCHT1       64(DX)
-	ADDQ             SI, DX
+	PREFETCHT1       (DX)(R14*1)
 	VMOVUPS          128(BX), Z0
 	VMOVUPS          192(BX), Z1
 	VBROADCASTSS     40(AX), Z2
@@ -22260,6 +22299,7 @@ loop10:
 	VFMADD231PS      Z2, Z1, Z14
 	VFMADD231PS.BCST 76(AX), Z0, Z13
 	VFMADD231PS.BCST 76(AX), Z1, Z12
+	PREFETCHT1       (DX)(R14*2)
 	VMOVUPS          256(BX), Z0
 	VMOVUPS          320(BX), Z1
 	VBROADCASTSS     80(AX), Z2
@@ -22287,8 +22327,15 @@ loop10:
 	VFMADD231PS      Z2, Z1, Z14
 	VFMADD231PS.BCST 116(AX), Z0, Z13
 	VFMADD231PS.BCST 116(AX), Z1, Z12
-	PREFETCHT1       (DX)
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one10
 	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one10:
 	ADDQ             SI, DX
 	VMOVUPS          384(BX), Z0
 	VMOVUPS          448(BX), Z1
@@ -22636,7 +22683,7 @@ rows11:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -22659,10 +22706,13 @@ rows11:
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z11, Z11, Z11
 	VPXORD     Z10, Z10, Z10
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop11_done
 
 loop11:
+	PREFETCHT1       (DX)
 	VMOVUPS          (BX), Z0
 	VMOVUPS          64(BX), Z1
 	VBROADCASTSS     (AX), Z2
@@ -22693,9 +22743,7 @@ loop11:
 	VBROADCASTSS     40(AX), Z2
 	VFMADD231PS      Z2, Z0, Z11
 	VFMADD231PS      Z2, Z1, Z10
-	PREFETCHT1       (DX)
-	PREFETCHT1       64(DX)
-	ADDQ             SI, DX
+	PREFETCHT1       (DX)(R14*1)
 	VMOVUPS          128(BX), Z0
 	VMOVUPS          192(BX), Z1
 	VBROADCASTSS     44(AX), Z2
@@ -22726,6 +22774,7 @@ loop11:
 	VBROADCASTSS     84(AX), Z2
 	VFMADD231PS      Z2, Z0, Z11
 	VFMADD231PS      Z2, Z1, Z10
+	PREFETCHT1       (DX)(R14*2)
 	VMOVUPS          256(BX), Z0
 	VMOVUPS          320(BX), Z1
 	VBROADCASTSS     88(AX), Z2
@@ -22756,8 +22805,15 @@ loop11:
 	VBROADCASTSS     128(AX), Z2
 	VFMADD231PS      Z2, Z0, Z11
 	VFMADD231PS      Z2, Z1, Z10
-	PREFETCHT1       (DX)
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one11
 	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one11:
 	ADDQ             SI, DX
 	VMOVUPS          384(BX), Z0
 	VMOVUPS          448(BX), Z1
@@ -23134,7 +23190,7 @@ rows12:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -23159,10 +23215,13 @@ rows12:
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z9, Z9, Z9
 	VPXORD     Z8, Z8, Z8
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop12_done
 
 loop12:
+	PREFETCHT1       (DX)
 	VMOVUPS          (BX), Z0
 	VMOVUPS          64(BX), Z1
 	VBROADCASTSS     (AX), Z2
@@ -23195,9 +23254,7 @@ loop12:
 	VFMADD231PS      Z2, Z1, Z10
 	VFMADD231PS.BCST 44(AX), Z0, Z9
 	VFMADD231PS.BCST 44(AX), Z1, Z8
-	PREFETCHT1       (DX)
-	PREFETCHT1       64(DX)
-	ADDQ             SI, DX
+	PREFETCHT1       (DX)(R14*1)
 	VMOVUPS          128(BX), Z0
 	VMOVUPS          192(BX), Z1
 	VBROADCASTSS     48(AX), Z2
@@ -23230,6 +23287,7 @@ loop12:
 	VFMADD231PS      Z2, Z1, Z10
 	VFMADD231PS.BCST 92(AX), Z0, Z9
 	VFMADD231PS.BCST 92(AX), Z1, Z8
+	PREFETCHT1       (DX)(R14*2)
 	VMOVUPS          256(BX), Z0
 	VMOVUPS          320(BX), Z1
 	VBROADCASTSS     96(AX), Z2
@@ -23262,8 +23320,15 @@ loop12:
 	VFMADD231PS      Z2, Z1, Z10
 	VFMADD231PS.BCST 140(AX), Z0, Z9
 	VFMADD231PS.BCST 140(AX), Z1, Z8
-	PREFETCHT1       (DX)
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one12
 	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one12:
 	ADDQ             SI, DX
 	VMOVUPS          384(BX), Z0
 	VMOVUPS          448(BX), Z1
@@ -23667,7 +23732,7 @@ rows13:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -23694,10 +23759,13 @@ rows13:
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z7, Z7, Z7
 	VPXORD     Z6, Z6, Z6
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop13_done
 
 loop13:
+	PREFETCHT1       (DX)
 	VMOVUPS          (BX), Z0
 	VMOVUPS          64(BX), Z1
 	VBROADCASTSS     (AX), Z2
@@ -23733,9 +23801,7 @@ loop13:
 	VBROADCASTSS     48(AX), Z2
 	VFMADD231PS      Z2, Z0, Z7
 	VFMADD231PS      Z2, Z1, Z6
-	PREFETCHT1       (DX)
-	PREFETCHT1       64(DX)
-	ADDQ             SI, DX
+	PREFETCHT1       (DX)(R14*1)
 	VMOVUPS          128(BX), Z0
 	VMOVUPS          192(BX), Z1
 	VBROADCASTSS     52(AX), Z2
@@ -23771,6 +23837,7 @@ loop13:
 	VBROADCASTSS     100(AX), Z2
 	VFMADD231PS      Z2, Z0, Z7
 	VFMADD231PS      Z2, Z1, Z6
+	PREFETCHT1       (DX)(R14*2)
 	VMOVUPS          256(BX), Z0
 	VMOVUPS          320(BX), Z1
 	VBROADCASTSS     104(AX), Z2
@@ -23806,8 +23873,15 @@ loop13:
 	VBROADCASTSS     152(AX), Z2
 	VFMADD231PS      Z2, Z0, Z7
 	VFMADD231PS      Z2, Z1, Z6
-	PREFETCHT1       (DX)
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one13
 	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one13:
 	ADDQ             SI, DX
 	VMOVUPS          384(BX), Z0
 	VMOVUPS          448(BX), Z1
@@ -24240,7 +24314,7 @@ rows14:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
@@ -24269,10 +24343,13 @@ rows14:
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z5, Z5, Z5
 	VPXORD     Z4, Z4, Z4
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop14_done
 
 loop14:
+	PREFETCHT1       (DX)
 	VMOVUPS          (BX), Z0
 	VMOVUPS          64(BX), Z1
 	VBROADCASTSS     (AX), Z2
@@ -24310,9 +24387,7 @@ loop14:
 	VFMADD231PS      Z2, Z1, Z6
 	VFMADD231PS.BCST 52(AX), Z0, Z5
 	VFMADD231PS.BCST 52(AX), Z1, Z4
-	PREFETCHT1       (DX)
-	PREFETCHT1       64(DX)
-	ADDQ             SI, DX
+	PREFETCHT1       (DX)(R14*1)
 	VMOVUPS          128(BX), Z0
 	VMOVUPS          192(BX), Z1
 	VBROADCASTSS     56(AX), Z2
@@ -24350,6 +24425,7 @@ loop14:
 	VFMADD231PS      Z2, Z1, Z6
 	VFMADD231PS.BCST 108(AX), Z0, Z5
 	VFMADD231PS.BCST 108(AX), Z1, Z4
+	PREFETCHT1       (DX)(R14*2)
 	VMOVUPS          256(BX), Z0
 	VMOVUPS          320(BX), Z1
 	VBROADCASTSS     112(AX), Z2
@@ -24387,8 +24463,15 @@ loop14:
 	VFMADD231PS      Z2, Z1, Z6
 	VFMADD231PS.BCST 164(AX), Z0, Z5
 	VFMADD231PS.BCST 164(AX), Z1, Z4
-	PREFETCHT1       (DX)
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one14
 	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one14:
 	ADDQ             SI, DX
 	VMOVUPS          384(BX), Z0
 	VMOVUPS          448(BX), Z1
@@ -24477,6 +24560,6739 @@ loop14_rest:
 	VFMADD231PS.BCST 52(AX), Z1, Z4
 	ADDQ             $+128, BX
 	ADDQ             $+56, AX
+	SUBQ             $+1, CX
+	JGE              loop14_rest
+
+loop14_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part14
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store14
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z11, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z10, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z9, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z8, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z7, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z6, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z5, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z4, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store14:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, (AX)
+	VMOVUPS Z10, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, (AX)
+	VMOVUPS Z8, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, (AX)
+	VMOVUPS Z6, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z5, (AX)
+	VMOVUPS Z4, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part14:
+	MOVQ      cols+56(FP), CX
+	MOVQ      $0x00000001, DX
+	SHLQ      CL, DX
+	DECQ      DX
+	KMOVW     DX, K1
+	SHRQ      $0x10, DX
+	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
+	MOVQ      add+64(FP), CX
+	TESTQ     CX, CX
+	JE        part_store14
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z11, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z10, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z9, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z8, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z7, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z6, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z5, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z4, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VZEROUPPER
+	RET
+
+part_store14:
+	VMOVUPS Z31, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, K1, (AX)
+	VMOVUPS Z28, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, K1, (AX)
+	VMOVUPS Z26, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, K1, (AX)
+	VMOVUPS Z24, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, K1, (AX)
+	VMOVUPS Z22, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, K1, (AX)
+	VMOVUPS Z20, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, K1, (AX)
+	VMOVUPS Z18, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, K1, (AX)
+	VMOVUPS Z16, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, K1, (AX)
+	VMOVUPS Z14, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, K1, (AX)
+	VMOVUPS Z12, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, K1, (AX)
+	VMOVUPS Z10, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, K1, (AX)
+	VMOVUPS Z8, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, K1, (AX)
+	VMOVUPS Z6, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z5, K1, (AX)
+	VMOVUPS Z4, K2, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+// func tileBesideWidenedAVX512(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
+// Requires: AVX, AVX512F, MMX+
+TEXT ·tileBesideWidenedAVX512(SB), NOSPLIT, $0-96
+	MOVQ rows+48(FP), CX
+	CMPQ CX, $+1
+	JE   rows1
+	CMPQ CX, $+2
+	JE   rows2
+	CMPQ CX, $+3
+	JE   rows3
+	CMPQ CX, $+4
+	JE   rows4
+	CMPQ CX, $+5
+	JE   rows5
+	CMPQ CX, $+6
+	JE   rows6
+	CMPQ CX, $+7
+	JE   rows7
+	CMPQ CX, $+8
+	JE   rows8
+	CMPQ CX, $+9
+	JE   rows9
+	CMPQ CX, $+10
+	JE   rows10
+	CMPQ CX, $+11
+	JE   rows11
+	CMPQ CX, $+12
+	JE   rows12
+	CMPQ CX, $+13
+	JE   rows13
+	CMPQ CX, $+14
+	JE   rows14
+	RET
+
+rows1:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPTERNLOGD $0xff, Z3, Z3, Z3
+	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+4, CX
+	JL         loop1_done
+
+loop1:
+	PREFETCHT1   (DX)
+	VPSLLD       $0x10, (BX), Z0
+	VPSLLD       $0x10, 64(BX), Z1
+	VBROADCASTSS (AX), Z2
+	VFMADD231PS  Z2, Z0, Z31
+	VFMADD231PS  Z2, Z1, Z30
+	VPANDD       (BX), Z3, Z0
+	VPANDD       64(BX), Z3, Z1
+	VBROADCASTSS 4(AX), Z2
+	VFMADD231PS  Z2, Z0, Z31
+	VFMADD231PS  Z2, Z1, Z30
+	PREFETCHT1   (DX)(R14*1)
+	VPSLLD       $0x10, 128(BX), Z0
+	VPSLLD       $0x10, 192(BX), Z1
+	VBROADCASTSS 8(AX), Z2
+	VFMADD231PS  Z2, Z0, Z31
+	VFMADD231PS  Z2, Z1, Z30
+	VPANDD       128(BX), Z3, Z0
+	VPANDD       192(BX), Z3, Z1
+	VBROADCASTSS 12(AX), Z2
+	VFMADD231PS  Z2, Z0, Z31
+	VFMADD231PS  Z2, Z1, Z30
+	PREFETCHT1   (DX)(R14*2)
+	VPSLLD       $0x10, 256(BX), Z0
+	VPSLLD       $0x10, 320(BX), Z1
+	VBROADCASTSS 16(AX), Z2
+	VFMADD231PS  Z2, Z0, Z31
+	VFMADD231PS  Z2, Z1, Z30
+	VPANDD       256(BX), Z3, Z0
+	VPANDD       320(BX), Z3, Z1
+	VBROADCASTSS 20(AX), Z2
+	VFMADD231PS  Z2, Z0, Z31
+	VFMADD231PS  Z2, Z1, Z30
+	PREFETCHT1   (DX)(R15*1)
+	CMPQ         SI, $+64
+	JLE          one1
+	PREFETCHT1   64(DX)
+	PREFETCHT1   64(DX)(R14*1)
+	PREFETCHT1   64(DX)(R14*2)
+	PREFETCHT1   64(DX)(R15*1)
+
+one1:
+	ADDQ         SI, DX
+	VPSLLD       $0x10, 384(BX), Z0
+	VPSLLD       $0x10, 448(BX), Z1
+	VBROADCASTSS 24(AX), Z2
+	VFMADD231PS  Z2, Z0, Z31
+	VFMADD231PS  Z2, Z1, Z30
+	VPANDD       384(BX), Z3, Z0
+	VPANDD       448(BX), Z3, Z1
+	VBROADCASTSS 28(AX), Z2
+	VFMADD231PS  Z2, Z0, Z31
+	VFMADD231PS  Z2, Z1, Z30
+	ADDQ         $+512, BX
+	ADDQ         $+32, AX
+	SUBQ         $+4, CX
+	JGE          loop1
+
+loop1_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop1_rest_done
+
+loop1_rest:
+	VPSLLD       $0x10, (BX), Z0
+	VPSLLD       $0x10, 64(BX), Z1
+	VBROADCASTSS (AX), Z2
+	VFMADD231PS  Z2, Z0, Z31
+	VFMADD231PS  Z2, Z1, Z30
+	VPANDD       (BX), Z3, Z0
+	VPANDD       64(BX), Z3, Z1
+	VBROADCASTSS 4(AX), Z2
+	VFMADD231PS  Z2, Z0, Z31
+	VFMADD231PS  Z2, Z1, Z30
+	ADDQ         $+128, BX
+	ADDQ         $+8, AX
+	SUBQ         $+1, CX
+	JGE          loop1_rest
+
+loop1_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part1
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store1
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store1:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part1:
+	MOVQ      cols+56(FP), CX
+	MOVQ      $0x00000001, DX
+	SHLQ      CL, DX
+	DECQ      DX
+	KMOVW     DX, K1
+	SHRQ      $0x10, DX
+	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
+	MOVQ      add+64(FP), CX
+	TESTQ     CX, CX
+	JE        part_store1
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VZEROUPPER
+	RET
+
+part_store1:
+	VMOVUPS Z31, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+rows2:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z28, Z28, Z28
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPTERNLOGD $0xff, Z3, Z3, Z3
+	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+4, CX
+	JL         loop2_done
+
+loop2:
+	PREFETCHT1       (DX)
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 12(AX), Z0, Z29
+	VFMADD231PS.BCST 12(AX), Z1, Z28
+	PREFETCHT1       (DX)(R14*1)
+	VPSLLD           $0x10, 128(BX), Z0
+	VPSLLD           $0x10, 192(BX), Z1
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 20(AX), Z0, Z29
+	VFMADD231PS.BCST 20(AX), Z1, Z28
+	VPANDD           128(BX), Z3, Z0
+	VPANDD           192(BX), Z3, Z1
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 28(AX), Z0, Z29
+	VFMADD231PS.BCST 28(AX), Z1, Z28
+	PREFETCHT1       (DX)(R14*2)
+	VPSLLD           $0x10, 256(BX), Z0
+	VPSLLD           $0x10, 320(BX), Z1
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 36(AX), Z0, Z29
+	VFMADD231PS.BCST 36(AX), Z1, Z28
+	VPANDD           256(BX), Z3, Z0
+	VPANDD           320(BX), Z3, Z1
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 44(AX), Z0, Z29
+	VFMADD231PS.BCST 44(AX), Z1, Z28
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one2
+	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one2:
+	ADDQ             SI, DX
+	VPSLLD           $0x10, 384(BX), Z0
+	VPSLLD           $0x10, 448(BX), Z1
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 52(AX), Z0, Z29
+	VFMADD231PS.BCST 52(AX), Z1, Z28
+	VPANDD           384(BX), Z3, Z0
+	VPANDD           448(BX), Z3, Z1
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 60(AX), Z0, Z29
+	VFMADD231PS.BCST 60(AX), Z1, Z28
+	ADDQ             $+512, BX
+	ADDQ             $+64, AX
+	SUBQ             $+4, CX
+	JGE              loop2
+
+loop2_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop2_rest_done
+
+loop2_rest:
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 12(AX), Z0, Z29
+	VFMADD231PS.BCST 12(AX), Z1, Z28
+	ADDQ             $+128, BX
+	ADDQ             $+16, AX
+	SUBQ             $+1, CX
+	JGE              loop2_rest
+
+loop2_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part2
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store2
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store2:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part2:
+	MOVQ      cols+56(FP), CX
+	MOVQ      $0x00000001, DX
+	SHLQ      CL, DX
+	DECQ      DX
+	KMOVW     DX, K1
+	SHRQ      $0x10, DX
+	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
+	MOVQ      add+64(FP), CX
+	TESTQ     CX, CX
+	JE        part_store2
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VZEROUPPER
+	RET
+
+part_store2:
+	VMOVUPS Z31, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, K1, (AX)
+	VMOVUPS Z28, K2, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+rows3:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z26, Z26, Z26
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPTERNLOGD $0xff, Z3, Z3, Z3
+	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+4, CX
+	JL         loop3_done
+
+loop3:
+	PREFETCHT1       (DX)
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     12(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 16(AX), Z0, Z29
+	VFMADD231PS.BCST 16(AX), Z1, Z28
+	VBROADCASTSS     20(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	PREFETCHT1       (DX)(R14*1)
+	VPSLLD           $0x10, 128(BX), Z0
+	VPSLLD           $0x10, 192(BX), Z1
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 28(AX), Z0, Z29
+	VFMADD231PS.BCST 28(AX), Z1, Z28
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VPANDD           128(BX), Z3, Z0
+	VPANDD           192(BX), Z3, Z1
+	VBROADCASTSS     36(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 40(AX), Z0, Z29
+	VFMADD231PS.BCST 40(AX), Z1, Z28
+	VBROADCASTSS     44(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	PREFETCHT1       (DX)(R14*2)
+	VPSLLD           $0x10, 256(BX), Z0
+	VPSLLD           $0x10, 320(BX), Z1
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 52(AX), Z0, Z29
+	VFMADD231PS.BCST 52(AX), Z1, Z28
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VPANDD           256(BX), Z3, Z0
+	VPANDD           320(BX), Z3, Z1
+	VBROADCASTSS     60(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 64(AX), Z0, Z29
+	VFMADD231PS.BCST 64(AX), Z1, Z28
+	VBROADCASTSS     68(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one3
+	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one3:
+	ADDQ             SI, DX
+	VPSLLD           $0x10, 384(BX), Z0
+	VPSLLD           $0x10, 448(BX), Z1
+	VBROADCASTSS     72(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 76(AX), Z0, Z29
+	VFMADD231PS.BCST 76(AX), Z1, Z28
+	VBROADCASTSS     80(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VPANDD           384(BX), Z3, Z0
+	VPANDD           448(BX), Z3, Z1
+	VBROADCASTSS     84(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 88(AX), Z0, Z29
+	VFMADD231PS.BCST 88(AX), Z1, Z28
+	VBROADCASTSS     92(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	ADDQ             $+512, BX
+	ADDQ             $+96, AX
+	SUBQ             $+4, CX
+	JGE              loop3
+
+loop3_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop3_rest_done
+
+loop3_rest:
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     12(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 16(AX), Z0, Z29
+	VFMADD231PS.BCST 16(AX), Z1, Z28
+	VBROADCASTSS     20(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	ADDQ             $+128, BX
+	ADDQ             $+24, AX
+	SUBQ             $+1, CX
+	JGE              loop3_rest
+
+loop3_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part3
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store3
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store3:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part3:
+	MOVQ      cols+56(FP), CX
+	MOVQ      $0x00000001, DX
+	SHLQ      CL, DX
+	DECQ      DX
+	KMOVW     DX, K1
+	SHRQ      $0x10, DX
+	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
+	MOVQ      add+64(FP), CX
+	TESTQ     CX, CX
+	JE        part_store3
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VZEROUPPER
+	RET
+
+part_store3:
+	VMOVUPS Z31, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, K1, (AX)
+	VMOVUPS Z28, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, K1, (AX)
+	VMOVUPS Z26, K2, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+rows4:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z24, Z24, Z24
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPTERNLOGD $0xff, Z3, Z3, Z3
+	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+4, CX
+	JL         loop4_done
+
+loop4:
+	PREFETCHT1       (DX)
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 20(AX), Z0, Z29
+	VFMADD231PS.BCST 20(AX), Z1, Z28
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 28(AX), Z0, Z25
+	VFMADD231PS.BCST 28(AX), Z1, Z24
+	PREFETCHT1       (DX)(R14*1)
+	VPSLLD           $0x10, 128(BX), Z0
+	VPSLLD           $0x10, 192(BX), Z1
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 36(AX), Z0, Z29
+	VFMADD231PS.BCST 36(AX), Z1, Z28
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 44(AX), Z0, Z25
+	VFMADD231PS.BCST 44(AX), Z1, Z24
+	VPANDD           128(BX), Z3, Z0
+	VPANDD           192(BX), Z3, Z1
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 52(AX), Z0, Z29
+	VFMADD231PS.BCST 52(AX), Z1, Z28
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 60(AX), Z0, Z25
+	VFMADD231PS.BCST 60(AX), Z1, Z24
+	PREFETCHT1       (DX)(R14*2)
+	VPSLLD           $0x10, 256(BX), Z0
+	VPSLLD           $0x10, 320(BX), Z1
+	VBROADCASTSS     64(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 68(AX), Z0, Z29
+	VFMADD231PS.BCST 68(AX), Z1, Z28
+	VBROADCASTSS     72(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 76(AX), Z0, Z25
+	VFMADD231PS.BCST 76(AX), Z1, Z24
+	VPANDD           256(BX), Z3, Z0
+	VPANDD           320(BX), Z3, Z1
+	VBROADCASTSS     80(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 84(AX), Z0, Z29
+	VFMADD231PS.BCST 84(AX), Z1, Z28
+	VBROADCASTSS     88(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 92(AX), Z0, Z25
+	VFMADD231PS.BCST 92(AX), Z1, Z24
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one4
+	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one4:
+	ADDQ             SI, DX
+	VPSLLD           $0x10, 384(BX), Z0
+	VPSLLD           $0x10, 448(BX), Z1
+	VBROADCASTSS     96(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 100(AX), Z0, Z29
+	VFMADD231PS.BCST 100(AX), Z1, Z28
+	VBROADCASTSS     104(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 108(AX), Z0, Z25
+	VFMADD231PS.BCST 108(AX), Z1, Z24
+	VPANDD           384(BX), Z3, Z0
+	VPANDD           448(BX), Z3, Z1
+	VBROADCASTSS     112(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 116(AX), Z0, Z29
+	VFMADD231PS.BCST 116(AX), Z1, Z28
+	VBROADCASTSS     120(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 124(AX), Z0, Z25
+	VFMADD231PS.BCST 124(AX), Z1, Z24
+	ADDQ             $+512, BX
+	ADDQ             $+128, AX
+	SUBQ             $+4, CX
+	JGE              loop4
+
+loop4_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop4_rest_done
+
+loop4_rest:
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 20(AX), Z0, Z29
+	VFMADD231PS.BCST 20(AX), Z1, Z28
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 28(AX), Z0, Z25
+	VFMADD231PS.BCST 28(AX), Z1, Z24
+	ADDQ             $+128, BX
+	ADDQ             $+32, AX
+	SUBQ             $+1, CX
+	JGE              loop4_rest
+
+loop4_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part4
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store4
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store4:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part4:
+	MOVQ      cols+56(FP), CX
+	MOVQ      $0x00000001, DX
+	SHLQ      CL, DX
+	DECQ      DX
+	KMOVW     DX, K1
+	SHRQ      $0x10, DX
+	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
+	MOVQ      add+64(FP), CX
+	TESTQ     CX, CX
+	JE        part_store4
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VZEROUPPER
+	RET
+
+part_store4:
+	VMOVUPS Z31, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, K1, (AX)
+	VMOVUPS Z28, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, K1, (AX)
+	VMOVUPS Z26, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, K1, (AX)
+	VMOVUPS Z24, K2, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+rows5:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z22, Z22, Z22
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPTERNLOGD $0xff, Z3, Z3, Z3
+	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+4, CX
+	JL         loop5_done
+
+loop5:
+	PREFETCHT1       (DX)
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     20(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 24(AX), Z0, Z29
+	VFMADD231PS.BCST 24(AX), Z1, Z28
+	VBROADCASTSS     28(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 32(AX), Z0, Z25
+	VFMADD231PS.BCST 32(AX), Z1, Z24
+	VBROADCASTSS     36(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	PREFETCHT1       (DX)(R14*1)
+	VPSLLD           $0x10, 128(BX), Z0
+	VPSLLD           $0x10, 192(BX), Z1
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 44(AX), Z0, Z29
+	VFMADD231PS.BCST 44(AX), Z1, Z28
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 52(AX), Z0, Z25
+	VFMADD231PS.BCST 52(AX), Z1, Z24
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VPANDD           128(BX), Z3, Z0
+	VPANDD           192(BX), Z3, Z1
+	VBROADCASTSS     60(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 64(AX), Z0, Z29
+	VFMADD231PS.BCST 64(AX), Z1, Z28
+	VBROADCASTSS     68(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 72(AX), Z0, Z25
+	VFMADD231PS.BCST 72(AX), Z1, Z24
+	VBROADCASTSS     76(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	PREFETCHT1       (DX)(R14*2)
+	VPSLLD           $0x10, 256(BX), Z0
+	VPSLLD           $0x10, 320(BX), Z1
+	VBROADCASTSS     80(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 84(AX), Z0, Z29
+	VFMADD231PS.BCST 84(AX), Z1, Z28
+	VBROADCASTSS     88(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 92(AX), Z0, Z25
+	VFMADD231PS.BCST 92(AX), Z1, Z24
+	VBROADCASTSS     96(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VPANDD           256(BX), Z3, Z0
+	VPANDD           320(BX), Z3, Z1
+	VBROADCASTSS     100(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 104(AX), Z0, Z29
+	VFMADD231PS.BCST 104(AX), Z1, Z28
+	VBROADCASTSS     108(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 112(AX), Z0, Z25
+	VFMADD231PS.BCST 112(AX), Z1, Z24
+	VBROADCASTSS     116(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one5
+	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one5:
+	ADDQ             SI, DX
+	VPSLLD           $0x10, 384(BX), Z0
+	VPSLLD           $0x10, 448(BX), Z1
+	VBROADCASTSS     120(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 124(AX), Z0, Z29
+	VFMADD231PS.BCST 124(AX), Z1, Z28
+	VBROADCASTSS     128(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 132(AX), Z0, Z25
+	VFMADD231PS.BCST 132(AX), Z1, Z24
+	VBROADCASTSS     136(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VPANDD           384(BX), Z3, Z0
+	VPANDD           448(BX), Z3, Z1
+	VBROADCASTSS     140(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 144(AX), Z0, Z29
+	VFMADD231PS.BCST 144(AX), Z1, Z28
+	VBROADCASTSS     148(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 152(AX), Z0, Z25
+	VFMADD231PS.BCST 152(AX), Z1, Z24
+	VBROADCASTSS     156(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	ADDQ             $+512, BX
+	ADDQ             $+160, AX
+	SUBQ             $+4, CX
+	JGE              loop5
+
+loop5_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop5_rest_done
+
+loop5_rest:
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     20(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 24(AX), Z0, Z29
+	VFMADD231PS.BCST 24(AX), Z1, Z28
+	VBROADCASTSS     28(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 32(AX), Z0, Z25
+	VFMADD231PS.BCST 32(AX), Z1, Z24
+	VBROADCASTSS     36(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	ADDQ             $+128, BX
+	ADDQ             $+40, AX
+	SUBQ             $+1, CX
+	JGE              loop5_rest
+
+loop5_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part5
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store5
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store5:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part5:
+	MOVQ      cols+56(FP), CX
+	MOVQ      $0x00000001, DX
+	SHLQ      CL, DX
+	DECQ      DX
+	KMOVW     DX, K1
+	SHRQ      $0x10, DX
+	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
+	MOVQ      add+64(FP), CX
+	TESTQ     CX, CX
+	JE        part_store5
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VZEROUPPER
+	RET
+
+part_store5:
+	VMOVUPS Z31, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, K1, (AX)
+	VMOVUPS Z28, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, K1, (AX)
+	VMOVUPS Z26, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, K1, (AX)
+	VMOVUPS Z24, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, K1, (AX)
+	VMOVUPS Z22, K2, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+rows6:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z20, Z20, Z20
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPTERNLOGD $0xff, Z3, Z3, Z3
+	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+4, CX
+	JL         loop6_done
+
+loop6:
+	PREFETCHT1       (DX)
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 28(AX), Z0, Z29
+	VFMADD231PS.BCST 28(AX), Z1, Z28
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 36(AX), Z0, Z25
+	VFMADD231PS.BCST 36(AX), Z1, Z24
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 44(AX), Z0, Z21
+	VFMADD231PS.BCST 44(AX), Z1, Z20
+	PREFETCHT1       (DX)(R14*1)
+	VPSLLD           $0x10, 128(BX), Z0
+	VPSLLD           $0x10, 192(BX), Z1
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 52(AX), Z0, Z29
+	VFMADD231PS.BCST 52(AX), Z1, Z28
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 60(AX), Z0, Z25
+	VFMADD231PS.BCST 60(AX), Z1, Z24
+	VBROADCASTSS     64(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 68(AX), Z0, Z21
+	VFMADD231PS.BCST 68(AX), Z1, Z20
+	VPANDD           128(BX), Z3, Z0
+	VPANDD           192(BX), Z3, Z1
+	VBROADCASTSS     72(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 76(AX), Z0, Z29
+	VFMADD231PS.BCST 76(AX), Z1, Z28
+	VBROADCASTSS     80(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 84(AX), Z0, Z25
+	VFMADD231PS.BCST 84(AX), Z1, Z24
+	VBROADCASTSS     88(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 92(AX), Z0, Z21
+	VFMADD231PS.BCST 92(AX), Z1, Z20
+	PREFETCHT1       (DX)(R14*2)
+	VPSLLD           $0x10, 256(BX), Z0
+	VPSLLD           $0x10, 320(BX), Z1
+	VBROADCASTSS     96(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 100(AX), Z0, Z29
+	VFMADD231PS.BCST 100(AX), Z1, Z28
+	VBROADCASTSS     104(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 108(AX), Z0, Z25
+	VFMADD231PS.BCST 108(AX), Z1, Z24
+	VBROADCASTSS     112(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 116(AX), Z0, Z21
+	VFMADD231PS.BCST 116(AX), Z1, Z20
+	VPANDD           256(BX), Z3, Z0
+	VPANDD           320(BX), Z3, Z1
+	VBROADCASTSS     120(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 124(AX), Z0, Z29
+	VFMADD231PS.BCST 124(AX), Z1, Z28
+	VBROADCASTSS     128(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 132(AX), Z0, Z25
+	VFMADD231PS.BCST 132(AX), Z1, Z24
+	VBROADCASTSS     136(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 140(AX), Z0, Z21
+	VFMADD231PS.BCST 140(AX), Z1, Z20
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one6
+	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one6:
+	ADDQ             SI, DX
+	VPSLLD           $0x10, 384(BX), Z0
+	VPSLLD           $0x10, 448(BX), Z1
+	VBROADCASTSS     144(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 148(AX), Z0, Z29
+	VFMADD231PS.BCST 148(AX), Z1, Z28
+	VBROADCASTSS     152(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 156(AX), Z0, Z25
+	VFMADD231PS.BCST 156(AX), Z1, Z24
+	VBROADCASTSS     160(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 164(AX), Z0, Z21
+	VFMADD231PS.BCST 164(AX), Z1, Z20
+	VPANDD           384(BX), Z3, Z0
+	VPANDD           448(BX), Z3, Z1
+	VBROADCASTSS     168(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 172(AX), Z0, Z29
+	VFMADD231PS.BCST 172(AX), Z1, Z28
+	VBROADCASTSS     176(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 180(AX), Z0, Z25
+	VFMADD231PS.BCST 180(AX), Z1, Z24
+	VBROADCASTSS     184(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 188(AX), Z0, Z21
+	VFMADD231PS.BCST 188(AX), Z1, Z20
+	ADDQ             $+512, BX
+	ADDQ             $+192, AX
+	SUBQ             $+4, CX
+	JGE              loop6
+
+loop6_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop6_rest_done
+
+loop6_rest:
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 28(AX), Z0, Z29
+	VFMADD231PS.BCST 28(AX), Z1, Z28
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 36(AX), Z0, Z25
+	VFMADD231PS.BCST 36(AX), Z1, Z24
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 44(AX), Z0, Z21
+	VFMADD231PS.BCST 44(AX), Z1, Z20
+	ADDQ             $+128, BX
+	ADDQ             $+48, AX
+	SUBQ             $+1, CX
+	JGE              loop6_rest
+
+loop6_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part6
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store6
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store6:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part6:
+	MOVQ      cols+56(FP), CX
+	MOVQ      $0x00000001, DX
+	SHLQ      CL, DX
+	DECQ      DX
+	KMOVW     DX, K1
+	SHRQ      $0x10, DX
+	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
+	MOVQ      add+64(FP), CX
+	TESTQ     CX, CX
+	JE        part_store6
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VZEROUPPER
+	RET
+
+part_store6:
+	VMOVUPS Z31, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, K1, (AX)
+	VMOVUPS Z28, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, K1, (AX)
+	VMOVUPS Z26, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, K1, (AX)
+	VMOVUPS Z24, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, K1, (AX)
+	VMOVUPS Z22, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, K1, (AX)
+	VMOVUPS Z20, K2, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+rows7:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z18, Z18, Z18
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPTERNLOGD $0xff, Z3, Z3, Z3
+	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+4, CX
+	JL         loop7_done
+
+loop7:
+	PREFETCHT1       (DX)
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     28(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 32(AX), Z0, Z29
+	VFMADD231PS.BCST 32(AX), Z1, Z28
+	VBROADCASTSS     36(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 40(AX), Z0, Z25
+	VFMADD231PS.BCST 40(AX), Z1, Z24
+	VBROADCASTSS     44(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 48(AX), Z0, Z21
+	VFMADD231PS.BCST 48(AX), Z1, Z20
+	VBROADCASTSS     52(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	PREFETCHT1       (DX)(R14*1)
+	VPSLLD           $0x10, 128(BX), Z0
+	VPSLLD           $0x10, 192(BX), Z1
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 60(AX), Z0, Z29
+	VFMADD231PS.BCST 60(AX), Z1, Z28
+	VBROADCASTSS     64(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 68(AX), Z0, Z25
+	VFMADD231PS.BCST 68(AX), Z1, Z24
+	VBROADCASTSS     72(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 76(AX), Z0, Z21
+	VFMADD231PS.BCST 76(AX), Z1, Z20
+	VBROADCASTSS     80(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VPANDD           128(BX), Z3, Z0
+	VPANDD           192(BX), Z3, Z1
+	VBROADCASTSS     84(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 88(AX), Z0, Z29
+	VFMADD231PS.BCST 88(AX), Z1, Z28
+	VBROADCASTSS     92(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 96(AX), Z0, Z25
+	VFMADD231PS.BCST 96(AX), Z1, Z24
+	VBROADCASTSS     100(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 104(AX), Z0, Z21
+	VFMADD231PS.BCST 104(AX), Z1, Z20
+	VBROADCASTSS     108(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	PREFETCHT1       (DX)(R14*2)
+	VPSLLD           $0x10, 256(BX), Z0
+	VPSLLD           $0x10, 320(BX), Z1
+	VBROADCASTSS     112(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 116(AX), Z0, Z29
+	VFMADD231PS.BCST 116(AX), Z1, Z28
+	VBROADCASTSS     120(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 124(AX), Z0, Z25
+	VFMADD231PS.BCST 124(AX), Z1, Z24
+	VBROADCASTSS     128(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 132(AX), Z0, Z21
+	VFMADD231PS.BCST 132(AX), Z1, Z20
+	VBROADCASTSS     136(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VPANDD           256(BX), Z3, Z0
+	VPANDD           320(BX), Z3, Z1
+	VBROADCASTSS     140(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 144(AX), Z0, Z29
+	VFMADD231PS.BCST 144(AX), Z1, Z28
+	VBROADCASTSS     148(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 152(AX), Z0, Z25
+	VFMADD231PS.BCST 152(AX), Z1, Z24
+	VBROADCASTSS     156(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 160(AX), Z0, Z21
+	VFMADD231PS.BCST 160(AX), Z1, Z20
+	VBROADCASTSS     164(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one7
+	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one7:
+	ADDQ             SI, DX
+	VPSLLD           $0x10, 384(BX), Z0
+	VPSLLD           $0x10, 448(BX), Z1
+	VBROADCASTSS     168(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 172(AX), Z0, Z29
+	VFMADD231PS.BCST 172(AX), Z1, Z28
+	VBROADCASTSS     176(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 180(AX), Z0, Z25
+	VFMADD231PS.BCST 180(AX), Z1, Z24
+	VBROADCASTSS     184(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 188(AX), Z0, Z21
+	VFMADD231PS.BCST 188(AX), Z1, Z20
+	VBROADCASTSS     192(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VPANDD           384(BX), Z3, Z0
+	VPANDD           448(BX), Z3, Z1
+	VBROADCASTSS     196(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 200(AX), Z0, Z29
+	VFMADD231PS.BCST 200(AX), Z1, Z28
+	VBROADCASTSS     204(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 208(AX), Z0, Z25
+	VFMADD231PS.BCST 208(AX), Z1, Z24
+	VBROADCASTSS     212(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 216(AX), Z0, Z21
+	VFMADD231PS.BCST 216(AX), Z1, Z20
+	VBROADCASTSS     220(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	ADDQ             $+512, BX
+	ADDQ             $+224, AX
+	SUBQ             $+4, CX
+	JGE              loop7
+
+loop7_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop7_rest_done
+
+loop7_rest:
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     28(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 32(AX), Z0, Z29
+	VFMADD231PS.BCST 32(AX), Z1, Z28
+	VBROADCASTSS     36(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 40(AX), Z0, Z25
+	VFMADD231PS.BCST 40(AX), Z1, Z24
+	VBROADCASTSS     44(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 48(AX), Z0, Z21
+	VFMADD231PS.BCST 48(AX), Z1, Z20
+	VBROADCASTSS     52(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	ADDQ             $+128, BX
+	ADDQ             $+56, AX
+	SUBQ             $+1, CX
+	JGE              loop7_rest
+
+loop7_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part7
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store7
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store7:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part7:
+	MOVQ      cols+56(FP), CX
+	MOVQ      $0x00000001, DX
+	SHLQ      CL, DX
+	DECQ      DX
+	KMOVW     DX, K1
+	SHRQ      $0x10, DX
+	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
+	MOVQ      add+64(FP), CX
+	TESTQ     CX, CX
+	JE        part_store7
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VZEROUPPER
+	RET
+
+part_store7:
+	VMOVUPS Z31, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, K1, (AX)
+	VMOVUPS Z28, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, K1, (AX)
+	VMOVUPS Z26, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, K1, (AX)
+	VMOVUPS Z24, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, K1, (AX)
+	VMOVUPS Z22, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, K1, (AX)
+	VMOVUPS Z20, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, K1, (AX)
+	VMOVUPS Z18, K2, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+rows8:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z16, Z16, Z16
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPTERNLOGD $0xff, Z3, Z3, Z3
+	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+4, CX
+	JL         loop8_done
+
+loop8:
+	PREFETCHT1       (DX)
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 36(AX), Z0, Z29
+	VFMADD231PS.BCST 36(AX), Z1, Z28
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 44(AX), Z0, Z25
+	VFMADD231PS.BCST 44(AX), Z1, Z24
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 52(AX), Z0, Z21
+	VFMADD231PS.BCST 52(AX), Z1, Z20
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 60(AX), Z0, Z17
+	VFMADD231PS.BCST 60(AX), Z1, Z16
+	PREFETCHT1       (DX)(R14*1)
+	VPSLLD           $0x10, 128(BX), Z0
+	VPSLLD           $0x10, 192(BX), Z1
+	VBROADCASTSS     64(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 68(AX), Z0, Z29
+	VFMADD231PS.BCST 68(AX), Z1, Z28
+	VBROADCASTSS     72(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 76(AX), Z0, Z25
+	VFMADD231PS.BCST 76(AX), Z1, Z24
+	VBROADCASTSS     80(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 84(AX), Z0, Z21
+	VFMADD231PS.BCST 84(AX), Z1, Z20
+	VBROADCASTSS     88(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 92(AX), Z0, Z17
+	VFMADD231PS.BCST 92(AX), Z1, Z16
+	VPANDD           128(BX), Z3, Z0
+	VPANDD           192(BX), Z3, Z1
+	VBROADCASTSS     96(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 100(AX), Z0, Z29
+	VFMADD231PS.BCST 100(AX), Z1, Z28
+	VBROADCASTSS     104(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 108(AX), Z0, Z25
+	VFMADD231PS.BCST 108(AX), Z1, Z24
+	VBROADCASTSS     112(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 116(AX), Z0, Z21
+	VFMADD231PS.BCST 116(AX), Z1, Z20
+	VBROADCASTSS     120(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 124(AX), Z0, Z17
+	VFMADD231PS.BCST 124(AX), Z1, Z16
+	PREFETCHT1       (DX)(R14*2)
+	VPSLLD           $0x10, 256(BX), Z0
+	VPSLLD           $0x10, 320(BX), Z1
+	VBROADCASTSS     128(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 132(AX), Z0, Z29
+	VFMADD231PS.BCST 132(AX), Z1, Z28
+	VBROADCASTSS     136(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 140(AX), Z0, Z25
+	VFMADD231PS.BCST 140(AX), Z1, Z24
+	VBROADCASTSS     144(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 148(AX), Z0, Z21
+	VFMADD231PS.BCST 148(AX), Z1, Z20
+	VBROADCASTSS     152(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 156(AX), Z0, Z17
+	VFMADD231PS.BCST 156(AX), Z1, Z16
+	VPANDD           256(BX), Z3, Z0
+	VPANDD           320(BX), Z3, Z1
+	VBROADCASTSS     160(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 164(AX), Z0, Z29
+	VFMADD231PS.BCST 164(AX), Z1, Z28
+	VBROADCASTSS     168(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 172(AX), Z0, Z25
+	VFMADD231PS.BCST 172(AX), Z1, Z24
+	VBROADCASTSS     176(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 180(AX), Z0, Z21
+	VFMADD231PS.BCST 180(AX), Z1, Z20
+	VBROADCASTSS     184(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 188(AX), Z0, Z17
+	VFMADD231PS.BCST 188(AX), Z1, Z16
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one8
+	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one8:
+	ADDQ             SI, DX
+	VPSLLD           $0x10, 384(BX), Z0
+	VPSLLD           $0x10, 448(BX), Z1
+	VBROADCASTSS     192(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 196(AX), Z0, Z29
+	VFMADD231PS.BCST 196(AX), Z1, Z28
+	VBROADCASTSS     200(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 204(AX), Z0, Z25
+	VFMADD231PS.BCST 204(AX), Z1, Z24
+	VBROADCASTSS     208(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 212(AX), Z0, Z21
+	VFMADD231PS.BCST 212(AX), Z1, Z20
+	VBROADCASTSS     216(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 220(AX), Z0, Z17
+	VFMADD231PS.BCST 220(AX), Z1, Z16
+	VPANDD           384(BX), Z3, Z0
+	VPANDD           448(BX), Z3, Z1
+	VBROADCASTSS     224(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 228(AX), Z0, Z29
+	VFMADD231PS.BCST 228(AX), Z1, Z28
+	VBROADCASTSS     232(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 236(AX), Z0, Z25
+	VFMADD231PS.BCST 236(AX), Z1, Z24
+	VBROADCASTSS     240(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 244(AX), Z0, Z21
+	VFMADD231PS.BCST 244(AX), Z1, Z20
+	VBROADCASTSS     248(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 252(AX), Z0, Z17
+	VFMADD231PS.BCST 252(AX), Z1, Z16
+	ADDQ             $+512, BX
+	ADDQ             $+256, AX
+	SUBQ             $+4, CX
+	JGE              loop8
+
+loop8_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop8_rest_done
+
+loop8_rest:
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 36(AX), Z0, Z29
+	VFMADD231PS.BCST 36(AX), Z1, Z28
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 44(AX), Z0, Z25
+	VFMADD231PS.BCST 44(AX), Z1, Z24
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 52(AX), Z0, Z21
+	VFMADD231PS.BCST 52(AX), Z1, Z20
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 60(AX), Z0, Z17
+	VFMADD231PS.BCST 60(AX), Z1, Z16
+	ADDQ             $+128, BX
+	ADDQ             $+64, AX
+	SUBQ             $+1, CX
+	JGE              loop8_rest
+
+loop8_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part8
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store8
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store8:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part8:
+	MOVQ      cols+56(FP), CX
+	MOVQ      $0x00000001, DX
+	SHLQ      CL, DX
+	DECQ      DX
+	KMOVW     DX, K1
+	SHRQ      $0x10, DX
+	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
+	MOVQ      add+64(FP), CX
+	TESTQ     CX, CX
+	JE        part_store8
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VZEROUPPER
+	RET
+
+part_store8:
+	VMOVUPS Z31, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, K1, (AX)
+	VMOVUPS Z28, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, K1, (AX)
+	VMOVUPS Z26, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, K1, (AX)
+	VMOVUPS Z24, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, K1, (AX)
+	VMOVUPS Z22, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, K1, (AX)
+	VMOVUPS Z20, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, K1, (AX)
+	VMOVUPS Z18, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, K1, (AX)
+	VMOVUPS Z16, K2, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+rows9:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z14, Z14, Z14
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPTERNLOGD $0xff, Z3, Z3, Z3
+	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+4, CX
+	JL         loop9_done
+
+loop9:
+	PREFETCHT1       (DX)
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     36(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 40(AX), Z0, Z29
+	VFMADD231PS.BCST 40(AX), Z1, Z28
+	VBROADCASTSS     44(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 48(AX), Z0, Z25
+	VFMADD231PS.BCST 48(AX), Z1, Z24
+	VBROADCASTSS     52(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 56(AX), Z0, Z21
+	VFMADD231PS.BCST 56(AX), Z1, Z20
+	VBROADCASTSS     60(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 64(AX), Z0, Z17
+	VFMADD231PS.BCST 64(AX), Z1, Z16
+	VBROADCASTSS     68(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	PREFETCHT1       (DX)(R14*1)
+	VPSLLD           $0x10, 128(BX), Z0
+	VPSLLD           $0x10, 192(BX), Z1
+	VBROADCASTSS     72(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 76(AX), Z0, Z29
+	VFMADD231PS.BCST 76(AX), Z1, Z28
+	VBROADCASTSS     80(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 84(AX), Z0, Z25
+	VFMADD231PS.BCST 84(AX), Z1, Z24
+	VBROADCASTSS     88(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 92(AX), Z0, Z21
+	VFMADD231PS.BCST 92(AX), Z1, Z20
+	VBROADCASTSS     96(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 100(AX), Z0, Z17
+	VFMADD231PS.BCST 100(AX), Z1, Z16
+	VBROADCASTSS     104(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VPANDD           128(BX), Z3, Z0
+	VPANDD           192(BX), Z3, Z1
+	VBROADCASTSS     108(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 112(AX), Z0, Z29
+	VFMADD231PS.BCST 112(AX), Z1, Z28
+	VBROADCASTSS     116(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 120(AX), Z0, Z25
+	VFMADD231PS.BCST 120(AX), Z1, Z24
+	VBROADCASTSS     124(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 128(AX), Z0, Z21
+	VFMADD231PS.BCST 128(AX), Z1, Z20
+	VBROADCASTSS     132(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 136(AX), Z0, Z17
+	VFMADD231PS.BCST 136(AX), Z1, Z16
+	VBROADCASTSS     140(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	PREFETCHT1       (DX)(R14*2)
+	VPSLLD           $0x10, 256(BX), Z0
+	VPSLLD           $0x10, 320(BX), Z1
+	VBROADCASTSS     144(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 148(AX), Z0, Z29
+	VFMADD231PS.BCST 148(AX), Z1, Z28
+	VBROADCASTSS     152(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 156(AX), Z0, Z25
+	VFMADD231PS.BCST 156(AX), Z1, Z24
+	VBROADCASTSS     160(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 164(AX), Z0, Z21
+	VFMADD231PS.BCST 164(AX), Z1, Z20
+	VBROADCASTSS     168(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 172(AX), Z0, Z17
+	VFMADD231PS.BCST 172(AX), Z1, Z16
+	VBROADCASTSS     176(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VPANDD           256(BX), Z3, Z0
+	VPANDD           320(BX), Z3, Z1
+	VBROADCASTSS     180(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 184(AX), Z0, Z29
+	VFMADD231PS.BCST 184(AX), Z1, Z28
+	VBROADCASTSS     188(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 192(AX), Z0, Z25
+	VFMADD231PS.BCST 192(AX), Z1, Z24
+	VBROADCASTSS     196(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 200(AX), Z0, Z21
+	VFMADD231PS.BCST 200(AX), Z1, Z20
+	VBROADCASTSS     204(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 208(AX), Z0, Z17
+	VFMADD231PS.BCST 208(AX), Z1, Z16
+	VBROADCASTSS     212(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one9
+	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one9:
+	ADDQ             SI, DX
+	VPSLLD           $0x10, 384(BX), Z0
+	VPSLLD           $0x10, 448(BX), Z1
+	VBROADCASTSS     216(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 220(AX), Z0, Z29
+	VFMADD231PS.BCST 220(AX), Z1, Z28
+	VBROADCASTSS     224(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 228(AX), Z0, Z25
+	VFMADD231PS.BCST 228(AX), Z1, Z24
+	VBROADCASTSS     232(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 236(AX), Z0, Z21
+	VFMADD231PS.BCST 236(AX), Z1, Z20
+	VBROADCASTSS     240(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 244(AX), Z0, Z17
+	VFMADD231PS.BCST 244(AX), Z1, Z16
+	VBROADCASTSS     248(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VPANDD           384(BX), Z3, Z0
+	VPANDD           448(BX), Z3, Z1
+	VBROADCASTSS     252(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 256(AX), Z0, Z29
+	VFMADD231PS.BCST 256(AX), Z1, Z28
+	VBROADCASTSS     260(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 264(AX), Z0, Z25
+	VFMADD231PS.BCST 264(AX), Z1, Z24
+	VBROADCASTSS     268(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 272(AX), Z0, Z21
+	VFMADD231PS.BCST 272(AX), Z1, Z20
+	VBROADCASTSS     276(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 280(AX), Z0, Z17
+	VFMADD231PS.BCST 280(AX), Z1, Z16
+	VBROADCASTSS     284(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	ADDQ             $+512, BX
+	ADDQ             $+288, AX
+	SUBQ             $+4, CX
+	JGE              loop9
+
+loop9_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop9_rest_done
+
+loop9_rest:
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     36(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 40(AX), Z0, Z29
+	VFMADD231PS.BCST 40(AX), Z1, Z28
+	VBROADCASTSS     44(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 48(AX), Z0, Z25
+	VFMADD231PS.BCST 48(AX), Z1, Z24
+	VBROADCASTSS     52(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 56(AX), Z0, Z21
+	VFMADD231PS.BCST 56(AX), Z1, Z20
+	VBROADCASTSS     60(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 64(AX), Z0, Z17
+	VFMADD231PS.BCST 64(AX), Z1, Z16
+	VBROADCASTSS     68(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	ADDQ             $+128, BX
+	ADDQ             $+72, AX
+	SUBQ             $+1, CX
+	JGE              loop9_rest
+
+loop9_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part9
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store9
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store9:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part9:
+	MOVQ      cols+56(FP), CX
+	MOVQ      $0x00000001, DX
+	SHLQ      CL, DX
+	DECQ      DX
+	KMOVW     DX, K1
+	SHRQ      $0x10, DX
+	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
+	MOVQ      add+64(FP), CX
+	TESTQ     CX, CX
+	JE        part_store9
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VZEROUPPER
+	RET
+
+part_store9:
+	VMOVUPS Z31, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, K1, (AX)
+	VMOVUPS Z28, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, K1, (AX)
+	VMOVUPS Z26, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, K1, (AX)
+	VMOVUPS Z24, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, K1, (AX)
+	VMOVUPS Z22, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, K1, (AX)
+	VMOVUPS Z20, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, K1, (AX)
+	VMOVUPS Z18, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, K1, (AX)
+	VMOVUPS Z16, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, K1, (AX)
+	VMOVUPS Z14, K2, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+rows10:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z12, Z12, Z12
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPTERNLOGD $0xff, Z3, Z3, Z3
+	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+4, CX
+	JL         loop10_done
+
+loop10:
+	PREFETCHT1       (DX)
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 44(AX), Z0, Z29
+	VFMADD231PS.BCST 44(AX), Z1, Z28
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 52(AX), Z0, Z25
+	VFMADD231PS.BCST 52(AX), Z1, Z24
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 60(AX), Z0, Z21
+	VFMADD231PS.BCST 60(AX), Z1, Z20
+	VBROADCASTSS     64(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 68(AX), Z0, Z17
+	VFMADD231PS.BCST 68(AX), Z1, Z16
+	VBROADCASTSS     72(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 76(AX), Z0, Z13
+	VFMADD231PS.BCST 76(AX), Z1, Z12
+	PREFETCHT1       (DX)(R14*1)
+	VPSLLD           $0x10, 128(BX), Z0
+	VPSLLD           $0x10, 192(BX), Z1
+	VBROADCASTSS     80(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 84(AX), Z0, Z29
+	VFMADD231PS.BCST 84(AX), Z1, Z28
+	VBROADCASTSS     88(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 92(AX), Z0, Z25
+	VFMADD231PS.BCST 92(AX), Z1, Z24
+	VBROADCASTSS     96(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 100(AX), Z0, Z21
+	VFMADD231PS.BCST 100(AX), Z1, Z20
+	VBROADCASTSS     104(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 108(AX), Z0, Z17
+	VFMADD231PS.BCST 108(AX), Z1, Z16
+	VBROADCASTSS     112(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 116(AX), Z0, Z13
+	VFMADD231PS.BCST 116(AX), Z1, Z12
+	VPANDD           128(BX), Z3, Z0
+	VPANDD           192(BX), Z3, Z1
+	VBROADCASTSS     120(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 124(AX), Z0, Z29
+	VFMADD231PS.BCST 124(AX), Z1, Z28
+	VBROADCASTSS     128(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 132(AX), Z0, Z25
+	VFMADD231PS.BCST 132(AX), Z1, Z24
+	VBROADCASTSS     136(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 140(AX), Z0, Z21
+	VFMADD231PS.BCST 140(AX), Z1, Z20
+	VBROADCASTSS     144(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 148(AX), Z0, Z17
+	VFMADD231PS.BCST 148(AX), Z1, Z16
+	VBROADCASTSS     152(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 156(AX), Z0, Z13
+	VFMADD231PS.BCST 156(AX), Z1, Z12
+	PREFETCHT1       (DX)(R14*2)
+	VPSLLD           $0x10, 256(BX), Z0
+	VPSLLD           $0x10, 320(BX), Z1
+	VBROADCASTSS     160(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 164(AX), Z0, Z29
+	VFMADD231PS.BCST 164(AX), Z1, Z28
+	VBROADCASTSS     168(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 172(AX), Z0, Z25
+	VFMADD231PS.BCST 172(AX), Z1, Z24
+	VBROADCASTSS     176(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 180(AX), Z0, Z21
+	VFMADD231PS.BCST 180(AX), Z1, Z20
+	VBROADCASTSS     184(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 188(AX), Z0, Z17
+	VFMADD231PS.BCST 188(AX), Z1, Z16
+	VBROADCASTSS     192(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 196(AX), Z0, Z13
+	VFMADD231PS.BCST 196(AX), Z1, Z12
+	VPANDD           256(BX), Z3, Z0
+	VPANDD           320(BX), Z3, Z1
+	VBROADCASTSS     200(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 204(AX), Z0, Z29
+	VFMADD231PS.BCST 204(AX), Z1, Z28
+	VBROADCASTSS     208(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 212(AX), Z0, Z25
+	VFMADD231PS.BCST 212(AX), Z1, Z24
+	VBROADCASTSS     216(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 220(AX), Z0, Z21
+	VFMADD231PS.BCST 220(AX), Z1, Z20
+	VBROADCASTSS     224(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 228(AX), Z0, Z17
+	VFMADD231PS.BCST 228(AX), Z1, Z16
+	VBROADCASTSS     232(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 236(AX), Z0, Z13
+	VFMADD231PS.BCST 236(AX), Z1, Z12
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one10
+	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one10:
+	ADDQ             SI, DX
+	VPSLLD           $0x10, 384(BX), Z0
+	VPSLLD           $0x10, 448(BX), Z1
+	VBROADCASTSS     240(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 244(AX), Z0, Z29
+	VFMADD231PS.BCST 244(AX), Z1, Z28
+	VBROADCASTSS     248(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 252(AX), Z0, Z25
+	VFMADD231PS.BCST 252(AX), Z1, Z24
+	VBROADCASTSS     256(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 260(AX), Z0, Z21
+	VFMADD231PS.BCST 260(AX), Z1, Z20
+	VBROADCASTSS     264(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 268(AX), Z0, Z17
+	VFMADD231PS.BCST 268(AX), Z1, Z16
+	VBROADCASTSS     272(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 276(AX), Z0, Z13
+	VFMADD231PS.BCST 276(AX), Z1, Z12
+	VPANDD           384(BX), Z3, Z0
+	VPANDD           448(BX), Z3, Z1
+	VBROADCASTSS     280(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 284(AX), Z0, Z29
+	VFMADD231PS.BCST 284(AX), Z1, Z28
+	VBROADCASTSS     288(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 292(AX), Z0, Z25
+	VFMADD231PS.BCST 292(AX), Z1, Z24
+	VBROADCASTSS     296(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 300(AX), Z0, Z21
+	VFMADD231PS.BCST 300(AX), Z1, Z20
+	VBROADCASTSS     304(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 308(AX), Z0, Z17
+	VFMADD231PS.BCST 308(AX), Z1, Z16
+	VBROADCASTSS     312(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 316(AX), Z0, Z13
+	VFMADD231PS.BCST 316(AX), Z1, Z12
+	ADDQ             $+512, BX
+	ADDQ             $+320, AX
+	SUBQ             $+4, CX
+	JGE              loop10
+
+loop10_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop10_rest_done
+
+loop10_rest:
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 44(AX), Z0, Z29
+	VFMADD231PS.BCST 44(AX), Z1, Z28
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 52(AX), Z0, Z25
+	VFMADD231PS.BCST 52(AX), Z1, Z24
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 60(AX), Z0, Z21
+	VFMADD231PS.BCST 60(AX), Z1, Z20
+	VBROADCASTSS     64(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 68(AX), Z0, Z17
+	VFMADD231PS.BCST 68(AX), Z1, Z16
+	VBROADCASTSS     72(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 76(AX), Z0, Z13
+	VFMADD231PS.BCST 76(AX), Z1, Z12
+	ADDQ             $+128, BX
+	ADDQ             $+80, AX
+	SUBQ             $+1, CX
+	JGE              loop10_rest
+
+loop10_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part10
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store10
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store10:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part10:
+	MOVQ      cols+56(FP), CX
+	MOVQ      $0x00000001, DX
+	SHLQ      CL, DX
+	DECQ      DX
+	KMOVW     DX, K1
+	SHRQ      $0x10, DX
+	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
+	MOVQ      add+64(FP), CX
+	TESTQ     CX, CX
+	JE        part_store10
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VZEROUPPER
+	RET
+
+part_store10:
+	VMOVUPS Z31, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, K1, (AX)
+	VMOVUPS Z28, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, K1, (AX)
+	VMOVUPS Z26, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, K1, (AX)
+	VMOVUPS Z24, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, K1, (AX)
+	VMOVUPS Z22, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, K1, (AX)
+	VMOVUPS Z20, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, K1, (AX)
+	VMOVUPS Z18, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, K1, (AX)
+	VMOVUPS Z16, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, K1, (AX)
+	VMOVUPS Z14, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, K1, (AX)
+	VMOVUPS Z12, K2, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+rows11:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z10, Z10, Z10
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPTERNLOGD $0xff, Z3, Z3, Z3
+	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+4, CX
+	JL         loop11_done
+
+loop11:
+	PREFETCHT1       (DX)
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     44(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 48(AX), Z0, Z29
+	VFMADD231PS.BCST 48(AX), Z1, Z28
+	VBROADCASTSS     52(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 56(AX), Z0, Z25
+	VFMADD231PS.BCST 56(AX), Z1, Z24
+	VBROADCASTSS     60(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 64(AX), Z0, Z21
+	VFMADD231PS.BCST 64(AX), Z1, Z20
+	VBROADCASTSS     68(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 72(AX), Z0, Z17
+	VFMADD231PS.BCST 72(AX), Z1, Z16
+	VBROADCASTSS     76(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 80(AX), Z0, Z13
+	VFMADD231PS.BCST 80(AX), Z1, Z12
+	VBROADCASTSS     84(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	PREFETCHT1       (DX)(R14*1)
+	VPSLLD           $0x10, 128(BX), Z0
+	VPSLLD           $0x10, 192(BX), Z1
+	VBROADCASTSS     88(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 92(AX), Z0, Z29
+	VFMADD231PS.BCST 92(AX), Z1, Z28
+	VBROADCASTSS     96(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 100(AX), Z0, Z25
+	VFMADD231PS.BCST 100(AX), Z1, Z24
+	VBROADCASTSS     104(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 108(AX), Z0, Z21
+	VFMADD231PS.BCST 108(AX), Z1, Z20
+	VBROADCASTSS     112(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 116(AX), Z0, Z17
+	VFMADD231PS.BCST 116(AX), Z1, Z16
+	VBROADCASTSS     120(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 124(AX), Z0, Z13
+	VFMADD231PS.BCST 124(AX), Z1, Z12
+	VBROADCASTSS     128(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VPANDD           128(BX), Z3, Z0
+	VPANDD           192(BX), Z3, Z1
+	VBROADCASTSS     132(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 136(AX), Z0, Z29
+	VFMADD231PS.BCST 136(AX), Z1, Z28
+	VBROADCASTSS     140(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 144(AX), Z0, Z25
+	VFMADD231PS.BCST 144(AX), Z1, Z24
+	VBROADCASTSS     148(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 152(AX), Z0, Z21
+	VFMADD231PS.BCST 152(AX), Z1, Z20
+	VBROADCASTSS     156(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 160(AX), Z0, Z17
+	VFMADD231PS.BCST 160(AX), Z1, Z16
+	VBROADCASTSS     164(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 168(AX), Z0, Z13
+	VFMADD231PS.BCST 168(AX), Z1, Z12
+	VBROADCASTSS     172(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	PREFETCHT1       (DX)(R14*2)
+	VPSLLD           $0x10, 256(BX), Z0
+	VPSLLD           $0x10, 320(BX), Z1
+	VBROADCASTSS     176(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 180(AX), Z0, Z29
+	VFMADD231PS.BCST 180(AX), Z1, Z28
+	VBROADCASTSS     184(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 188(AX), Z0, Z25
+	VFMADD231PS.BCST 188(AX), Z1, Z24
+	VBROADCASTSS     192(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 196(AX), Z0, Z21
+	VFMADD231PS.BCST 196(AX), Z1, Z20
+	VBROADCASTSS     200(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 204(AX), Z0, Z17
+	VFMADD231PS.BCST 204(AX), Z1, Z16
+	VBROADCASTSS     208(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 212(AX), Z0, Z13
+	VFMADD231PS.BCST 212(AX), Z1, Z12
+	VBROADCASTSS     216(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VPANDD           256(BX), Z3, Z0
+	VPANDD           320(BX), Z3, Z1
+	VBROADCASTSS     220(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 224(AX), Z0, Z29
+	VFMADD231PS.BCST 224(AX), Z1, Z28
+	VBROADCASTSS     228(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 232(AX), Z0, Z25
+	VFMADD231PS.BCST 232(AX), Z1, Z24
+	VBROADCASTSS     236(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 240(AX), Z0, Z21
+	VFMADD231PS.BCST 240(AX), Z1, Z20
+	VBROADCASTSS     244(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 248(AX), Z0, Z17
+	VFMADD231PS.BCST 248(AX), Z1, Z16
+	VBROADCASTSS     252(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 256(AX), Z0, Z13
+	VFMADD231PS.BCST 256(AX), Z1, Z12
+	VBROADCASTSS     260(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one11
+	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one11:
+	ADDQ             SI, DX
+	VPSLLD           $0x10, 384(BX), Z0
+	VPSLLD           $0x10, 448(BX), Z1
+	VBROADCASTSS     264(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 268(AX), Z0, Z29
+	VFMADD231PS.BCST 268(AX), Z1, Z28
+	VBROADCASTSS     272(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 276(AX), Z0, Z25
+	VFMADD231PS.BCST 276(AX), Z1, Z24
+	VBROADCASTSS     280(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 284(AX), Z0, Z21
+	VFMADD231PS.BCST 284(AX), Z1, Z20
+	VBROADCASTSS     288(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 292(AX), Z0, Z17
+	VFMADD231PS.BCST 292(AX), Z1, Z16
+	VBROADCASTSS     296(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 300(AX), Z0, Z13
+	VFMADD231PS.BCST 300(AX), Z1, Z12
+	VBROADCASTSS     304(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VPANDD           384(BX), Z3, Z0
+	VPANDD           448(BX), Z3, Z1
+	VBROADCASTSS     308(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 312(AX), Z0, Z29
+	VFMADD231PS.BCST 312(AX), Z1, Z28
+	VBROADCASTSS     316(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 320(AX), Z0, Z25
+	VFMADD231PS.BCST 320(AX), Z1, Z24
+	VBROADCASTSS     324(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 328(AX), Z0, Z21
+	VFMADD231PS.BCST 328(AX), Z1, Z20
+	VBROADCASTSS     332(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 336(AX), Z0, Z17
+	VFMADD231PS.BCST 336(AX), Z1, Z16
+	VBROADCASTSS     340(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 344(AX), Z0, Z13
+	VFMADD231PS.BCST 344(AX), Z1, Z12
+	VBROADCASTSS     348(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	ADDQ             $+512, BX
+	ADDQ             $+352, AX
+	SUBQ             $+4, CX
+	JGE              loop11
+
+loop11_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop11_rest_done
+
+loop11_rest:
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     44(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 48(AX), Z0, Z29
+	VFMADD231PS.BCST 48(AX), Z1, Z28
+	VBROADCASTSS     52(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 56(AX), Z0, Z25
+	VFMADD231PS.BCST 56(AX), Z1, Z24
+	VBROADCASTSS     60(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 64(AX), Z0, Z21
+	VFMADD231PS.BCST 64(AX), Z1, Z20
+	VBROADCASTSS     68(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 72(AX), Z0, Z17
+	VFMADD231PS.BCST 72(AX), Z1, Z16
+	VBROADCASTSS     76(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 80(AX), Z0, Z13
+	VFMADD231PS.BCST 80(AX), Z1, Z12
+	VBROADCASTSS     84(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	ADDQ             $+128, BX
+	ADDQ             $+88, AX
+	SUBQ             $+1, CX
+	JGE              loop11_rest
+
+loop11_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part11
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store11
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z11, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z10, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store11:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, (AX)
+	VMOVUPS Z10, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part11:
+	MOVQ      cols+56(FP), CX
+	MOVQ      $0x00000001, DX
+	SHLQ      CL, DX
+	DECQ      DX
+	KMOVW     DX, K1
+	SHRQ      $0x10, DX
+	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
+	MOVQ      add+64(FP), CX
+	TESTQ     CX, CX
+	JE        part_store11
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z11, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z10, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VZEROUPPER
+	RET
+
+part_store11:
+	VMOVUPS Z31, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, K1, (AX)
+	VMOVUPS Z28, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, K1, (AX)
+	VMOVUPS Z26, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, K1, (AX)
+	VMOVUPS Z24, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, K1, (AX)
+	VMOVUPS Z22, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, K1, (AX)
+	VMOVUPS Z20, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, K1, (AX)
+	VMOVUPS Z18, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, K1, (AX)
+	VMOVUPS Z16, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, K1, (AX)
+	VMOVUPS Z14, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, K1, (AX)
+	VMOVUPS Z12, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, K1, (AX)
+	VMOVUPS Z10, K2, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+rows12:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z8, Z8, Z8
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPTERNLOGD $0xff, Z3, Z3, Z3
+	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+4, CX
+	JL         loop12_done
+
+loop12:
+	PREFETCHT1       (DX)
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 44(AX), Z0, Z9
+	VFMADD231PS.BCST 44(AX), Z1, Z8
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 52(AX), Z0, Z29
+	VFMADD231PS.BCST 52(AX), Z1, Z28
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 60(AX), Z0, Z25
+	VFMADD231PS.BCST 60(AX), Z1, Z24
+	VBROADCASTSS     64(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 68(AX), Z0, Z21
+	VFMADD231PS.BCST 68(AX), Z1, Z20
+	VBROADCASTSS     72(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 76(AX), Z0, Z17
+	VFMADD231PS.BCST 76(AX), Z1, Z16
+	VBROADCASTSS     80(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 84(AX), Z0, Z13
+	VFMADD231PS.BCST 84(AX), Z1, Z12
+	VBROADCASTSS     88(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 92(AX), Z0, Z9
+	VFMADD231PS.BCST 92(AX), Z1, Z8
+	PREFETCHT1       (DX)(R14*1)
+	VPSLLD           $0x10, 128(BX), Z0
+	VPSLLD           $0x10, 192(BX), Z1
+	VBROADCASTSS     96(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 100(AX), Z0, Z29
+	VFMADD231PS.BCST 100(AX), Z1, Z28
+	VBROADCASTSS     104(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 108(AX), Z0, Z25
+	VFMADD231PS.BCST 108(AX), Z1, Z24
+	VBROADCASTSS     112(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 116(AX), Z0, Z21
+	VFMADD231PS.BCST 116(AX), Z1, Z20
+	VBROADCASTSS     120(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 124(AX), Z0, Z17
+	VFMADD231PS.BCST 124(AX), Z1, Z16
+	VBROADCASTSS     128(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 132(AX), Z0, Z13
+	VFMADD231PS.BCST 132(AX), Z1, Z12
+	VBROADCASTSS     136(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 140(AX), Z0, Z9
+	VFMADD231PS.BCST 140(AX), Z1, Z8
+	VPANDD           128(BX), Z3, Z0
+	VPANDD           192(BX), Z3, Z1
+	VBROADCASTSS     144(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 148(AX), Z0, Z29
+	VFMADD231PS.BCST 148(AX), Z1, Z28
+	VBROADCASTSS     152(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 156(AX), Z0, Z25
+	VFMADD231PS.BCST 156(AX), Z1, Z24
+	VBROADCASTSS     160(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 164(AX), Z0, Z21
+	VFMADD231PS.BCST 164(AX), Z1, Z20
+	VBROADCASTSS     168(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 172(AX), Z0, Z17
+	VFMADD231PS.BCST 172(AX), Z1, Z16
+	VBROADCASTSS     176(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 180(AX), Z0, Z13
+	VFMADD231PS.BCST 180(AX), Z1, Z12
+	VBROADCASTSS     184(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 188(AX), Z0, Z9
+	VFMADD231PS.BCST 188(AX), Z1, Z8
+	PREFETCHT1       (DX)(R14*2)
+	VPSLLD           $0x10, 256(BX), Z0
+	VPSLLD           $0x10, 320(BX), Z1
+	VBROADCASTSS     192(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 196(AX), Z0, Z29
+	VFMADD231PS.BCST 196(AX), Z1, Z28
+	VBROADCASTSS     200(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 204(AX), Z0, Z25
+	VFMADD231PS.BCST 204(AX), Z1, Z24
+	VBROADCASTSS     208(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 212(AX), Z0, Z21
+	VFMADD231PS.BCST 212(AX), Z1, Z20
+	VBROADCASTSS     216(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 220(AX), Z0, Z17
+	VFMADD231PS.BCST 220(AX), Z1, Z16
+	VBROADCASTSS     224(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 228(AX), Z0, Z13
+	VFMADD231PS.BCST 228(AX), Z1, Z12
+	VBROADCASTSS     232(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 236(AX), Z0, Z9
+	VFMADD231PS.BCST 236(AX), Z1, Z8
+	VPANDD           256(BX), Z3, Z0
+	VPANDD           320(BX), Z3, Z1
+	VBROADCASTSS     240(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 244(AX), Z0, Z29
+	VFMADD231PS.BCST 244(AX), Z1, Z28
+	VBROADCASTSS     248(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 252(AX), Z0, Z25
+	VFMADD231PS.BCST 252(AX), Z1, Z24
+	VBROADCASTSS     256(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 260(AX), Z0, Z21
+	VFMADD231PS.BCST 260(AX), Z1, Z20
+	VBROADCASTSS     264(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 268(AX), Z0, Z17
+	VFMADD231PS.BCST 268(AX), Z1, Z16
+	VBROADCASTSS     272(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 276(AX), Z0, Z13
+	VFMADD231PS.BCST 276(AX), Z1, Z12
+	VBROADCASTSS     280(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 284(AX), Z0, Z9
+	VFMADD231PS.BCST 284(AX), Z1, Z8
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one12
+	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one12:
+	ADDQ             SI, DX
+	VPSLLD           $0x10, 384(BX), Z0
+	VPSLLD           $0x10, 448(BX), Z1
+	VBROADCASTSS     288(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 292(AX), Z0, Z29
+	VFMADD231PS.BCST 292(AX), Z1, Z28
+	VBROADCASTSS     296(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 300(AX), Z0, Z25
+	VFMADD231PS.BCST 300(AX), Z1, Z24
+	VBROADCASTSS     304(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 308(AX), Z0, Z21
+	VFMADD231PS.BCST 308(AX), Z1, Z20
+	VBROADCASTSS     312(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 316(AX), Z0, Z17
+	VFMADD231PS.BCST 316(AX), Z1, Z16
+	VBROADCASTSS     320(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 324(AX), Z0, Z13
+	VFMADD231PS.BCST 324(AX), Z1, Z12
+	VBROADCASTSS     328(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 332(AX), Z0, Z9
+	VFMADD231PS.BCST 332(AX), Z1, Z8
+	VPANDD           384(BX), Z3, Z0
+	VPANDD           448(BX), Z3, Z1
+	VBROADCASTSS     336(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 340(AX), Z0, Z29
+	VFMADD231PS.BCST 340(AX), Z1, Z28
+	VBROADCASTSS     344(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 348(AX), Z0, Z25
+	VFMADD231PS.BCST 348(AX), Z1, Z24
+	VBROADCASTSS     352(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 356(AX), Z0, Z21
+	VFMADD231PS.BCST 356(AX), Z1, Z20
+	VBROADCASTSS     360(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 364(AX), Z0, Z17
+	VFMADD231PS.BCST 364(AX), Z1, Z16
+	VBROADCASTSS     368(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 372(AX), Z0, Z13
+	VFMADD231PS.BCST 372(AX), Z1, Z12
+	VBROADCASTSS     376(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 380(AX), Z0, Z9
+	VFMADD231PS.BCST 380(AX), Z1, Z8
+	ADDQ             $+512, BX
+	ADDQ             $+384, AX
+	SUBQ             $+4, CX
+	JGE              loop12
+
+loop12_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop12_rest_done
+
+loop12_rest:
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 44(AX), Z0, Z9
+	VFMADD231PS.BCST 44(AX), Z1, Z8
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 52(AX), Z0, Z29
+	VFMADD231PS.BCST 52(AX), Z1, Z28
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 60(AX), Z0, Z25
+	VFMADD231PS.BCST 60(AX), Z1, Z24
+	VBROADCASTSS     64(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 68(AX), Z0, Z21
+	VFMADD231PS.BCST 68(AX), Z1, Z20
+	VBROADCASTSS     72(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 76(AX), Z0, Z17
+	VFMADD231PS.BCST 76(AX), Z1, Z16
+	VBROADCASTSS     80(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 84(AX), Z0, Z13
+	VFMADD231PS.BCST 84(AX), Z1, Z12
+	VBROADCASTSS     88(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 92(AX), Z0, Z9
+	VFMADD231PS.BCST 92(AX), Z1, Z8
+	ADDQ             $+128, BX
+	ADDQ             $+96, AX
+	SUBQ             $+1, CX
+	JGE              loop12_rest
+
+loop12_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part12
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store12
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z11, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z10, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z9, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z8, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store12:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, (AX)
+	VMOVUPS Z10, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, (AX)
+	VMOVUPS Z8, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part12:
+	MOVQ      cols+56(FP), CX
+	MOVQ      $0x00000001, DX
+	SHLQ      CL, DX
+	DECQ      DX
+	KMOVW     DX, K1
+	SHRQ      $0x10, DX
+	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
+	MOVQ      add+64(FP), CX
+	TESTQ     CX, CX
+	JE        part_store12
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z11, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z10, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z9, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z8, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VZEROUPPER
+	RET
+
+part_store12:
+	VMOVUPS Z31, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, K1, (AX)
+	VMOVUPS Z28, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, K1, (AX)
+	VMOVUPS Z26, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, K1, (AX)
+	VMOVUPS Z24, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, K1, (AX)
+	VMOVUPS Z22, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, K1, (AX)
+	VMOVUPS Z20, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, K1, (AX)
+	VMOVUPS Z18, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, K1, (AX)
+	VMOVUPS Z16, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, K1, (AX)
+	VMOVUPS Z14, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, K1, (AX)
+	VMOVUPS Z12, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, K1, (AX)
+	VMOVUPS Z10, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, K1, (AX)
+	VMOVUPS Z8, K2, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+rows13:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z6, Z6, Z6
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPTERNLOGD $0xff, Z3, Z3, Z3
+	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+4, CX
+	JL         loop13_done
+
+loop13:
+	PREFETCHT1       (DX)
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 44(AX), Z0, Z9
+	VFMADD231PS.BCST 44(AX), Z1, Z8
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     52(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 56(AX), Z0, Z29
+	VFMADD231PS.BCST 56(AX), Z1, Z28
+	VBROADCASTSS     60(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 64(AX), Z0, Z25
+	VFMADD231PS.BCST 64(AX), Z1, Z24
+	VBROADCASTSS     68(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 72(AX), Z0, Z21
+	VFMADD231PS.BCST 72(AX), Z1, Z20
+	VBROADCASTSS     76(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 80(AX), Z0, Z17
+	VFMADD231PS.BCST 80(AX), Z1, Z16
+	VBROADCASTSS     84(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 88(AX), Z0, Z13
+	VFMADD231PS.BCST 88(AX), Z1, Z12
+	VBROADCASTSS     92(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 96(AX), Z0, Z9
+	VFMADD231PS.BCST 96(AX), Z1, Z8
+	VBROADCASTSS     100(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	PREFETCHT1       (DX)(R14*1)
+	VPSLLD           $0x10, 128(BX), Z0
+	VPSLLD           $0x10, 192(BX), Z1
+	VBROADCASTSS     104(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 108(AX), Z0, Z29
+	VFMADD231PS.BCST 108(AX), Z1, Z28
+	VBROADCASTSS     112(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 116(AX), Z0, Z25
+	VFMADD231PS.BCST 116(AX), Z1, Z24
+	VBROADCASTSS     120(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 124(AX), Z0, Z21
+	VFMADD231PS.BCST 124(AX), Z1, Z20
+	VBROADCASTSS     128(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 132(AX), Z0, Z17
+	VFMADD231PS.BCST 132(AX), Z1, Z16
+	VBROADCASTSS     136(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 140(AX), Z0, Z13
+	VFMADD231PS.BCST 140(AX), Z1, Z12
+	VBROADCASTSS     144(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 148(AX), Z0, Z9
+	VFMADD231PS.BCST 148(AX), Z1, Z8
+	VBROADCASTSS     152(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VPANDD           128(BX), Z3, Z0
+	VPANDD           192(BX), Z3, Z1
+	VBROADCASTSS     156(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 160(AX), Z0, Z29
+	VFMADD231PS.BCST 160(AX), Z1, Z28
+	VBROADCASTSS     164(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 168(AX), Z0, Z25
+	VFMADD231PS.BCST 168(AX), Z1, Z24
+	VBROADCASTSS     172(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 176(AX), Z0, Z21
+	VFMADD231PS.BCST 176(AX), Z1, Z20
+	VBROADCASTSS     180(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 184(AX), Z0, Z17
+	VFMADD231PS.BCST 184(AX), Z1, Z16
+	VBROADCASTSS     188(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 192(AX), Z0, Z13
+	VFMADD231PS.BCST 192(AX), Z1, Z12
+	VBROADCASTSS     196(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 200(AX), Z0, Z9
+	VFMADD231PS.BCST 200(AX), Z1, Z8
+	VBROADCASTSS     204(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	PREFETCHT1       (DX)(R14*2)
+	VPSLLD           $0x10, 256(BX), Z0
+	VPSLLD           $0x10, 320(BX), Z1
+	VBROADCASTSS     208(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 212(AX), Z0, Z29
+	VFMADD231PS.BCST 212(AX), Z1, Z28
+	VBROADCASTSS     216(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 220(AX), Z0, Z25
+	VFMADD231PS.BCST 220(AX), Z1, Z24
+	VBROADCASTSS     224(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 228(AX), Z0, Z21
+	VFMADD231PS.BCST 228(AX), Z1, Z20
+	VBROADCASTSS     232(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 236(AX), Z0, Z17
+	VFMADD231PS.BCST 236(AX), Z1, Z16
+	VBROADCASTSS     240(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 244(AX), Z0, Z13
+	VFMADD231PS.BCST 244(AX), Z1, Z12
+	VBROADCASTSS     248(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 252(AX), Z0, Z9
+	VFMADD231PS.BCST 252(AX), Z1, Z8
+	VBROADCASTSS     256(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VPANDD           256(BX), Z3, Z0
+	VPANDD           320(BX), Z3, Z1
+	VBROADCASTSS     260(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 264(AX), Z0, Z29
+	VFMADD231PS.BCST 264(AX), Z1, Z28
+	VBROADCASTSS     268(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 272(AX), Z0, Z25
+	VFMADD231PS.BCST 272(AX), Z1, Z24
+	VBROADCASTSS     276(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 280(AX), Z0, Z21
+	VFMADD231PS.BCST 280(AX), Z1, Z20
+	VBROADCASTSS     284(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 288(AX), Z0, Z17
+	VFMADD231PS.BCST 288(AX), Z1, Z16
+	VBROADCASTSS     292(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 296(AX), Z0, Z13
+	VFMADD231PS.BCST 296(AX), Z1, Z12
+	VBROADCASTSS     300(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 304(AX), Z0, Z9
+	VFMADD231PS.BCST 304(AX), Z1, Z8
+	VBROADCASTSS     308(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one13
+	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one13:
+	ADDQ             SI, DX
+	VPSLLD           $0x10, 384(BX), Z0
+	VPSLLD           $0x10, 448(BX), Z1
+	VBROADCASTSS     312(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 316(AX), Z0, Z29
+	VFMADD231PS.BCST 316(AX), Z1, Z28
+	VBROADCASTSS     320(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 324(AX), Z0, Z25
+	VFMADD231PS.BCST 324(AX), Z1, Z24
+	VBROADCASTSS     328(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 332(AX), Z0, Z21
+	VFMADD231PS.BCST 332(AX), Z1, Z20
+	VBROADCASTSS     336(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 340(AX), Z0, Z17
+	VFMADD231PS.BCST 340(AX), Z1, Z16
+	VBROADCASTSS     344(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 348(AX), Z0, Z13
+	VFMADD231PS.BCST 348(AX), Z1, Z12
+	VBROADCASTSS     352(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 356(AX), Z0, Z9
+	VFMADD231PS.BCST 356(AX), Z1, Z8
+	VBROADCASTSS     360(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VPANDD           384(BX), Z3, Z0
+	VPANDD           448(BX), Z3, Z1
+	VBROADCASTSS     364(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 368(AX), Z0, Z29
+	VFMADD231PS.BCST 368(AX), Z1, Z28
+	VBROADCASTSS     372(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 376(AX), Z0, Z25
+	VFMADD231PS.BCST 376(AX), Z1, Z24
+	VBROADCASTSS     380(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 384(AX), Z0, Z21
+	VFMADD231PS.BCST 384(AX), Z1, Z20
+	VBROADCASTSS     388(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 392(AX), Z0, Z17
+	VFMADD231PS.BCST 392(AX), Z1, Z16
+	VBROADCASTSS     396(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 400(AX), Z0, Z13
+	VFMADD231PS.BCST 400(AX), Z1, Z12
+	VBROADCASTSS     404(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 408(AX), Z0, Z9
+	VFMADD231PS.BCST 408(AX), Z1, Z8
+	VBROADCASTSS     412(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	ADDQ             $+512, BX
+	ADDQ             $+416, AX
+	SUBQ             $+4, CX
+	JGE              loop13
+
+loop13_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop13_rest_done
+
+loop13_rest:
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 44(AX), Z0, Z9
+	VFMADD231PS.BCST 44(AX), Z1, Z8
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     52(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 56(AX), Z0, Z29
+	VFMADD231PS.BCST 56(AX), Z1, Z28
+	VBROADCASTSS     60(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 64(AX), Z0, Z25
+	VFMADD231PS.BCST 64(AX), Z1, Z24
+	VBROADCASTSS     68(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 72(AX), Z0, Z21
+	VFMADD231PS.BCST 72(AX), Z1, Z20
+	VBROADCASTSS     76(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 80(AX), Z0, Z17
+	VFMADD231PS.BCST 80(AX), Z1, Z16
+	VBROADCASTSS     84(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 88(AX), Z0, Z13
+	VFMADD231PS.BCST 88(AX), Z1, Z12
+	VBROADCASTSS     92(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 96(AX), Z0, Z9
+	VFMADD231PS.BCST 96(AX), Z1, Z8
+	VBROADCASTSS     100(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	ADDQ             $+128, BX
+	ADDQ             $+104, AX
+	SUBQ             $+1, CX
+	JGE              loop13_rest
+
+loop13_rest_done:
+	ADDQ    $+1, CX
+	MOVQ    cols+56(FP), CX
+	CMPQ    CX, $+32
+	JNE     part13
+	MOVQ    ldc+32(FP), BX
+	MOVQ    c+24(FP), AX
+	MOVQ    add+64(FP), CX
+	TESTQ   CX, CX
+	JE      whole_store13
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z31, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z30, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z29, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z28, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z27, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z26, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z25, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z24, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z23, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z22, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z21, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z20, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z19, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z18, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z17, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z16, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z15, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z14, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z13, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z12, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z11, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z10, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z9, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z8, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS (AX), Z0
+	VADDPS  Z0, Z7, Z0
+	VMOVUPS Z0, (AX)
+	VMOVUPS 64(AX), Z0
+	VADDPS  Z0, Z6, Z0
+	VMOVUPS Z0, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+whole_store13:
+	VMOVUPS Z31, (AX)
+	VMOVUPS Z30, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, (AX)
+	VMOVUPS Z28, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, (AX)
+	VMOVUPS Z26, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, (AX)
+	VMOVUPS Z24, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, (AX)
+	VMOVUPS Z22, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, (AX)
+	VMOVUPS Z20, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, (AX)
+	VMOVUPS Z18, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, (AX)
+	VMOVUPS Z16, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, (AX)
+	VMOVUPS Z14, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, (AX)
+	VMOVUPS Z12, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, (AX)
+	VMOVUPS Z10, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, (AX)
+	VMOVUPS Z8, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, (AX)
+	VMOVUPS Z6, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+part13:
+	MOVQ      cols+56(FP), CX
+	MOVQ      $0x00000001, DX
+	SHLQ      CL, DX
+	DECQ      DX
+	KMOVW     DX, K1
+	SHRQ      $0x10, DX
+	KMOVW     DX, K2
+	MOVQ      ldc+32(FP), BX
+	MOVQ      c+24(FP), AX
+	MOVQ      add+64(FP), CX
+	TESTQ     CX, CX
+	JE        part_store13
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z31, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z30, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z29, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z28, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z27, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z26, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z25, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z24, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z23, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z22, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z21, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z20, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z19, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z18, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z17, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z16, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z15, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z14, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z13, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z12, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z11, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z10, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z9, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z8, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VMOVUPS.Z (AX), K1, Z0
+	VADDPS    Z0, Z7, Z0
+	VMOVUPS   Z0, K1, (AX)
+	VMOVUPS.Z 64(AX), K2, Z0
+	VADDPS    Z0, Z6, Z0
+	VMOVUPS   Z0, K2, 64(AX)
+	ADDQ      BX, AX
+	VZEROUPPER
+	RET
+
+part_store13:
+	VMOVUPS Z31, K1, (AX)
+	VMOVUPS Z30, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z29, K1, (AX)
+	VMOVUPS Z28, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z27, K1, (AX)
+	VMOVUPS Z26, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z25, K1, (AX)
+	VMOVUPS Z24, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z23, K1, (AX)
+	VMOVUPS Z22, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z21, K1, (AX)
+	VMOVUPS Z20, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z19, K1, (AX)
+	VMOVUPS Z18, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z17, K1, (AX)
+	VMOVUPS Z16, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z15, K1, (AX)
+	VMOVUPS Z14, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z13, K1, (AX)
+	VMOVUPS Z12, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z11, K1, (AX)
+	VMOVUPS Z10, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z9, K1, (AX)
+	VMOVUPS Z8, K2, 64(AX)
+	ADDQ    BX, AX
+	VMOVUPS Z7, K1, (AX)
+	VMOVUPS Z6, K2, 64(AX)
+	ADDQ    BX, AX
+	VZEROUPPER
+	RET
+
+rows14:
+	MOVQ       c+24(FP), AX
+	MOVQ       ldc+32(FP), BX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	ADDQ       BX, AX
+	PREFETCHT0 (AX)
+	PREFETCHT0 64(AX)
+	MOVQ       a+0(FP), AX
+	MOVQ       b+16(FP), BX
+	MOVQ       steps+40(FP), CX
+	MOVQ       next+72(FP), DX
+	MOVQ       ahead+88(FP), SI
+	VPXORD     Z31, Z31, Z31
+	VPXORD     Z30, Z30, Z30
+	VPXORD     Z29, Z29, Z29
+	VPXORD     Z28, Z28, Z28
+	VPXORD     Z27, Z27, Z27
+	VPXORD     Z26, Z26, Z26
+	VPXORD     Z25, Z25, Z25
+	VPXORD     Z24, Z24, Z24
+	VPXORD     Z23, Z23, Z23
+	VPXORD     Z22, Z22, Z22
+	VPXORD     Z21, Z21, Z21
+	VPXORD     Z20, Z20, Z20
+	VPXORD     Z19, Z19, Z19
+	VPXORD     Z18, Z18, Z18
+	VPXORD     Z17, Z17, Z17
+	VPXORD     Z16, Z16, Z16
+	VPXORD     Z15, Z15, Z15
+	VPXORD     Z14, Z14, Z14
+	VPXORD     Z13, Z13, Z13
+	VPXORD     Z12, Z12, Z12
+	VPXORD     Z11, Z11, Z11
+	VPXORD     Z10, Z10, Z10
+	VPXORD     Z9, Z9, Z9
+	VPXORD     Z8, Z8, Z8
+	VPXORD     Z7, Z7, Z7
+	VPXORD     Z6, Z6, Z6
+	VPXORD     Z5, Z5, Z5
+	VPXORD     Z4, Z4, Z4
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
+	VPTERNLOGD $0xff, Z3, Z3, Z3
+	VPSLLD     $0x10, Z3, Z3
+	SUBQ       $+4, CX
+	JL         loop14_done
+
+loop14:
+	PREFETCHT1       (DX)
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 44(AX), Z0, Z9
+	VFMADD231PS.BCST 44(AX), Z1, Z8
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VFMADD231PS.BCST 52(AX), Z0, Z5
+	VFMADD231PS.BCST 52(AX), Z1, Z4
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 60(AX), Z0, Z29
+	VFMADD231PS.BCST 60(AX), Z1, Z28
+	VBROADCASTSS     64(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 68(AX), Z0, Z25
+	VFMADD231PS.BCST 68(AX), Z1, Z24
+	VBROADCASTSS     72(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 76(AX), Z0, Z21
+	VFMADD231PS.BCST 76(AX), Z1, Z20
+	VBROADCASTSS     80(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 84(AX), Z0, Z17
+	VFMADD231PS.BCST 84(AX), Z1, Z16
+	VBROADCASTSS     88(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 92(AX), Z0, Z13
+	VFMADD231PS.BCST 92(AX), Z1, Z12
+	VBROADCASTSS     96(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 100(AX), Z0, Z9
+	VFMADD231PS.BCST 100(AX), Z1, Z8
+	VBROADCASTSS     104(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VFMADD231PS.BCST 108(AX), Z0, Z5
+	VFMADD231PS.BCST 108(AX), Z1, Z4
+	PREFETCHT1       (DX)(R14*1)
+	VPSLLD           $0x10, 128(BX), Z0
+	VPSLLD           $0x10, 192(BX), Z1
+	VBROADCASTSS     112(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 116(AX), Z0, Z29
+	VFMADD231PS.BCST 116(AX), Z1, Z28
+	VBROADCASTSS     120(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 124(AX), Z0, Z25
+	VFMADD231PS.BCST 124(AX), Z1, Z24
+	VBROADCASTSS     128(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 132(AX), Z0, Z21
+	VFMADD231PS.BCST 132(AX), Z1, Z20
+	VBROADCASTSS     136(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 140(AX), Z0, Z17
+	VFMADD231PS.BCST 140(AX), Z1, Z16
+	VBROADCASTSS     144(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 148(AX), Z0, Z13
+	VFMADD231PS.BCST 148(AX), Z1, Z12
+	VBROADCASTSS     152(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 156(AX), Z0, Z9
+	VFMADD231PS.BCST 156(AX), Z1, Z8
+	VBROADCASTSS     160(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VFMADD231PS.BCST 164(AX), Z0, Z5
+	VFMADD231PS.BCST 164(AX), Z1, Z4
+	VPANDD           128(BX), Z3, Z0
+	VPANDD           192(BX), Z3, Z1
+	VBROADCASTSS     168(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 172(AX), Z0, Z29
+	VFMADD231PS.BCST 172(AX), Z1, Z28
+	VBROADCASTSS     176(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 180(AX), Z0, Z25
+	VFMADD231PS.BCST 180(AX), Z1, Z24
+	VBROADCASTSS     184(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 188(AX), Z0, Z21
+	VFMADD231PS.BCST 188(AX), Z1, Z20
+	VBROADCASTSS     192(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 196(AX), Z0, Z17
+	VFMADD231PS.BCST 196(AX), Z1, Z16
+	VBROADCASTSS     200(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 204(AX), Z0, Z13
+	VFMADD231PS.BCST 204(AX), Z1, Z12
+	VBROADCASTSS     208(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 212(AX), Z0, Z9
+	VFMADD231PS.BCST 212(AX), Z1, Z8
+	VBROADCASTSS     216(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VFMADD231PS.BCST 220(AX), Z0, Z5
+	VFMADD231PS.BCST 220(AX), Z1, Z4
+	PREFETCHT1       (DX)(R14*2)
+	VPSLLD           $0x10, 256(BX), Z0
+	VPSLLD           $0x10, 320(BX), Z1
+	VBROADCASTSS     224(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 228(AX), Z0, Z29
+	VFMADD231PS.BCST 228(AX), Z1, Z28
+	VBROADCASTSS     232(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 236(AX), Z0, Z25
+	VFMADD231PS.BCST 236(AX), Z1, Z24
+	VBROADCASTSS     240(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 244(AX), Z0, Z21
+	VFMADD231PS.BCST 244(AX), Z1, Z20
+	VBROADCASTSS     248(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 252(AX), Z0, Z17
+	VFMADD231PS.BCST 252(AX), Z1, Z16
+	VBROADCASTSS     256(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 260(AX), Z0, Z13
+	VFMADD231PS.BCST 260(AX), Z1, Z12
+	VBROADCASTSS     264(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 268(AX), Z0, Z9
+	VFMADD231PS.BCST 268(AX), Z1, Z8
+	VBROADCASTSS     272(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VFMADD231PS.BCST 276(AX), Z0, Z5
+	VFMADD231PS.BCST 276(AX), Z1, Z4
+	VPANDD           256(BX), Z3, Z0
+	VPANDD           320(BX), Z3, Z1
+	VBROADCASTSS     280(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 284(AX), Z0, Z29
+	VFMADD231PS.BCST 284(AX), Z1, Z28
+	VBROADCASTSS     288(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 292(AX), Z0, Z25
+	VFMADD231PS.BCST 292(AX), Z1, Z24
+	VBROADCASTSS     296(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 300(AX), Z0, Z21
+	VFMADD231PS.BCST 300(AX), Z1, Z20
+	VBROADCASTSS     304(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 308(AX), Z0, Z17
+	VFMADD231PS.BCST 308(AX), Z1, Z16
+	VBROADCASTSS     312(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 316(AX), Z0, Z13
+	VFMADD231PS.BCST 316(AX), Z1, Z12
+	VBROADCASTSS     320(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 324(AX), Z0, Z9
+	VFMADD231PS.BCST 324(AX), Z1, Z8
+	VBROADCASTSS     328(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VFMADD231PS.BCST 332(AX), Z0, Z5
+	VFMADD231PS.BCST 332(AX), Z1, Z4
+	PREFETCHT1       (DX)(R15*1)
+	CMPQ             SI, $+64
+	JLE              one14
+	PREFETCHT1       64(DX)
+	PREFETCHT1       64(DX)(R14*1)
+	PREFETCHT1       64(DX)(R14*2)
+	PREFETCHT1       64(DX)(R15*1)
+
+one14:
+	ADDQ             SI, DX
+	VPSLLD           $0x10, 384(BX), Z0
+	VPSLLD           $0x10, 448(BX), Z1
+	VBROADCASTSS     336(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 340(AX), Z0, Z29
+	VFMADD231PS.BCST 340(AX), Z1, Z28
+	VBROADCASTSS     344(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 348(AX), Z0, Z25
+	VFMADD231PS.BCST 348(AX), Z1, Z24
+	VBROADCASTSS     352(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 356(AX), Z0, Z21
+	VFMADD231PS.BCST 356(AX), Z1, Z20
+	VBROADCASTSS     360(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 364(AX), Z0, Z17
+	VFMADD231PS.BCST 364(AX), Z1, Z16
+	VBROADCASTSS     368(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 372(AX), Z0, Z13
+	VFMADD231PS.BCST 372(AX), Z1, Z12
+	VBROADCASTSS     376(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 380(AX), Z0, Z9
+	VFMADD231PS.BCST 380(AX), Z1, Z8
+	VBROADCASTSS     384(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VFMADD231PS.BCST 388(AX), Z0, Z5
+	VFMADD231PS.BCST 388(AX), Z1, Z4
+	VPANDD           384(BX), Z3, Z0
+	VPANDD           448(BX), Z3, Z1
+	VBROADCASTSS     392(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 396(AX), Z0, Z29
+	VFMADD231PS.BCST 396(AX), Z1, Z28
+	VBROADCASTSS     400(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 404(AX), Z0, Z25
+	VFMADD231PS.BCST 404(AX), Z1, Z24
+	VBROADCASTSS     408(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 412(AX), Z0, Z21
+	VFMADD231PS.BCST 412(AX), Z1, Z20
+	VBROADCASTSS     416(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 420(AX), Z0, Z17
+	VFMADD231PS.BCST 420(AX), Z1, Z16
+	VBROADCASTSS     424(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 428(AX), Z0, Z13
+	VFMADD231PS.BCST 428(AX), Z1, Z12
+	VBROADCASTSS     432(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 436(AX), Z0, Z9
+	VFMADD231PS.BCST 436(AX), Z1, Z8
+	VBROADCASTSS     440(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VFMADD231PS.BCST 444(AX), Z0, Z5
+	VFMADD231PS.BCST 444(AX), Z1, Z4
+	ADDQ             $+512, BX
+	ADDQ             $+448, AX
+	SUBQ             $+4, CX
+	JGE              loop14
+
+loop14_done:
+	ADDQ $+4, CX
+	SUBQ $+1, CX
+	JL   loop14_rest_done
+
+loop14_rest:
+	VPSLLD           $0x10, (BX), Z0
+	VPSLLD           $0x10, 64(BX), Z1
+	VBROADCASTSS     (AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 4(AX), Z0, Z29
+	VFMADD231PS.BCST 4(AX), Z1, Z28
+	VBROADCASTSS     8(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 12(AX), Z0, Z25
+	VFMADD231PS.BCST 12(AX), Z1, Z24
+	VBROADCASTSS     16(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 20(AX), Z0, Z21
+	VFMADD231PS.BCST 20(AX), Z1, Z20
+	VBROADCASTSS     24(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 28(AX), Z0, Z17
+	VFMADD231PS.BCST 28(AX), Z1, Z16
+	VBROADCASTSS     32(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 36(AX), Z0, Z13
+	VFMADD231PS.BCST 36(AX), Z1, Z12
+	VBROADCASTSS     40(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 44(AX), Z0, Z9
+	VFMADD231PS.BCST 44(AX), Z1, Z8
+	VBROADCASTSS     48(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VFMADD231PS.BCST 52(AX), Z0, Z5
+	VFMADD231PS.BCST 52(AX), Z1, Z4
+	VPANDD           (BX), Z3, Z0
+	VPANDD           64(BX), Z3, Z1
+	VBROADCASTSS     56(AX), Z2
+	VFMADD231PS      Z2, Z0, Z31
+	VFMADD231PS      Z2, Z1, Z30
+	VFMADD231PS.BCST 60(AX), Z0, Z29
+	VFMADD231PS.BCST 60(AX), Z1, Z28
+	VBROADCASTSS     64(AX), Z2
+	VFMADD231PS      Z2, Z0, Z27
+	VFMADD231PS      Z2, Z1, Z26
+	VFMADD231PS.BCST 68(AX), Z0, Z25
+	VFMADD231PS.BCST 68(AX), Z1, Z24
+	VBROADCASTSS     72(AX), Z2
+	VFMADD231PS      Z2, Z0, Z23
+	VFMADD231PS      Z2, Z1, Z22
+	VFMADD231PS.BCST 76(AX), Z0, Z21
+	VFMADD231PS.BCST 76(AX), Z1, Z20
+	VBROADCASTSS     80(AX), Z2
+	VFMADD231PS      Z2, Z0, Z19
+	VFMADD231PS      Z2, Z1, Z18
+	VFMADD231PS.BCST 84(AX), Z0, Z17
+	VFMADD231PS.BCST 84(AX), Z1, Z16
+	VBROADCASTSS     88(AX), Z2
+	VFMADD231PS      Z2, Z0, Z15
+	VFMADD231PS      Z2, Z1, Z14
+	VFMADD231PS.BCST 92(AX), Z0, Z13
+	VFMADD231PS.BCST 92(AX), Z1, Z12
+	VBROADCASTSS     96(AX), Z2
+	VFMADD231PS      Z2, Z0, Z11
+	VFMADD231PS      Z2, Z1, Z10
+	VFMADD231PS.BCST 100(AX), Z0, Z9
+	VFMADD231PS.BCST 100(AX), Z1, Z8
+	VBROADCASTSS     104(AX), Z2
+	VFMADD231PS      Z2, Z0, Z7
+	VFMADD231PS      Z2, Z1, Z6
+	VFMADD231PS.BCST 108(AX), Z0, Z5
+	VFMADD231PS.BCST 108(AX), Z1, Z4
+	ADDQ             $+128, BX
+	ADDQ             $+112, AX
 	SUBQ             $+1, CX
 	JGE              loop14_rest
 
@@ -24975,36 +31791,6 @@ loop:
 
 loop_done:
 	ADDQ $+16, DX
-	VZEROUPPER
-	RET
-
-// func widenPanelAVX512(to *uint32, from *uint32, steps int)
-// Requires: AVX, AVX512F
-TEXT ·widenPanelAVX512(SB), NOSPLIT, $0-24
-	VPTERNLOGD $0xff, Z8, Z8, Z8
-	VPSLLD     $0x10, Z8, Z8
-	MOVQ       to+0(FP), AX
-	MOVQ       from+8(FP), BX
-	MOVQ       steps+16(FP), CX
-	SUBQ       $+1, CX
-	JL         loop_done
-
-loop:
-	VPSLLD  $0x10, (BX), Z0
-	VMOVUPS Z0, (AX)
-	VPANDD  (BX), Z8, Z0
-	VMOVUPS Z0, 128(AX)
-	VPSLLD  $0x10, 64(BX), Z1
-	VMOVUPS Z1, 64(AX)
-	VPANDD  64(BX), Z8, Z1
-	VMOVUPS Z1, 192(AX)
-	ADDQ    $+128, BX
-	ADDQ    $+256, AX
-	SUBQ    $+1, CX
-	JGE     loop
-
-loop_done:
-	ADDQ $+1, CX
 	VZEROUPPER
 	RET
 

@@ -6,10 +6,11 @@ package cpu
 // A step is two elements: a is (rows, 2·steps) of bfloat16, b (steps, 32, 2) of bfloat16. Denormals count as zero.
 // cols is at most what the kernel has, 32 columns; rows is in [1,14].
 // Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
-// Rows of a and c are lda and ldc bytes apart. Every 2 steps two cache lines at next are prefetched, which then moves by ahead bytes.
+// Rows of a and c are lda and ldc bytes apart. Every 4 steps a cache line, two if ahead is above 64, is prefetched at each of 4 places,
+// apart bytes one from the next, of which next is the first, which then moves by ahead bytes.
 //
 //go:noescape
-func tileDotAVX512BF16(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+func tileDotAVX512BF16(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
 
 // fewDotAVX512BF16 computes c (rows, cols) = a·b, or adds to c if add is not 0, for up to 3 rows and 128 columns or 4 rows and 64 columns.
 // A step is two elements: a is (rows, 2·steps) of bfloat16, b (steps, 32, 2) of bfloat16. Denormals count as zero.

@@ -2,9 +2,9 @@
 
 #include "textflag.h"
 
-// func tileDotAVX512BF16(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+// func tileDotAVX512BF16(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·tileDotAVX512BF16(SB), NOSPLIT, $0-88
+TEXT ·tileDotAVX512BF16(SB), NOSPLIT, $0-96
 	MOVQ rows+48(FP), CX
 	CMPQ CX, $+1
 	JE   rows1
@@ -45,14 +45,17 @@ rows1:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop1_done
 
 loop1:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -64,9 +67,7 @@ loop1:
 	// VDPBF16PS Z1, Z2, Z30
 	LONG         $0x486e6262
 	WORD         $0xf152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -78,6 +79,7 @@ loop1:
 	// VDPBF16PS Z1, Z2, Z30
 	LONG         $0x486e6262
 	WORD         $0xf152
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -87,10 +89,17 @@ loop1:
 	WORD $0xf852
 
 	// VDPBF16PS Z1, Z2, Z30
-	LONG         $0x486e6262
-	WORD         $0xf152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	LONG       $0x486e6262
+	WORD       $0xf152
+	PREFETCHT1 (DX)(R15*1)
+	CMPQ       SI, $+64
+	JLE        one1
+	PREFETCHT1 64(DX)
+	PREFETCHT1 64(DX)(R14*1)
+	PREFETCHT1 64(DX)(R14*2)
+	PREFETCHT1 64(DX)(R15*1)
+
+one1:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -199,16 +208,19 @@ rows2:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
 	VPXORD     Z29, Z29, Z29
 	VPXORD     Z28, Z28, Z28
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop2_done
 
 loop2:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -229,9 +241,7 @@ loop2:
 	// VDPBF16PS Z1, Z2, Z28
 	LONG         $0x486e6262
 	WORD         $0xe152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -252,6 +262,7 @@ loop2:
 	// VDPBF16PS Z1, Z2, Z28
 	LONG         $0x486e6262
 	WORD         $0xe152
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -270,10 +281,17 @@ loop2:
 	WORD $0xe852
 
 	// VDPBF16PS Z1, Z2, Z28
-	LONG         $0x486e6262
-	WORD         $0xe152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	LONG       $0x486e6262
+	WORD       $0xe152
+	PREFETCHT1 (DX)(R15*1)
+	CMPQ       SI, $+64
+	JLE        one2
+	PREFETCHT1 64(DX)
+	PREFETCHT1 64(DX)(R14*1)
+	PREFETCHT1 64(DX)(R14*2)
+	PREFETCHT1 64(DX)(R15*1)
+
+one2:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -423,7 +441,7 @@ rows3:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	VPXORD     Z31, Z31, Z31
 	VPXORD     Z30, Z30, Z30
@@ -431,10 +449,13 @@ rows3:
 	VPXORD     Z28, Z28, Z28
 	VPXORD     Z27, Z27, Z27
 	VPXORD     Z26, Z26, Z26
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop3_done
 
 loop3:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -464,9 +485,7 @@ loop3:
 	// VDPBF16PS Z1, Z2, Z26
 	LONG         $0x486e6262
 	WORD         $0xd152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -496,6 +515,7 @@ loop3:
 	// VDPBF16PS Z1, Z2, Z26
 	LONG         $0x486e6262
 	WORD         $0xd152
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -523,10 +543,17 @@ loop3:
 	WORD $0xd852
 
 	// VDPBF16PS Z1, Z2, Z26
-	LONG         $0x486e6262
-	WORD         $0xd152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	LONG       $0x486e6262
+	WORD       $0xd152
+	PREFETCHT1 (DX)(R15*1)
+	CMPQ       SI, $+64
+	JLE        one3
+	PREFETCHT1 64(DX)
+	PREFETCHT1 64(DX)(R14*1)
+	PREFETCHT1 64(DX)(R14*2)
+	PREFETCHT1 64(DX)(R15*1)
+
+one3:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -717,7 +744,7 @@ rows4:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	VPXORD     Z31, Z31, Z31
@@ -728,10 +755,13 @@ rows4:
 	VPXORD     Z26, Z26, Z26
 	VPXORD     Z25, Z25, Z25
 	VPXORD     Z24, Z24, Z24
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop4_done
 
 loop4:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -770,9 +800,7 @@ loop4:
 	// VDPBF16PS Z1, Z2, Z24
 	LONG         $0x486e6262
 	WORD         $0xc152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -811,6 +839,7 @@ loop4:
 	// VDPBF16PS Z1, Z2, Z24
 	LONG         $0x486e6262
 	WORD         $0xc152
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -847,10 +876,17 @@ loop4:
 	WORD $0xc852
 
 	// VDPBF16PS Z1, Z2, Z24
-	LONG         $0x486e6262
-	WORD         $0xc152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	LONG       $0x486e6262
+	WORD       $0xc152
+	PREFETCHT1 (DX)(R15*1)
+	CMPQ       SI, $+64
+	JLE        one4
+	PREFETCHT1 64(DX)
+	PREFETCHT1 64(DX)(R14*1)
+	PREFETCHT1 64(DX)(R14*2)
+	PREFETCHT1 64(DX)(R15*1)
+
+one4:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -1082,7 +1118,7 @@ rows5:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	VPXORD     Z31, Z31, Z31
@@ -1095,10 +1131,13 @@ rows5:
 	VPXORD     Z24, Z24, Z24
 	VPXORD     Z23, Z23, Z23
 	VPXORD     Z22, Z22, Z22
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop5_done
 
 loop5:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -1146,9 +1185,7 @@ loop5:
 	// VDPBF16PS Z1, Z2, Z22
 	LONG         $0x486ee262
 	WORD         $0xf152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -1196,6 +1233,7 @@ loop5:
 	// VDPBF16PS Z1, Z2, Z22
 	LONG         $0x486ee262
 	WORD         $0xf152
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -1241,10 +1279,17 @@ loop5:
 	WORD $0xf852
 
 	// VDPBF16PS Z1, Z2, Z22
-	LONG         $0x486ee262
-	WORD         $0xf152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	LONG       $0x486ee262
+	WORD       $0xf152
+	PREFETCHT1 (DX)(R15*1)
+	CMPQ       SI, $+64
+	JLE        one5
+	PREFETCHT1 64(DX)
+	PREFETCHT1 64(DX)(R14*1)
+	PREFETCHT1 64(DX)(R14*2)
+	PREFETCHT1 64(DX)(R15*1)
+
+one5:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -1517,7 +1562,7 @@ rows6:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -1533,10 +1578,13 @@ rows6:
 	VPXORD     Z22, Z22, Z22
 	VPXORD     Z21, Z21, Z21
 	VPXORD     Z20, Z20, Z20
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop6_done
 
 loop6:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -1593,9 +1641,7 @@ loop6:
 	// VDPBF16PS Z1, Z2, Z20
 	LONG         $0x486ee262
 	WORD         $0xe152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -1652,6 +1698,7 @@ loop6:
 	// VDPBF16PS Z1, Z2, Z20
 	LONG         $0x486ee262
 	WORD         $0xe152
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -1706,10 +1753,17 @@ loop6:
 	WORD $0xe852
 
 	// VDPBF16PS Z1, Z2, Z20
-	LONG         $0x486ee262
-	WORD         $0xe152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	LONG       $0x486ee262
+	WORD       $0xe152
+	PREFETCHT1 (DX)(R15*1)
+	CMPQ       SI, $+64
+	JLE        one6
+	PREFETCHT1 64(DX)
+	PREFETCHT1 64(DX)(R14*1)
+	PREFETCHT1 64(DX)(R14*2)
+	PREFETCHT1 64(DX)(R15*1)
+
+one6:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -2023,7 +2077,7 @@ rows7:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -2041,10 +2095,13 @@ rows7:
 	VPXORD     Z20, Z20, Z20
 	VPXORD     Z19, Z19, Z19
 	VPXORD     Z18, Z18, Z18
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop7_done
 
 loop7:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -2110,9 +2167,7 @@ loop7:
 	// VDPBF16PS Z1, Z2, Z18
 	LONG         $0x486ee262
 	WORD         $0xd152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -2178,6 +2233,7 @@ loop7:
 	// VDPBF16PS Z1, Z2, Z18
 	LONG         $0x486ee262
 	WORD         $0xd152
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -2241,10 +2297,17 @@ loop7:
 	WORD $0xd852
 
 	// VDPBF16PS Z1, Z2, Z18
-	LONG         $0x486ee262
-	WORD         $0xd152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	LONG       $0x486ee262
+	WORD       $0xd152
+	PREFETCHT1 (DX)(R15*1)
+	CMPQ       SI, $+64
+	JLE        one7
+	PREFETCHT1 64(DX)
+	PREFETCHT1 64(DX)(R14*1)
+	PREFETCHT1 64(DX)(R14*2)
+	PREFETCHT1 64(DX)(R15*1)
+
+one7:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -2599,7 +2662,7 @@ rows8:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -2620,10 +2683,13 @@ rows8:
 	VPXORD     Z18, Z18, Z18
 	VPXORD     Z17, Z17, Z17
 	VPXORD     Z16, Z16, Z16
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop8_done
 
 loop8:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -2698,9 +2764,7 @@ loop8:
 	// VDPBF16PS Z1, Z2, Z16
 	LONG         $0x486ee262
 	WORD         $0xc152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -2775,6 +2839,7 @@ loop8:
 	// VDPBF16PS Z1, Z2, Z16
 	LONG         $0x486ee262
 	WORD         $0xc152
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -2847,10 +2912,17 @@ loop8:
 	WORD $0xc852
 
 	// VDPBF16PS Z1, Z2, Z16
-	LONG         $0x486ee262
-	WORD         $0xc152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	LONG       $0x486ee262
+	WORD       $0xc152
+	PREFETCHT1 (DX)(R15*1)
+	CMPQ       SI, $+64
+	JLE        one8
+	PREFETCHT1 64(DX)
+	PREFETCHT1 64(DX)(R14*1)
+	PREFETCHT1 64(DX)(R14*2)
+	PREFETCHT1 64(DX)(R15*1)
+
+one8:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -3246,7 +3318,7 @@ rows9:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -3269,10 +3341,13 @@ rows9:
 	VPXORD     Z16, Z16, Z16
 	VPXORD     Z15, Z15, Z15
 	VPXORD     Z14, Z14, Z14
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop9_done
 
 loop9:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -3356,9 +3431,7 @@ loop9:
 	// VDPBF16PS Z1, Z2, Z14
 	LONG         $0x486e7262
 	WORD         $0xf152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -3442,6 +3515,7 @@ loop9:
 	// VDPBF16PS Z1, Z2, Z14
 	LONG         $0x486e7262
 	WORD         $0xf152
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -3523,10 +3597,17 @@ loop9:
 	WORD $0xf852
 
 	// VDPBF16PS Z1, Z2, Z14
-	LONG         $0x486e7262
-	WORD         $0xf152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	LONG       $0x486e7262
+	WORD       $0xf152
+	PREFETCHT1 (DX)(R15*1)
+	CMPQ       SI, $+64
+	JLE        one9
+	PREFETCHT1 64(DX)
+	PREFETCHT1 64(DX)(R14*1)
+	PREFETCHT1 64(DX)(R14*2)
+	PREFETCHT1 64(DX)(R15*1)
+
+one9:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -3963,7 +4044,7 @@ rows10:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -3989,10 +4070,13 @@ rows10:
 	VPXORD     Z14, Z14, Z14
 	VPXORD     Z13, Z13, Z13
 	VPXORD     Z12, Z12, Z12
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop10_done
 
 loop10:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -4085,9 +4169,7 @@ loop10:
 	// VDPBF16PS Z1, Z2, Z12
 	LONG         $0x486e7262
 	WORD         $0xe152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -4180,6 +4262,7 @@ loop10:
 	// VDPBF16PS Z1, Z2, Z12
 	LONG         $0x486e7262
 	WORD         $0xe152
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -4270,10 +4353,17 @@ loop10:
 	WORD $0xe852
 
 	// VDPBF16PS Z1, Z2, Z12
-	LONG         $0x486e7262
-	WORD         $0xe152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	LONG       $0x486e7262
+	WORD       $0xe152
+	PREFETCHT1 (DX)(R15*1)
+	CMPQ       SI, $+64
+	JLE        one10
+	PREFETCHT1 64(DX)
+	PREFETCHT1 64(DX)(R14*1)
+	PREFETCHT1 64(DX)(R14*2)
+	PREFETCHT1 64(DX)(R15*1)
+
+one10:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -4751,7 +4841,7 @@ rows11:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -4779,10 +4869,13 @@ rows11:
 	VPXORD     Z12, Z12, Z12
 	VPXORD     Z11, Z11, Z11
 	VPXORD     Z10, Z10, Z10
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop11_done
 
 loop11:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -4884,9 +4977,7 @@ loop11:
 	// VDPBF16PS Z1, Z2, Z10
 	LONG         $0x486e7262
 	WORD         $0xd152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -4988,6 +5079,7 @@ loop11:
 	// VDPBF16PS Z1, Z2, Z10
 	LONG         $0x486e7262
 	WORD         $0xd152
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -5087,10 +5179,17 @@ loop11:
 	WORD $0xd852
 
 	// VDPBF16PS Z1, Z2, Z10
-	LONG         $0x486e7262
-	WORD         $0xd152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	LONG       $0x486e7262
+	WORD       $0xd152
+	PREFETCHT1 (DX)(R15*1)
+	CMPQ       SI, $+64
+	JLE        one11
+	PREFETCHT1 64(DX)
+	PREFETCHT1 64(DX)(R14*1)
+	PREFETCHT1 64(DX)(R14*2)
+	PREFETCHT1 64(DX)(R15*1)
+
+one11:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -5609,7 +5708,7 @@ rows12:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -5640,10 +5739,13 @@ rows12:
 	VPXORD     Z10, Z10, Z10
 	VPXORD     Z9, Z9, Z9
 	VPXORD     Z8, Z8, Z8
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop12_done
 
 loop12:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -5754,9 +5856,7 @@ loop12:
 	// VDPBF16PS Z1, Z2, Z8
 	LONG         $0x486e7262
 	WORD         $0xc152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -5867,6 +5967,7 @@ loop12:
 	// VDPBF16PS Z1, Z2, Z8
 	LONG         $0x486e7262
 	WORD         $0xc152
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -5975,10 +6076,17 @@ loop12:
 	WORD $0xc852
 
 	// VDPBF16PS Z1, Z2, Z8
-	LONG         $0x486e7262
-	WORD         $0xc152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	LONG       $0x486e7262
+	WORD       $0xc152
+	PREFETCHT1 (DX)(R15*1)
+	CMPQ       SI, $+64
+	JLE        one12
+	PREFETCHT1 64(DX)
+	PREFETCHT1 64(DX)(R14*1)
+	PREFETCHT1 64(DX)(R14*2)
+	PREFETCHT1 64(DX)(R15*1)
+
+one12:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -6538,7 +6646,7 @@ rows13:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -6571,10 +6679,13 @@ rows13:
 	VPXORD     Z8, Z8, Z8
 	VPXORD     Z7, Z7, Z7
 	VPXORD     Z6, Z6, Z6
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop13_done
 
 loop13:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -6694,9 +6805,7 @@ loop13:
 	// VDPBF16PS Z1, Z2, Z6
 	LONG         $0x486ef262
 	WORD         $0xf152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -6816,6 +6925,7 @@ loop13:
 	// VDPBF16PS Z1, Z2, Z6
 	LONG         $0x486ef262
 	WORD         $0xf152
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -6933,10 +7043,17 @@ loop13:
 	WORD $0xf852
 
 	// VDPBF16PS Z1, Z2, Z6
-	LONG         $0x486ef262
-	WORD         $0xf152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	LONG       $0x486ef262
+	WORD       $0xf152
+	PREFETCHT1 (DX)(R15*1)
+	CMPQ       SI, $+64
+	JLE        one13
+	PREFETCHT1 64(DX)
+	PREFETCHT1 64(DX)(R14*1)
+	PREFETCHT1 64(DX)(R14*2)
+	PREFETCHT1 64(DX)(R15*1)
+
+one13:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1
@@ -7537,7 +7654,7 @@ rows14:
 	MOVQ       b+16(FP), BX
 	MOVQ       steps+40(FP), CX
 	MOVQ       next+72(FP), DX
-	MOVQ       ahead+80(FP), SI
+	MOVQ       ahead+88(FP), SI
 	MOVQ       lda+8(FP), DI
 	LEAQ       (DI)(DI*2), R8
 	LEAQ       (R8)(DI*2), R9
@@ -7573,10 +7690,13 @@ rows14:
 	VPXORD     Z6, Z6, Z6
 	VPXORD     Z5, Z5, Z5
 	VPXORD     Z4, Z4, Z4
+	MOVQ       apart+80(FP), R14
+	LEAQ       (R14)(R14*2), R15
 	SUBQ       $+4, CX
 	JL         loop14_done
 
 loop14:
+	PREFETCHT1   (DX)
 	VMOVUPS      (BX), Z0
 	VMOVUPS      64(BX), Z1
 	VBROADCASTSS (AX), Z2
@@ -7705,9 +7825,7 @@ loop14:
 	// VDPBF16PS Z1, Z2, Z4
 	LONG         $0x486ef262
 	WORD         $0xe152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
-	ADDQ         SI, DX
+	PREFETCHT1   (DX)(R14*1)
 	VMOVUPS      128(BX), Z0
 	VMOVUPS      192(BX), Z1
 	VBROADCASTSS 4(AX), Z2
@@ -7836,6 +7954,7 @@ loop14:
 	// VDPBF16PS Z1, Z2, Z4
 	LONG         $0x486ef262
 	WORD         $0xe152
+	PREFETCHT1   (DX)(R14*2)
 	VMOVUPS      256(BX), Z0
 	VMOVUPS      320(BX), Z1
 	VBROADCASTSS 8(AX), Z2
@@ -7962,10 +8081,17 @@ loop14:
 	WORD $0xe852
 
 	// VDPBF16PS Z1, Z2, Z4
-	LONG         $0x486ef262
-	WORD         $0xe152
-	PREFETCHT1   (DX)
-	PREFETCHT1   64(DX)
+	LONG       $0x486ef262
+	WORD       $0xe152
+	PREFETCHT1 (DX)(R15*1)
+	CMPQ       SI, $+64
+	JLE        one14
+	PREFETCHT1 64(DX)
+	PREFETCHT1 64(DX)(R14*1)
+	PREFETCHT1 64(DX)(R14*2)
+	PREFETCHT1 64(DX)(R15*1)
+
+one14:
 	ADDQ         SI, DX
 	VMOVUPS      384(BX), Z0
 	VMOVUPS      448(BX), Z1

@@ -12,9 +12,10 @@ const axpyRows = 8
 // tileKernel computes c (rows, cols) = a·b, or adds it to c if add is not 0, for rows in [1, kernels.rows], with kernels.matrix any
 // that are positive, and cols up to what kernels.cols says. Rows of a and c are lda and ldc bytes apart. b is a part of a panel:
 // steps of 32 elements of 32 bits, of which it reads the first cols and may read as many as kernels.cols says. Nothing of a or c is
-// touched beyond rows and cols. Every kernels.prefetch steps two cache lines at next are prefetched and next moves by ahead bytes.
-// With kernels.matrix all of these are prefetched, from where is its own affair, and steps count anew for each kernels.rows rows.
-type tileKernel func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, ahead int)
+// touched beyond rows and cols. Every kernels.prefetch steps a cache line, or kernels.lines of them if ahead is above 64, is
+// prefetched at each of kernels.places places, the first at next and the others apart bytes from the one before, and next moves by
+// ahead bytes. With kernels.matrix all lines of these are prefetched, and steps count anew for each kernels.rows rows.
+type tileKernel func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, apart, ahead int)
 
 // fewKernel is a tileKernel for rows that kernels.streams and all columns of kernels.fewPanels(rows) panels: b is parts of them, apart
 // bytes one from the next, and c has their columns one after the other. It may prefetch what lies behind the parts.
@@ -25,9 +26,11 @@ type fewKernel func(a *uint32, lda int, b *uint32, apart int, c *float32, ldc, s
 type kernels struct {
 	lanes int // 32-bit elements of a vector
 	rows  int // rows of a tile at most
-	// prefetch is the number of steps of a tile after which next moves.
-	prefetch int
-	full     int // tiles of up to so many rows have panelCols columns, taller ones half of them
+	full  int // tiles of up to so many rows have panelCols columns, taller ones half of them
+	// What a tile prefetches: see tileKernel. Of several places the hardware fetches more ahead than of one.
+	prefetch, places, lines int
+	// besideRows is the rows from which on a strip's copy is for tileBesideF32. All are for tileBesideWidened, where there is one.
+	besideRows int
 
 	// A step of tileF32 is an element of float32. A step of tileWidened is two elements, of float32 in a and of bfloat16 in b.
 	// A step of tileDot is two elements of bfloat16; it is nil where there are no instructions for it.
@@ -85,7 +88,7 @@ func (k *kernels) forPairs() *kernels {
 
 // blasTiles are the inner loops of Sgemm at one level of vector instructions. Its panels are as wide as its tiles.
 type blasTiles struct {
-	rows, cols int  // of a tile at most; cols is a multiple of lanes and, if beside is set, of rows
+	rows, cols int  // of a tile at most; cols is a multiple of lanes and not less than rows
 	beside     bool // a's elements of a step lie side by side: a is (steps, rows), and lda is of no account
 
 	// tile is a tileKernel for rows and cols in [1, rows] and [1, cols]; a step of b is cols elements. It prefetches as much of what

@@ -10,10 +10,10 @@ import (
 // goKernels are the kernels in plain Go, word by word what the type kernels says of each: the specification of those in assembly,
 // and a way to test on any GOARCH how products are cut.
 var goKernels = kernels{
-	lanes: 4, rows: 5, full: 3, prefetch: 3, panels: [2]int{3, 2}, streamRows: 4, formats: &goFormats,
+	lanes: 4, rows: 5, full: 3, prefetch: 3, places: 3, lines: 1, besideRows: 32, panels: [2]int{3, 2}, streamRows: 4, formats: &goFormats,
 	tileF32: goTileF32,
 	tileDot: goTileDot,
-	tileBesideF32: func(a *uint32, _ int, b *uint32, c *float32, ldc, steps, rows, cols, add int, _ *uint32, _ int) {
+	tileBesideF32: func(a *uint32, _ int, b *uint32, c *float32, ldc, steps, rows, cols, add int, _ *uint32, _, _ int) {
 		goSums(c, ldc, rows, cols, add, func(i, j int) (sum float32) {
 			for k := range steps {
 				sum += math.Float32frombits(*at(a, 4*(rows*k+i))) * math.Float32frombits(*at(b, 4*(panelCols*k+j)))
@@ -21,7 +21,7 @@ var goKernels = kernels{
 			return sum
 		})
 	},
-	tileBesideWidened: func(a *uint32, _ int, b *uint32, c *float32, ldc, steps, rows, cols, add int, _ *uint32, _ int) {
+	tileBesideWidened: func(a *uint32, _ int, b *uint32, c *float32, ldc, steps, rows, cols, add int, _ *uint32, _, _ int) {
 		goSums(c, ldc, rows, cols, add, func(i, j int) (sum float32) {
 			for k := range steps {
 				pair := *at(b, 4*(panelCols*k+j))
@@ -97,12 +97,12 @@ var goKernels = kernels{
 
 // goBLAS are those of Sgemm, of tiles that no other has.
 var goBLAS = blasTiles{
-	rows: 3, cols: 12, beside: true,
+	rows: 3, cols: 8, beside: true,
 	tile: func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, _ *uint32, _, slot int) {
-		goBLASTile(a, 4, 4*rows, b, 4*12, c, ldc, steps, rows, cols, add, slot)
+		goBLASTile(a, 4, 4*rows, b, 4*8, c, ldc, steps, rows, cols, add, slot)
 	},
-	copyPanel: func(to, from *uint32, ld, steps int) { goCopyPanel(to, from, ld, steps, 12) },
-	transpose: func(to, from *uint32, ld, steps int) { goTranspose(to, from, ld, steps, 4, 12) },
+	copyPanel: func(to, from *uint32, ld, steps int) { goCopyPanel(to, from, ld, steps, 8) },
+	transpose: func(to, from *uint32, ld, steps int) { goTranspose(to, from, ld, steps, 4, 8) },
 }
 
 // goBLASTile is a tile of Sgemm whose a has rows and steps some bytes apart, and whose b has steps some bytes apart.
@@ -158,7 +158,7 @@ func at[E any](p *E, bytes int) *E { return (*E)(unsafe.Add(unsafe.Pointer(p), b
 
 // goTile is a tile kernel whose steps are of one word, given the product of two words.
 func goTile(product func(a, b uint32) float32) tileKernel {
-	return func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, _ *uint32, _ int) {
+	return func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, _ *uint32, _, _ int) {
 		goSums(c, ldc, rows, cols, add, func(i, j int) (sum float32) {
 			for k := range steps {
 				sum += product(*at(a, i*lda+4*k), *at(b, 4*(panelCols*k+j)))
@@ -177,12 +177,12 @@ var (
 func goFew(panels [2]int, tile tileKernel) fewKernel {
 	return func(a *uint32, lda int, b *uint32, apart int, c *float32, ldc, steps, rows, add int) {
 		for p := range (&kernels{panels: panels}).fewPanels(rows) {
-			tile(a, lda, at(b, p*apart), at(c, 4*panelCols*p), ldc, steps, rows, panelCols, add, b, 0)
+			tile(a, lda, at(b, p*apart), at(c, 4*panelCols*p), ldc, steps, rows, panelCols, add, b, 0, 0)
 		}
 	}
 }
 
-func goTileWidened(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, _ *uint32, _ int) {
+func goTileWidened(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, _ *uint32, _, _ int) {
 	goSums(c, ldc, rows, cols, add, func(i, j int) (sum float32) {
 		for k := range steps {
 			pair := *at(b, 4*(panelCols*k+j))

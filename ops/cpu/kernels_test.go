@@ -80,8 +80,8 @@ func TestTileKernels(t *testing.T) {
 					c := fill(guarded[float32](t, (rows-1)*ldc+cols, atEnd), func() float32 { return small(r) })
 					for add := range 2 {
 						want := slices.Clone(c)
-						kind.want(&a[0], 4*lda, &b[0], &want[0], 4*ldc, steps, rows, cols, add, &b[0], 64)
-						kind.got(&a[0], 4*lda, &b[0], &c[0], 4*ldc, steps, rows, cols, add, &b[0], 64)
+						kind.want(&a[0], 4*lda, &b[0], &want[0], 4*ldc, steps, rows, cols, add, &b[0], 192, 64)
+						kind.got(&a[0], 4*lda, &b[0], &c[0], 4*ldc, steps, rows, cols, add, &b[0], 192, 64)
 						if !slices.Equal(c, want) {
 							t.Fatalf("%s, %d rows, %d columns, %d steps, add %d: got %v, want %v", kind.name, rows, cols, steps, add, c, want)
 						}
@@ -195,7 +195,7 @@ func TestTilesRoundOncePerProduct(t *testing.T) {
 			want := roundedOnce(a, b, rows, cols)
 			wide, x := (*uint32)(unsafe.Pointer(&b[0])), (*uint32)(unsafe.Pointer(&a[0]))
 			got := guarded[float32](t, len(want), atEnd)
-			k.tileF32(x, 4*elements, wide, &got[0], 4*cols, elements, rows, cols, 0, wide, 64)
+			k.tileF32(x, 4*elements, wide, &got[0], 4*cols, elements, rows, cols, 0, wide, 192, 64)
 			if !slices.Equal(got, want) {
 				t.Fatalf("float32, %d rows: got %v, want %v", rows, got, want)
 			}
@@ -212,13 +212,13 @@ func TestTilesRoundOncePerProduct(t *testing.T) {
 					beside[i%elements*rows+i/elements] = v
 				}
 				clear(got)
-				kind.kernel((*uint32)(unsafe.Pointer(&beside[0])), 0, kind.b, &got[0], 4*cols, kind.steps, rows, cols, 0, wide, 64)
+				kind.kernel((*uint32)(unsafe.Pointer(&beside[0])), 0, kind.b, &got[0], 4*cols, kind.steps, rows, cols, 0, wide, 192, 64)
 				if !slices.Equal(got, want) {
 					t.Fatalf("side by side, %d rows, %d steps: got %v, want %v", rows, kind.steps, got, want)
 				}
 			}
 			clear(got)
-			k.tileWidened(x, 4*elements, &pairs[0], &got[0], 4*cols, elements/2, rows, cols, 0, wide, 64)
+			k.tileWidened(x, 4*elements, &pairs[0], &got[0], 4*cols, elements/2, rows, cols, 0, wide, 192, 64)
 			if !slices.Equal(got, want) {
 				t.Fatalf("bfloat16, %d rows: got %v, want %v", rows, got, want)
 			}

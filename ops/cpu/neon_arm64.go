@@ -7,20 +7,20 @@ package cpu
 // cols is at most what the kernel has, 32 columns for one to three rows, 16 for more; rows is in [1,6].
 // Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
 // Rows of a and c are lda and ldc bytes apart.
-// At every step the cache line at next is prefetched, which then moves by ahead bytes.
+// At every step the cache line at next is prefetched, which then moves by ahead bytes. It is the only place, so apart is of no account.
 //
 //go:noescape
-func tileF32NEON(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+func tileF32NEON(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
 
 // tileWidenedNEON computes c (rows, cols) = a·b, or adds to c if add is not 0.
 // A step is two elements: a is (rows, 2·steps) of float32, b (steps, 32, 2) of bfloat16, widened.
 // cols is at most what the kernel has, 32 columns for one to three rows, 16 for more; rows is in [1,6].
 // Each element is the sum of its products in ascending order of steps, one rounding each, whatever the tile's size.
 // Rows of a and c are lda and ldc bytes apart.
-// At every step the cache line at next is prefetched, which then moves by ahead bytes.
+// At every step the cache line at next is prefetched, which then moves by ahead bytes. It is the only place, so apart is of no account.
 //
 //go:noescape
-func tileWidenedNEON(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
+func tileWidenedNEON(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
 
 // dotF32NEON computes out[4i+j] = Σ x[i,k]·w[j,k] for k below n, a multiple of 4,
 // and four rows j of w and rows i of x, in [1,3].

@@ -2,8 +2,8 @@
 
 #include "textflag.h"
 
-// func tileF32NEON(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
-TEXT ·tileF32NEON(SB), NOSPLIT, $0-88
+// func tileF32NEON(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
+TEXT ·tileF32NEON(SB), NOSPLIT, $0-96
 	MOVD rows+48(FP), R0
 	CMP  $1, R0
 	BEQ  rows1
@@ -25,7 +25,7 @@ rows1:
 	MOVD  b+16(FP), R6
 	MOVD  steps+40(FP), R7
 	MOVD  next+72(FP), R8
-	MOVD  ahead+80(FP), R9
+	MOVD  ahead+88(FP), R9
 	VMOVI $0, V8.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V10.B16
@@ -262,7 +262,7 @@ rows2:
 	MOVD  b+16(FP), R6
 	MOVD  steps+40(FP), R7
 	MOVD  next+72(FP), R8
-	MOVD  ahead+80(FP), R9
+	MOVD  ahead+88(FP), R9
 	VMOVI $0, V8.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V10.B16
@@ -588,7 +588,7 @@ rows3:
 	MOVD  b+16(FP), R6
 	MOVD  steps+40(FP), R7
 	MOVD  next+72(FP), R8
-	MOVD  ahead+80(FP), R9
+	MOVD  ahead+88(FP), R9
 	VMOVI $0, V8.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V10.B16
@@ -1003,7 +1003,7 @@ rows4:
 	MOVD  b+16(FP), R6
 	MOVD  steps+40(FP), R7
 	MOVD  next+72(FP), R8
-	MOVD  ahead+80(FP), R9
+	MOVD  ahead+88(FP), R9
 	VMOVI $0, V8.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V10.B16
@@ -1301,7 +1301,7 @@ rows5:
 	MOVD  b+16(FP), R6
 	MOVD  steps+40(FP), R7
 	MOVD  next+72(FP), R8
-	MOVD  ahead+80(FP), R9
+	MOVD  ahead+88(FP), R9
 	VMOVI $0, V8.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V10.B16
@@ -1648,7 +1648,7 @@ rows6:
 	MOVD  b+16(FP), R6
 	MOVD  steps+40(FP), R7
 	MOVD  next+72(FP), R8
-	MOVD  ahead+80(FP), R9
+	MOVD  ahead+88(FP), R9
 	VMOVI $0, V8.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V10.B16
@@ -2032,8 +2032,8 @@ single6_4_loop_done:
 	ADD $1, R7, R7
 	RET
 
-// func tileWidenedNEON(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, ahead int)
-TEXT ·tileWidenedNEON(SB), NOSPLIT, $0-88
+// func tileWidenedNEON(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
+TEXT ·tileWidenedNEON(SB), NOSPLIT, $0-96
 	MOVD rows+48(FP), R0
 	CMP  $1, R0
 	BEQ  rows1
@@ -2055,7 +2055,7 @@ rows1:
 	MOVD  b+16(FP), R6
 	MOVD  steps+40(FP), R7
 	MOVD  next+72(FP), R8
-	MOVD  ahead+80(FP), R9
+	MOVD  ahead+88(FP), R9
 	VMOVI $0, V8.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V10.B16
@@ -2350,7 +2350,7 @@ rows2:
 	MOVD  b+16(FP), R6
 	MOVD  steps+40(FP), R7
 	MOVD  next+72(FP), R8
-	MOVD  ahead+80(FP), R9
+	MOVD  ahead+88(FP), R9
 	VMOVI $0, V8.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V10.B16
@@ -2742,7 +2742,7 @@ rows3:
 	MOVD  b+16(FP), R6
 	MOVD  steps+40(FP), R7
 	MOVD  next+72(FP), R8
-	MOVD  ahead+80(FP), R9
+	MOVD  ahead+88(FP), R9
 	VMOVI $0, V8.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V10.B16
@@ -3231,7 +3231,7 @@ rows4:
 	MOVD  b+16(FP), R6
 	MOVD  steps+40(FP), R7
 	MOVD  next+72(FP), R8
-	MOVD  ahead+80(FP), R9
+	MOVD  ahead+88(FP), R9
 	VMOVI $0, V8.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V10.B16
@@ -3569,7 +3569,7 @@ rows5:
 	MOVD  b+16(FP), R6
 	MOVD  steps+40(FP), R7
 	MOVD  next+72(FP), R8
-	MOVD  ahead+80(FP), R9
+	MOVD  ahead+88(FP), R9
 	VMOVI $0, V8.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V10.B16
@@ -3960,7 +3960,7 @@ rows6:
 	MOVD  b+16(FP), R6
 	MOVD  steps+40(FP), R7
 	MOVD  next+72(FP), R8
-	MOVD  ahead+80(FP), R9
+	MOVD  ahead+88(FP), R9
 	VMOVI $0, V8.B16
 	VMOVI $0, V9.B16
 	VMOVI $0, V10.B16

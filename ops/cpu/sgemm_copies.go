@@ -78,20 +78,21 @@ func (g *sgemm) copyStrip(i int) {
 	scale(g.copied[lo*g.ld:hi*g.ld], g.alpha)
 }
 
-// copyColumns copies rows of the transpose of a, those of a tile side by side as they are in memory. It goes through panels, whose
-// kernel prefetches: the next step is far from the one before.
+// copyColumns copies rows of the transpose of a, those of a tile side by side as they are in memory. It goes through panels where the
+// matrix is as wide as these, also beyond the last tile: their kernel prefetches, as the next step is far from the one before.
 func (g *sgemm) copyColumns(lo, hi int) {
 	const most = 128 // steps at a time, which stay in the first level of cache
 	b, width, height := &g.block, g.k.blas.cols, g.k.blas.rows
+	across := width / height * height // rows at a time, whole tiles
 	s := getWorkspace()
 	defer workspaces.Put(s)
 	s.c = grown(s.c, most*width)
-	for row := lo; row < hi; row += width {
-		rows := min(width, hi-row)
+	for row := lo; row < hi; row += across {
+		rows := min(across, hi-row)
 		for first := 0; first < b.steps; first += most {
 			steps := min(most, b.steps-first)
 			from, ld := g.a.data[(b.from+first)*g.a.ld+b.row+row:], g.a.ld
-			if rows == width {
+			if b.row+row+width <= g.m {
 				g.k.blas.copyPanel(word(&s.c[0]), word(&from[0]), 4*ld, steps)
 				from, ld = s.c, width
 			}
@@ -105,14 +106,19 @@ func (g *sgemm) copyColumns(lo, hi int) {
 
 // gather copies the first n elements of rows that are ld elements apart, one behind the other.
 func gather(to, from []float32, ld, n int) {
-	if n == 4 { // the tile of AVX2
+	switch n {
+	case 4: // the tile of AVX2
 		for k := 0; 4*k < len(to); k++ {
 			*(*[4]float32)(to[4*k:]) = [4]float32(from[k*ld:])
 		}
-		return
-	}
-	for k := 0; k*n < len(to); k++ {
-		copy(to[k*n:][:n], from[k*ld:])
+	case 14: // that of AVX-512
+		for k := 0; 14*k < len(to); k++ {
+			*(*[14]float32)(to[14*k:]) = [14]float32(from[k*ld:])
+		}
+	default:
+		for k := 0; k*n < len(to); k++ {
+			copy(to[k*n:][:n], from[k*ld:])
+		}
 	}
 }
 

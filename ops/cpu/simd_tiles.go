@@ -16,7 +16,7 @@ func (g *gemm) layout(s strip) layout {
 	l := layout{kernel: g.k.tileF32, words: 1, steps: partSteps}
 	switch {
 	case g.w.size == 4:
-		if s.rows >= besideRows && g.k.tileBesideF32 != nil {
+		if s.rows >= g.k.besideRows && g.k.tileBesideF32 != nil {
 			l.kernel, l.beside = g.k.tileBesideF32, true
 		}
 	case g.xIsBF16 && g.k.tileDot != nil:
@@ -31,9 +31,6 @@ func (g *gemm) layout(s strip) layout {
 		l.kernel, l.words, l.beside = g.k.tileBesideWidened, 2, true
 	case s.rows >= widenRows:
 		l.words, l.widenFirst = 2, true
-		if g.k.tileBesideF32 != nil {
-			l.kernel, l.beside = g.k.tileBesideF32, true
-		}
 	default:
 		l.kernel, l.words = g.k.tileWidened, 2
 	}
@@ -43,17 +40,17 @@ func (g *gemm) layout(s strip) layout {
 // onTiles tells whether a strip is computed on tiles.
 func (g *gemm) onTiles(s strip) bool { return g.w.packed != nil || s.rows > dotStrip }
 
-// tileCount is the number of tiles of a strip. What is not streamed has two at least: one alone is too short to prefetch all of the
-// next panel, but for matrix units, which also take all rows in one call.
+// tileCount is the number of tiles of a strip. What is not streamed has two at least where one alone is too short to prefetch all of
+// the next panel. Matrix units take all rows in one call.
 func (g *gemm) tileCount(s strip) int {
 	if g.k.matrix {
 		return 1
 	}
 	count := pieces(s.rows, g.k.rows)
-	if g.k.streams(s.rows) {
-		return count
+	if g.k.lines == 1 && !g.k.streams(s.rows) {
+		return max(count, 2)
 	}
-	return max(count, 2)
+	return count
 }
 
 // tiles computes a task on tiles.
@@ -168,7 +165,8 @@ func (g *gemm) panelTiles(t task, s *workspace, l layout, from, col int, a *uint
 	if g.k.matrix {
 		passes = pieces(t.rows, g.k.rows)
 	}
-	ahead := 4 * len(next) * g.k.prefetch / (passes * steps)
+	share := len(next) / g.k.places
+	ahead := 4 * share * g.k.prefetch / (passes * steps)
 	call := 0
 	for i := range count {
 		lo, hi := i*t.rows/count, (i+1)*t.rows/count
@@ -177,9 +175,9 @@ func (g *gemm) panelTiles(t task, s *workspace, l layout, from, col int, a *uint
 		for j := 0; j < cols; j += width {
 			prefetched := &b[0]
 			if len(next) > 0 {
-				prefetched = &next[call*len(next)/calls]
+				prefetched = &next[call*share/calls]
 			}
-			l.kernel(row, lda, &b[j], &c[lo*ldc+col+j], 4*ldc, steps, hi-lo, min(width, cols-j), add, prefetched, ahead)
+			l.kernel(row, lda, &b[j], &c[lo*ldc+col+j], 4*ldc, steps, hi-lo, min(width, cols-j), add, prefetched, 4*share, ahead)
 			call++
 		}
 	}

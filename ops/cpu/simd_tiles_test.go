@@ -21,7 +21,7 @@ func TestNextPartIsReadNext(t *testing.T) {
 	var reading, expected *uint32
 	parts, unknown := 0, 0
 	watch := func(tile tileKernel) tileKernel {
-		return func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, ahead int) {
+		return func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, apart, ahead int) {
 			if reading == nil || b != reading && b != at(reading, 4*panelCols/2) {
 				if expected == reading {
 					unknown++
@@ -31,7 +31,7 @@ func TestNextPartIsReadNext(t *testing.T) {
 				reading, expected = b, next
 				parts++
 			}
-			tile(a, lda, b, c, ldc, steps, rows, cols, add, next, ahead)
+			tile(a, lda, b, c, ldc, steps, rows, cols, add, next, apart, ahead)
 		}
 	}
 	k.tileF32, k.tileBesideF32 = watch(k.tileF32), watch(k.tileBesideF32)

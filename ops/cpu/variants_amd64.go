@@ -9,7 +9,7 @@ var levels = []string{"go", "avx2", "avx512", "avx512bf16", "amxbf16"}
 
 var (
 	avx2 = kernels{
-		lanes: 8, rows: 6, full: 2, prefetch: 4,
+		lanes: 8, rows: 6, full: 2, prefetch: 4, places: 4, lines: 1, besideRows: 32,
 		tileF32: tileF32AVX2, tileWidened: tileWidenedAVX2,
 		tileBesideF32: tileBesideF32AVX2, tileBesideWidened: tileBesideWidenedAVX2, beside: besideAVX2,
 		fewF32: fewF32AVX2, fewWidened: fewWidenedAVX2, panels: [2]int{3, 2}, streamRows: 6,
@@ -19,20 +19,21 @@ var (
 		swiglu: swigluAVX2, addScaled: addScaledAVX2, formats: &formatsAVX2, vectors: &vectorsAVX2,
 	}
 	avx512 = kernels{
-		lanes: 16, rows: 14, full: 14, prefetch: 2,
-		tileF32: tileF32AVX512, tileBesideF32: tileBesideF32AVX512, beside: besideAVX512, tileWidened: tileWidenedAVX512,
+		lanes: 16, rows: 14, full: 14, prefetch: 4, places: 4, lines: 2, besideRows: 5,
+		tileF32: tileF32AVX512, tileWidened: tileWidenedAVX512,
+		tileBesideF32: tileBesideF32AVX512, tileBesideWidened: tileBesideWidenedAVX512, beside: besideAVX512,
 		fewF32: fewF32AVX512, fewWidened: fewWidenedAVX512, panels: [2]int{4, 2}, streamRows: 4,
 		dotF32: dotF32AVX512, dotWidened: dotWidenedAVX512, dotRows: 4,
 		axpyF32: axpyF32AVX512, blas: &blasAVX512,
-		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512, widenPanel: widenPanelAVX512,
+		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512,
 		swiglu: swigluAVX512, addScaled: addScaledAVX512, formats: &formatsAVX512, vectors: &vectorsAVX512,
 	}
 	blasAVX2   = blasTiles{4, 24, true, tileBLASAVX2, copyPanelAVX2, transposePanelAVX2}
-	blasAVX512 = blasTiles{14, 32, false, tileBLASAVX512, copyPanelAVX512, transposeAVX512}
+	blasAVX512 = blasTiles{14, 32, true, tileBLASAVX512, copyPanelAVX512, transposeAVX512}
 	avx512bf16 = withDots(avx512)
 	amxbf16    = withTiles(avx512)
 	amx        = kernels{
-		lanes: 16, rows: 32, prefetch: 16, matrix: true,
+		lanes: 16, rows: 32, prefetch: 16, places: 4, matrix: true,
 		tileDot: tileDotAMX, fewDot: fewDotAMX, panels: [2]int{3, 3}, streamRows: 16, // rows that a tile multiplies in the time of one
 		dotF32: dotF32AVX512, dotWidened: dotWidenedAVX512, dotRows: 4,
 		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512,
