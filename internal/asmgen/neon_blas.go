@@ -126,7 +126,7 @@ func (g *neon) axpyLoop(rows int) {
 	label := fmt.Sprintf("loop%d", rows)
 	g.loop(label, n, 16, func() {
 		for p := range vector(2) {
-			g.do("FLDPQ", at(y, 32*int(p)), pair(sums+2*p, sums+2*p+1))
+			g.do("FLDPQ.P", at(y, 32), pair(sums+2*p, sums+2*p+1))
 		}
 		for i := range rows {
 			for p := range vector(2) {
@@ -136,15 +136,15 @@ func (g *neon) axpyLoop(rows int) {
 			}
 		}
 		for p := range vector(2) {
-			g.do("FSTPQ.P", pair(sums+2*p, sums+2*p+1), at(y, 32))
+			g.do("FSTPQ", pair(sums+2*p, sums+2*p+1), at(y, 32*int(p)-64))
 		}
 	})
 	g.loop(label+"_rest", n, 4, func() {
-		g.do("FMOVQ", at(y, 0), sums.scalar())
+		g.do("FMOVQ.P", at(y, 16), sums.scalar())
 		for i := range rows {
 			g.do("FMOVQ.P", at(a+general(i), 16), v.scalar())
 			add(i, sums, v)
 		}
-		g.do("FMOVQ.P", sums.scalar(), at(y, 16))
+		g.do("FMOVQ", sums.scalar(), at(y, -16))
 	})
 }

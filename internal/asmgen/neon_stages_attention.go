@@ -225,7 +225,7 @@ func (g *neon) softmax() {
 	g.load("scores", scores)
 	g.load("n", n)
 	g.loop("weights", n, 4, func() {
-		g.do("FMOVQ", at(scores, 0), x.scalar())
+		g.do("FMOVQ.P", at(scores, 16), x.scalar())
 		g.encoded(fsub(x, x, most))
 		g.encoded(fmulLane(x, x, scale, 0))
 		// e^x: 0 below expLeast, and NaN for NaN.
@@ -242,7 +242,7 @@ func (g *neon) softmax() {
 		g.encoded(fmul(to, to, k))
 		g.encoded(bicVector(to, to, less))
 		g.encoded(fadd(sum, sum, to))
-		g.do("FMOVQ.P", to.scalar(), at(scores, 16))
+		g.do("FMOVQ", to.scalar(), at(scores, -16))
 	})
 	g.encoded(faddp(sum, sum, sum))
 	g.encoded(faddp(sum, sum, sum))

@@ -106,11 +106,11 @@ func (g *neon) addScaled() {
 	g.loadFloat("FMOVS", "a", a)
 	g.loop("loop", n, 8, func() {
 		g.do("FLDPQ.P", at(x, 32), pair(v, v+1))
-		g.do("FLDPQ", at(to, 0), pair(sum, sum+1))
+		g.do("FLDPQ.P", at(to, 32), pair(sum, sum+1))
 		for i := range vector(2) {
 			g.encoded(fmlaLane(sum+i, v+i, a, 0))
 		}
-		g.do("FSTPQ.P", pair(sum, sum+1), at(to, 32))
+		g.do("FSTPQ", pair(sum, sum+1), at(to, -32))
 	})
 	g.do("CBZ", n, "done")
 	g.do("FMOVQ", at(x, 0), v.scalar())

@@ -5035,16 +5035,16 @@ rows1:
 	BLT   loop1_done
 
 loop1:
-	FLDPQ   0(R8), (F4, F5)
-	FLDPQ   32(R8), (F6, F7)
+	FLDPQ.P 32(R8), (F4, F5)
+	FLDPQ.P 32(R8), (F6, F7)
 	FLDPQ.P 32(R0), (F2, F3)
 	WORD    $0x4f801044 // fmla v4.4s, v2.4s, v0.s[0]
 	WORD    $0x4f801065 // fmla v5.4s, v3.4s, v0.s[0]
 	FLDPQ.P 32(R0), (F2, F3)
 	WORD    $0x4f801046 // fmla v6.4s, v2.4s, v0.s[0]
 	WORD    $0x4f801067 // fmla v7.4s, v3.4s, v0.s[0]
-	FSTPQ.P (F4, F5), 32(R8)
-	FSTPQ.P (F6, F7), 32(R8)
+	FSTPQ   (F4, F5), -64(R8)
+	FSTPQ   (F6, F7), -32(R8)
 	SUBS    $16, R9, R9
 	BGE     loop1
 
@@ -5054,10 +5054,10 @@ loop1_done:
 	BLT  loop1_rest_done
 
 loop1_rest:
-	FMOVQ   0(R8), F4
+	FMOVQ.P 16(R8), F4
 	FMOVQ.P 16(R0), F2
 	WORD    $0x4f801044 // fmla v4.4s, v2.4s, v0.s[0]
-	FMOVQ.P F4, 16(R8)
+	FMOVQ   F4, -16(R8)
 	SUBS    $4, R9, R9
 	BGE     loop1_rest
 
@@ -5083,8 +5083,8 @@ rows8:
 	BLT   loop8_done
 
 loop8:
-	FLDPQ   0(R8), (F4, F5)
-	FLDPQ   32(R8), (F6, F7)
+	FLDPQ.P 32(R8), (F4, F5)
+	FLDPQ.P 32(R8), (F6, F7)
 	FLDPQ.P 32(R0), (F2, F3)
 	WORD    $0x4f801044 // fmla v4.4s, v2.4s, v0.s[0]
 	WORD    $0x4f801065 // fmla v5.4s, v3.4s, v0.s[0]
@@ -5133,8 +5133,8 @@ loop8:
 	FLDPQ.P 32(R7), (F2, F3)
 	WORD    $0x4fa11846 // fmla v6.4s, v2.4s, v1.s[3]
 	WORD    $0x4fa11867 // fmla v7.4s, v3.4s, v1.s[3]
-	FSTPQ.P (F4, F5), 32(R8)
-	FSTPQ.P (F6, F7), 32(R8)
+	FSTPQ   (F4, F5), -64(R8)
+	FSTPQ   (F6, F7), -32(R8)
 	SUBS    $16, R9, R9
 	BGE     loop8
 
@@ -5144,7 +5144,7 @@ loop8_done:
 	BLT  loop8_rest_done
 
 loop8_rest:
-	FMOVQ   0(R8), F4
+	FMOVQ.P 16(R8), F4
 	FMOVQ.P 16(R0), F2
 	WORD    $0x4f801044 // fmla v4.4s, v2.4s, v0.s[0]
 	FMOVQ.P 16(R1), F2
@@ -5161,7 +5161,7 @@ loop8_rest:
 	WORD    $0x4f811844 // fmla v4.4s, v2.4s, v1.s[2]
 	FMOVQ.P 16(R7), F2
 	WORD    $0x4fa11844 // fmla v4.4s, v2.4s, v1.s[3]
-	FMOVQ.P F4, 16(R8)
+	FMOVQ   F4, -16(R8)
 	SUBS    $4, R9, R9
 	BGE     loop8_rest
 
@@ -7156,10 +7156,10 @@ TEXT ·addScaledNEON(SB), NOSPLIT, $0-32
 
 loop:
 	FLDPQ.P 32(R1), (F1, F2)
-	FLDPQ   0(R0), (F3, F4)
+	FLDPQ.P 32(R0), (F3, F4)
 	WORD    $0x4f801023 // fmla v3.4s, v1.4s, v0.s[0]
 	WORD    $0x4f801044 // fmla v4.4s, v2.4s, v0.s[0]
-	FSTPQ.P (F3, F4), 32(R0)
+	FSTPQ   (F3, F4), -32(R0)
 	SUBS    $8, R2, R2
 	BGE     loop
 

@@ -4686,7 +4686,7 @@ most_done:
 	BLT   weights_done
 
 weights:
-	FMOVQ   0(R0), F0
+	FMOVQ.P 16(R0), F0
 	WORD    $0x4ea4d400 // fsub v0.4s, v0.4s, v4.4s
 	WORD    $0x4f869000 // fmul v0.4s, v0.4s, v6.s[0]
 	WORD    $0x6ea0e682 // fcmgt v2.4s, v20.4s, v0.4s
@@ -4716,7 +4716,7 @@ weights:
 	WORD    $0x6e21dc63 // fmul v3.4s, v3.4s, v1.4s
 	WORD    $0x4e621c63 // bic v3.16b, v3.16b, v2.16b
 	WORD    $0x4e23d4a5 // fadd v5.4s, v5.4s, v3.4s
-	FMOVQ.P F3, 16(R0)
+	FMOVQ   F3, -16(R0)
 	SUBS    $4, R1, R1
 	BGE     weights
 
