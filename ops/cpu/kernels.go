@@ -24,10 +24,7 @@ type fewKernel func(a *uint32, lda int, b *uint32, apart int, c *float32, ldc, s
 
 // fewPanels is the number of panels that a fewKernel multiplies some rows with.
 func (k *kernels) fewPanels(rows int) int {
-	switch {
-	case k.matrix:
-		return 3
-	case rows < streamRows:
+	if rows < streamRows && !k.matrix {
 		return 4
 	}
 	return 2
