@@ -14,6 +14,7 @@ type tileRegister byte
 // VEX's field pp, for the prefix that an encoding stands for.
 const (
 	noPrefix = 0
+	prefix66 = 1
 	prefixF3 = 2
 	prefixF2 = 3
 )
@@ -57,6 +58,11 @@ func tileZero(t tileRegister) []byte { return vexTiles(prefixF2, 0x49, t, 0, 0) 
 
 func tileLoad(t tileRegister, base, stride reg.GPPhysical, disp int) []byte {
 	return vexMemory(prefixF2, 0x4b, t, base, stride, disp)
+}
+
+// tilePass is TILELOADDT1: a load of what need not stay in the first level of cache.
+func tilePass(t tileRegister, base, stride reg.GPPhysical, disp int) []byte {
+	return vexMemory(prefix66, 0x4b, t, base, stride, disp)
 }
 
 func tileStore(t tileRegister, base, stride reg.GPPhysical, disp int) []byte {
@@ -236,7 +242,9 @@ func (k *amxKernel) tiles(label string, rows, cols int) {
 				k.loadTile(bTile(j), k.b, k.ldb, amxLine*j)
 			}
 			if j == 0 {
-				k.loadTile(aTile(i), k.a[i], k.lda, 0)
+				// The next rows read b's part again, and only for it there is room in the first level of cache.
+				text := fmt.Sprintf("TILELOADDT1 (%s)(%s*1), T%d", k.a[i].Asm(), k.lda.Asm(), aTile(i))
+				k.encoded(text, tilePass(aTile(i), k.a[i], k.lda, 0))
 			}
 			k.dotTiles(i, j)
 		})
@@ -402,9 +410,8 @@ func (g *gen) release() {
 	g.end()
 }
 
-// amxPanels is the number of panels that the kernel for few rows reads at once: their sums are six tiles, which leaves one for a and
-// one for b.
-const amxPanels = 3
+// amxPanels is the number of panels that the kernel for few rows reads at once.
+const amxPanels = 2
 
 // fewDotAMX writes fewDot for AMX, for as many rows as a tile has: their number is of no account as long as all time goes into reading b.
 func (g *gen) fewDotAMX() {
@@ -415,11 +422,13 @@ func (g *gen) fewDotAMX() {
 		fmt.Sprintf("b is parts of %d panels of 32 columns each, apart bytes one from the next; c has their columns side by side.", amxPanels),
 		"Sums are those of tileDotAMX. Rows of a and c are lda and ldc bytes apart. What lies behind the parts is prefetched.",
 		"The process must have leave to use tiles.")
-	const tileOfA, tileOfB = 6, 7
-	sums := tileRegister(2 * amxPanels)
+	const (
+		sums             = tileRegister(2 * amxPanels)
+		tileOfA, tileOfB = sums, sums + 1
+	)
 	config := g.amxConfig()
 	a, lda, c, ldc, ldb, blocks, rest, scratch := reg.RAX, reg.RCX, reg.R10, reg.R12, reg.RSI, reg.RDI, reg.R13, reg.RDX
-	b := [amxPanels]reg.GPPhysical{reg.RBX, reg.R8, reg.R9}
+	b := [amxPanels]reg.GPPhysical{reg.RBX, reg.R8}
 	g.load("rows", scratch)
 	for t := range sums + 1 {
 		g.MOVB(scratch.As8(), config.rows(t))
@@ -459,7 +468,7 @@ func (g *gen) fewDotAMX() {
 		g.loadTile(t, c, ldc, amxLine*int(t))
 	}
 	g.Label("begin")
-	const ahead = 1024 // bytes of a panel
+	const ahead = 2048 // bytes of a panel
 	g.loop("blocks", blocks, 1, func() {
 		g.loadTile(tileOfA, a, lda, 0)
 		for t := range sums {

@@ -14,9 +14,9 @@ package cpu
 //go:noescape
 func tileDotAMX(a *uint32, lda int, b *uint32, c *float32, ldc int, steps int, rows int, cols int, add int, next *uint32, apart int, ahead int)
 
-// fewDotAMX computes c (rows, 96) = a·b, or adds to c if add is not 0, for rows in [1,16].
+// fewDotAMX computes c (rows, 64) = a·b, or adds to c if add is not 0, for rows in [1,16].
 // A step is two elements: a is (rows, 2·steps) of bfloat16, b (steps, 32, 2) of bfloat16. Denormals count as zero.
-// b is parts of 3 panels of 32 columns each, apart bytes one from the next; c has their columns side by side.
+// b is parts of 2 panels of 32 columns each, apart bytes one from the next; c has their columns side by side.
 // Sums are those of tileDotAMX. Rows of a and c are lda and ldc bytes apart. What lies behind the parts is prefetched.
 // The process must have leave to use tiles.
 //

@@ -143,7 +143,7 @@ var goPairs = func() kernels {
 	pairs.rows, pairs.full, pairs.prefetch, pairs.matrix = 19, 0, 5, true
 	pairs.tileF32, pairs.tileWidened, pairs.tileBesideF32, pairs.tileBesideWidened = nil, nil, nil, nil
 	pairs.fewF32, pairs.fewWidened = nil, nil
-	pairs.panels, pairs.streamRows = [2]int{3, 3}, 16
+	pairs.panels, pairs.streamRows = [2]int{2, 2}, 16
 	pairs.fewDot = goFew(pairs.panels, goTileDot)
 	k.tileDot, k.fewDot, k.pairs = nil, nil, &pairs
 	return k

@@ -34,7 +34,7 @@ var (
 	amxbf16    = withTiles(avx512)
 	amx        = kernels{
 		lanes: 16, rows: 32, prefetch: 16, places: 4, matrix: true,
-		tileDot: tileDotAMX, fewDot: fewDotAMX, panels: [2]int{3, 3}, streamRows: 16, // rows that a tile multiplies in the time of one
+		tileDot: tileDotAMX, fewDot: fewDotAMX, panels: [2]int{2, 2}, streamRows: 16, // rows that a tile multiplies in the time of one
 		dotF32: dotF32AVX512, dotWidened: dotWidenedAVX512, dotRows: 4,
 		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512,
 		swiglu: swigluAVX512, addScaled: addScaledAVX512,
