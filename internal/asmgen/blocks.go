@@ -131,7 +131,8 @@ func (g *gen) blocks() {
 	}
 	if !g.wide() {
 		g.roundBlocks()
-		g.roundedDots()
+		g.roundedDots(8)
+		g.roundedDots(4)
 	}
 }
 

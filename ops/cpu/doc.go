@@ -29,8 +29,8 @@
 // is that of the numbers that the weight stands for, up to the order of sums. If the scale of a block is not finite, neither are the
 // results of its row.
 //
-// On amd64 blocks of backend.Q4_0 are multiplied in whole numbers where that is faster, by cpu/avx2 for up to 16 rows of an expert and
-// with AVX-512 for a single one: a row of x is then rounded as backend.BlockQuantized says. A row with a NaN, an infinity or a block
+// On amd64 blocks are multiplied in whole numbers where that is faster, by cpu/avx2 for up to 16 rows of an expert and with AVX-512 for
+// a single one and backend.Q4_0: a row of x is then rounded as backend.BlockQuantized says. A row with a NaN, an infinity or a block
 // whose largest magnitude is above 2¹⁰⁰ or below 2⁻⁸⁰, but not 0, is multiplied in float32, whatever the others are.
 //
 // A weight that is used more than once is best packed once (PackWeight), in the order in which the vector kernels read it: a
