@@ -108,7 +108,7 @@ func TestQuantizeBlocksTellsTheFirst(t *testing.T) {
 	}
 }
 
-// TestBlocksInEveryProduct compares Linear and GroupedMatMul of blocks with those of the numbers they stand for. With Q4_0 the
+// TestBlocksInEveryProduct compares Linear and GroupedMatMul of blocks with those of the numbers they stand for. The
 // elements of x may be rounded by (1+2⁻⁶)·2⁻¹⁶ of the largest of their block.
 func TestBlocksInEveryProduct(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
@@ -148,9 +148,7 @@ func TestBlocksInEveryProduct(t *testing.T) {
 				return out.Data().([]float32)
 			}
 			bound := 1e-4
-			if format == ops.Q4_0 {
-				bound += 0x1.04p-16 * norm(x.Data().([]float32), 1) * norm(plain.Data().([]float32), 70)
-			}
+			bound += 0x1.04p-16 * norm(x.Data().([]float32), 1) * norm(plain.Data().([]float32), 70)
 			got, want := product(q), product(plain)
 			for i := range want {
 				if e := math.Abs(float64(got[i] - want[i])); !(e < bound) {

@@ -134,7 +134,8 @@ func (g *gen) blocks() {
 	}
 	if !g.wide() {
 		g.roundBlocks()
-		g.roundedDots()
+		g.roundedDots(8)
+		g.roundedDots(4)
 	}
 }
 

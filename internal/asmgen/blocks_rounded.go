@@ -8,10 +8,10 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// Dots of blocks of four bits in whole numbers. A block of 32 elements of x is rounded to x_k ≈ s·n_k with n_k of 16 bits, once for
-// all rows of w. With q_k the four bits of an element of w, d·(q_k − 8), the sum over a block is d·s·Σ n_k·(q_k − 8).
+// Dots of blocks in whole numbers. A block of 32 elements of x is rounded to x_k ≈ s·n_k with n_k of 16 bits, once for all rows of w.
+// With q_k the four bits of an element of w, d·(q_k − 8), the sum over a block is d·s·Σ n_k·(q_k − 8).
 //
-// The 16 bytes of a block of w are 8 words of four q. Two neighbouring blocks fill a vector, in which each of the four is taken from
+// The 16 bytes of a block of four bits are 8 words of four q. Two neighbouring blocks fill a vector, in which each of the four is taken from
 // all words by a shift and a mask and multiplied with the n that belong there. So two rounded blocks lie together, in 192 bytes; the
 // first halves of these vectors are one block's and the others the next one's, whose are zero if there is none:
 //
@@ -24,6 +24,10 @@ import (
 //
 // The sum over a block stays in four parts. Each is below 2²¹, so exact in int32 and in float32. Two blocks are 19 instructions on
 // vectors and their share of 11 for d·s of four rows; products in float32 are some 24 for each block.
+//
+// Blocks of eight bits meet the same n: their elements 0 to 15 are 8 words, the lower bytes of which are those with even numbers, and
+// so are 16 to 31. A part of a sum is below 2²⁶, exact in int32, and rounded once as it becomes float32. Two blocks are 18
+// instructions and the share of d·s; products in float32 are some 13 for each block.
 const (
 	roundedBytes  = 192 // of two blocks
 	roundedEights = 128
@@ -142,10 +146,11 @@ func (g *gen) roundBlocks() {
 	g.RET()
 }
 
-// roundedDots writes the kernel of dots of four rows of blocks of four bits with one rounded row of x or two.
-func (g *gen) roundedDots() {
-	g.function("dotQ4Rounded", "func(out *float32, x *uint32, ldx int, w *byte, ldw, blocks, rows int)",
-		"dotQ4Rounded"+g.suffix+" is dotQ4"+g.suffix+" for rows of x as roundBlocks"+g.suffix+" leaves them.",
+// roundedDots writes the kernel of dots of four rows of blocks of four or eight bits with one rounded row of x or two.
+func (g *gen) roundedDots(bits int) {
+	name := fmt.Sprintf("dotQ%dRounded", bits)
+	g.function(name, "func(out *float32, x *uint32, ldx int, w *byte, ldw, blocks, rows int)",
+		fmt.Sprintf("%s%s is dotQ%d%s for rows of x as roundBlocks%[2]s leaves them.", name, g.suffix, bits, g.suffix),
 		prefetchDoc)
 	g.load("rows", reg.RCX)
 	g.CMPQ(reg.RCX, operand.I32(2))
@@ -154,94 +159,154 @@ func (g *gen) roundedDots() {
 		if rows == 2 {
 			g.Label("rows2")
 		}
-		g.roundedDotLoop(rows)
+		d := roundedDot{g: g, bits: bits, rows: rows, x: reg.RAX, ldx: reg.RBX, w: reg.RDX, ldw: reg.RSI, w3: reg.RDI}
+		d.loop()
 		g.dotSums(rows)
 		g.end()
 	}
 }
 
-func (g *gen) roundedDotLoop(rows int) {
-	x, ldx, w, ldw, w3, n := reg.RAX, reg.RBX, reg.RDX, reg.RSI, reg.RDI, reg.R8
-	words, q, t, mask := g.vecs[0], g.vecs[1], g.vecs[4], g.vecs[5]
-	sum, scale := g.vecs[2:4], g.vecs[6:8]
-	g.ones(mask)
-	g.VPSRLW(operand.U8(12), mask, mask)
-	g.load("x", x)
-	g.load("ldx", ldx)
-	g.load("w", w)
-	g.load("ldw", ldw)
-	g.LEAQ(mem{Base: ldw, Index: ldw, Scale: 2}, w3)
+// roundedDot is the loop over blocks for a number of rows of x.
+type roundedDot struct {
+	g                  *gen
+	bits, rows         int
+	x, ldx, w, ldw, w3 reg.GPPhysical
+}
+
+func (d *roundedDot) loop() {
+	g, n := d.g, reg.R8
+	if d.bits == 4 {
+		mask := g.vecs[5]
+		g.ones(mask)
+		g.VPSRLW(operand.U8(12), mask, mask)
+	}
+	g.load("x", d.x)
+	g.load("ldx", d.ldx)
+	g.load("w", d.w)
+	g.load("ldw", d.ldw)
+	g.LEAQ(mem{Base: d.ldw, Index: d.ldw, Scale: 2}, d.w3)
 	g.load("blocks", n)
-	for i := range rows {
+	for i := range d.rows {
 		for j := range dotRows {
 			g.zero(g.dotSum(i, j))
 		}
 	}
-	// part is what two blocks of row i of x have at a place: in a register if there is but one row.
-	part := func(i, at int) operand.Op {
-		if rows == 1 {
-			return []vec{g.vecs[3], g.vecs[7], g.vecs[8], g.vecs[9], g.vecs[10], g.vecs[11]}[at/32]
-		}
-		return rowAt(x, ldx, ldx, i).Offset(at)
-	}
-	blocks := func(some int) {
-		if rows == 1 {
-			for at := 0; at < roundedBytes; at += 32 {
-				g.VMOVUPS(mem{Base: x, Disp: at}, part(0, at))
-			}
-		}
-		halves := g.vecs[0].AsX()
-		g.VPXOR(halves, halves, halves)
-		for b := range some {
-			for j := range dotRows {
-				g.VPINSRW(operand.U8(4*b+j), rowAt(w, ldw, w3, j).Offset(18*b), halves, halves)
-			}
-		}
-		g.VCVTPH2PS(halves, t)
-		for i := range rows {
-			g.VMULPS(part(i, roundedScales), t, scale[i])
-		}
-		for j := range dotRows {
-			at := rowAt(w, ldw, w3, j)
-			g.PREFETCHT1(at.Offset(blockAhead))
-			g.VMOVDQU(at.Offset(2), words.AsX())
-			if some == 2 {
-				g.VBROADCASTI128(at.Offset(2+18), q)
-				g.VPBLENDD(operand.U8(0xf0), q, words, words)
-			}
-			for k := range 4 {
-				bits := words
-				if k > 0 {
-					g.VPSRLW(operand.U8(4*k), words, q)
-					bits = q
-				}
-				if k < 3 {
-					g.VPAND(mask, bits, q)
-				}
-				for i := range rows {
-					if k == 0 {
-						g.VPMADDWD(part(i, 0), q, sum[i])
-						g.VPADDD(part(i, roundedEights), sum[i], sum[i])
-						continue
-					}
-					g.VPMADDWD(part(i, 32*k), q, t)
-					g.VPADDD(t, sum[i], sum[i])
-				}
-			}
-			for i := range rows {
-				g.VCVTDQ2PS(sum[i], sum[i])
-				g.VPSHUFD(operand.U8(0x55*j), scale[i], t)
-				g.VFMADD231PS(t, sum[i], g.dotSum(i, j))
-			}
-		}
-	}
-	g.loop(fmt.Sprintf("loop%d", rows), n, 2, func() {
-		blocks(2)
-		g.ADDQ(operand.I32(2*18), w)
-		g.ADDQ(operand.I32(roundedBytes), x)
+	g.loop(fmt.Sprintf("loop%d", d.rows), n, 2, func() {
+		d.blocks(2)
+		g.ADDQ(operand.I32(2*d.blockBytes()), d.w)
+		g.ADDQ(operand.I32(roundedBytes), d.x)
 	})
 	g.TESTQ(n, n)
-	g.JE(operand.LabelRef(fmt.Sprintf("done%d", rows)))
-	blocks(1)
-	g.Label(fmt.Sprintf("done%d", rows))
+	g.JE(operand.LabelRef(fmt.Sprintf("done%d", d.rows)))
+	d.blocks(1)
+	g.Label(fmt.Sprintf("done%d", d.rows))
+}
+
+func (d *roundedDot) blockBytes() int { return 2 + 4*d.bits }
+
+// part is what two blocks of row i of x have at a place: in a register if there is but one row.
+func (d *roundedDot) part(i, at int) operand.Op {
+	if v := d.g.vecs; d.rows == 1 {
+		return []vec{v[3], v[7], v[8], v[9], v[10], v[11]}[at/32]
+	}
+	return rowAt(d.x, d.ldx, d.ldx, i).Offset(at)
+}
+
+// blocks adds the products of one or two blocks.
+func (d *roundedDot) blocks(some int) {
+	g, t := d.g, d.g.vecs[4]
+	sum, scale := g.vecs[2:4], g.vecs[6:8]
+	if d.rows == 1 {
+		for at := 0; at < roundedBytes; at += 32 {
+			if d.bits == 4 || at != roundedEights {
+				g.VMOVUPS(mem{Base: d.x, Disp: at}, d.part(0, at))
+			}
+		}
+	}
+	halves := g.vecs[0].AsX()
+	g.VPXOR(halves, halves, halves)
+	for b := range some {
+		for j := range dotRows {
+			g.VPINSRW(operand.U8(4*b+j), rowAt(d.w, d.ldw, d.w3, j).Offset(d.blockBytes()*b), halves, halves)
+		}
+	}
+	g.VCVTPH2PS(halves, t)
+	for i := range d.rows {
+		g.VMULPS(d.part(i, roundedScales), t, scale[i])
+	}
+	for j := range dotRows {
+		at := rowAt(d.w, d.ldw, d.w3, j)
+		g.PREFETCHT1(at.Offset(blockAhead))
+		if d.bits == 4 {
+			d.fourBits(at, some)
+		} else {
+			d.eightBits(at, some)
+		}
+		for i := range d.rows {
+			g.VCVTDQ2PS(sum[i], sum[i])
+			g.VPSHUFD(operand.U8(0x55*j), scale[i], t)
+			g.VFMADD231PS(t, sum[i], g.dotSum(i, j))
+		}
+	}
+}
+
+// words loads 16 bytes of a block, or of each of two.
+func (d *roundedDot) words(at mem, some int) vec {
+	words, next := d.g.vecs[0], d.g.vecs[1]
+	d.g.VMOVDQU(at, words.AsX())
+	if some == 2 {
+		d.g.VBROADCASTI128(at.Offset(d.blockBytes()), next)
+		d.g.VPBLENDD(operand.U8(0xf0), next, words, words)
+	}
+	return words
+}
+
+// fourBits sets the sums of a row of blocks of four bits.
+func (d *roundedDot) fourBits(at mem, some int) {
+	g, q, t, mask := d.g, d.g.vecs[1], d.g.vecs[4], d.g.vecs[5]
+	sum := g.vecs[2:4]
+	words := d.words(at.Offset(2), some)
+	for k := range 4 {
+		bits := words
+		if k > 0 {
+			g.VPSRLW(operand.U8(4*k), words, q)
+			bits = q
+		}
+		if k < 3 {
+			g.VPAND(mask, bits, q)
+		}
+		for i := range d.rows {
+			if k == 0 {
+				g.VPMADDWD(d.part(i, 0), q, sum[i])
+				g.VPADDD(d.part(i, roundedEights), sum[i], sum[i])
+				continue
+			}
+			g.VPMADDWD(d.part(i, 32*k), q, t)
+			g.VPADDD(t, sum[i], sum[i])
+		}
+	}
+}
+
+// eightBits sets the sums of a row of blocks of eight bits.
+func (d *roundedDot) eightBits(at mem, some int) {
+	g, q, t := d.g, d.g.vecs[1], d.g.vecs[4]
+	sum := g.vecs[2:4]
+	for half := range 2 {
+		words := d.words(at.Offset(2+16*half), some)
+		g.VPSRAW(operand.U8(8), words, q)
+		for i := range d.rows {
+			if half == 0 {
+				g.VPMADDWD(d.part(i, 64), q, sum[i])
+				continue
+			}
+			g.VPMADDWD(d.part(i, 96), q, t)
+			g.VPADDD(t, sum[i], sum[i])
+		}
+		g.VPSLLW(operand.U8(8), words, q)
+		g.VPSRAW(operand.U8(8), q, q)
+		for i := range d.rows {
+			g.VPMADDWD(d.part(i, 32*half), q, t)
+			g.VPADDD(t, sum[i], sum[i])
+		}
+	}
 }

@@ -16,13 +16,13 @@ import (
 // row is padded; what stands in the padding counts for nothing as long as the block's scale is finite.
 //
 // Its dtype is float32, that of the numbers it stands for, all of which float32 holds exactly, and ops treat it so, but for this:
-// where it is Q4_0 a backend may multiply in whole numbers, for which it rounds each block of 32 elements of the other operand x to
-// 16 bits. That moves an element by at most
+// a backend may multiply in whole numbers, for which it rounds each block of 32 elements of the other operand x to 16 bits. That moves
+// an element by at most
 //
 //	δ = (1+2⁻⁶)·2⁻¹⁶ · max|x| over its block
 //
-// and the sum Σ x_k·w_k by at most Σ δ·|w_k|, beside what the sum loses in float32. (Q4_0 itself keeps w to a sixteenth of the
-// largest of a block.) Rows with a NaN or an infinity give what they give in float32.
+// and the sum Σ x_k·w_k by at most Σ δ·|w_k|, beside what the sum loses in float32. (Of the largest of a block Q8_0 itself keeps w to
+// a 254th, Q4_0 to a sixteenth.) Rows with a NaN or an infinity give what they give in float32.
 //
 // It implements
 // Packed: backends that know the format multiply with it as it is, for others it is unpacked. It lives on the host and is never

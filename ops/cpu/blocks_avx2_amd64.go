@@ -49,6 +49,12 @@ func decodeF16AVX2(to *float32, from *byte, blocks int)
 //go:noescape
 func roundBlocksAVX2(to *uint32, x *float32, blocks int) bool
 
+// dotQ8RoundedAVX2 is dotQ8AVX2 for rows of x as roundBlocksAVX2 leaves them.
+// Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched.
+//
+//go:noescape
+func dotQ8RoundedAVX2(out *float32, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int)
+
 // dotQ4RoundedAVX2 is dotQ4AVX2 for rows of x as roundBlocksAVX2 leaves them.
 // Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched.
 //

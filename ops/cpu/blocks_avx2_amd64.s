@@ -1251,6 +1251,611 @@ done:
 	MOVB  AL, ret+24(FP)
 	RET
 
+// func dotQ8RoundedAVX2(out *float32, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int)
+// Requires: AVX, AVX2, F16C, FMA3, MMX+
+TEXT ·dotQ8RoundedAVX2(SB), NOSPLIT, $0-56
+	MOVQ   rows+48(FP), CX
+	CMPQ   CX, $+2
+	JE     rows2
+	MOVQ   x+8(FP), AX
+	MOVQ   ldx+16(FP), BX
+	MOVQ   w+24(FP), DX
+	MOVQ   ldw+32(FP), SI
+	LEAQ   (SI)(SI*2), DI
+	MOVQ   blocks+40(FP), R8
+	VXORPS Y15, Y15, Y15
+	VXORPS Y14, Y14, Y14
+	VXORPS Y13, Y13, Y13
+	VXORPS Y12, Y12, Y12
+	SUBQ   $+2, R8
+	JL     loop1_done
+
+loop1:
+	VMOVUPS        (AX), Y3
+	VMOVUPS        32(AX), Y7
+	VMOVUPS        64(AX), Y8
+	VMOVUPS        96(AX), Y9
+	VMOVUPS        160(AX), Y11
+	VPXOR          X0, X0, X0
+	VPINSRW        $0x00, (DX), X0, X0
+	VPINSRW        $0x01, (DX)(SI*1), X0, X0
+	VPINSRW        $0x02, (DX)(SI*2), X0, X0
+	VPINSRW        $0x03, (DX)(DI*1), X0, X0
+	VPINSRW        $0x04, 34(DX), X0, X0
+	VPINSRW        $0x05, 34(DX)(SI*1), X0, X0
+	VPINSRW        $0x06, 34(DX)(SI*2), X0, X0
+	VPINSRW        $0x07, 34(DX)(DI*1), X0, X0
+	VCVTPH2PS      X0, Y4
+	VMULPS         Y11, Y4, Y6
+	PREFETCHT1     1024(DX)
+	VMOVDQU        2(DX), X0
+	VBROADCASTI128 36(DX), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPSRAW         $0x08, Y0, Y1
+	VPMADDWD       Y8, Y1, Y2
+	VPSLLW         $0x08, Y0, Y1
+	VPSRAW         $0x08, Y1, Y1
+	VPMADDWD       Y3, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VMOVDQU        18(DX), X0
+	VBROADCASTI128 52(DX), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPSRAW         $0x08, Y0, Y1
+	VPMADDWD       Y9, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPSLLW         $0x08, Y0, Y1
+	VPSRAW         $0x08, Y1, Y1
+	VPMADDWD       Y7, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VPSHUFD        $0x00, Y6, Y4
+	VFMADD231PS    Y4, Y2, Y15
+	PREFETCHT1     1024(DX)(SI*1)
+	VMOVDQU        2(DX)(SI*1), X0
+	VBROADCASTI128 36(DX)(SI*1), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPSRAW         $0x08, Y0, Y1
+	VPMADDWD       Y8, Y1, Y2
+	VPSLLW         $0x08, Y0, Y1
+	VPSRAW         $0x08, Y1, Y1
+	VPMADDWD       Y3, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VMOVDQU        18(DX)(SI*1), X0
+	VBROADCASTI128 52(DX)(SI*1), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPSRAW         $0x08, Y0, Y1
+	VPMADDWD       Y9, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPSLLW         $0x08, Y0, Y1
+	VPSRAW         $0x08, Y1, Y1
+	VPMADDWD       Y7, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VPSHUFD        $0x55, Y6, Y4
+	VFMADD231PS    Y4, Y2, Y14
+	PREFETCHT1     1024(DX)(SI*2)
+	VMOVDQU        2(DX)(SI*2), X0
+	VBROADCASTI128 36(DX)(SI*2), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPSRAW         $0x08, Y0, Y1
+	VPMADDWD       Y8, Y1, Y2
+	VPSLLW         $0x08, Y0, Y1
+	VPSRAW         $0x08, Y1, Y1
+	VPMADDWD       Y3, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VMOVDQU        18(DX)(SI*2), X0
+	VBROADCASTI128 52(DX)(SI*2), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPSRAW         $0x08, Y0, Y1
+	VPMADDWD       Y9, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPSLLW         $0x08, Y0, Y1
+	VPSRAW         $0x08, Y1, Y1
+	VPMADDWD       Y7, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VPSHUFD        $0xaa, Y6, Y4
+	VFMADD231PS    Y4, Y2, Y13
+	PREFETCHT1     1024(DX)(DI*1)
+	VMOVDQU        2(DX)(DI*1), X0
+	VBROADCASTI128 36(DX)(DI*1), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPSRAW         $0x08, Y0, Y1
+	VPMADDWD       Y8, Y1, Y2
+	VPSLLW         $0x08, Y0, Y1
+	VPSRAW         $0x08, Y1, Y1
+	VPMADDWD       Y3, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VMOVDQU        18(DX)(DI*1), X0
+	VBROADCASTI128 52(DX)(DI*1), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPSRAW         $0x08, Y0, Y1
+	VPMADDWD       Y9, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPSLLW         $0x08, Y0, Y1
+	VPSRAW         $0x08, Y1, Y1
+	VPMADDWD       Y7, Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VCVTDQ2PS      Y2, Y2
+	VPSHUFD        $0xff, Y6, Y4
+	VFMADD231PS    Y4, Y2, Y12
+	ADDQ           $+68, DX
+	ADDQ           $+192, AX
+	SUBQ           $+2, R8
+	JGE            loop1
+
+loop1_done:
+	ADDQ        $+2, R8
+	TESTQ       R8, R8
+	JE          done1
+	VMOVUPS     (AX), Y3
+	VMOVUPS     32(AX), Y7
+	VMOVUPS     64(AX), Y8
+	VMOVUPS     96(AX), Y9
+	VMOVUPS     160(AX), Y11
+	VPXOR       X0, X0, X0
+	VPINSRW     $0x00, (DX), X0, X0
+	VPINSRW     $0x01, (DX)(SI*1), X0, X0
+	VPINSRW     $0x02, (DX)(SI*2), X0, X0
+	VPINSRW     $0x03, (DX)(DI*1), X0, X0
+	VCVTPH2PS   X0, Y4
+	VMULPS      Y11, Y4, Y6
+	PREFETCHT1  1024(DX)
+	VMOVDQU     2(DX), X0
+	VPSRAW      $0x08, Y0, Y1
+	VPMADDWD    Y8, Y1, Y2
+	VPSLLW      $0x08, Y0, Y1
+	VPSRAW      $0x08, Y1, Y1
+	VPMADDWD    Y3, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VMOVDQU     18(DX), X0
+	VPSRAW      $0x08, Y0, Y1
+	VPMADDWD    Y9, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPSLLW      $0x08, Y0, Y1
+	VPSRAW      $0x08, Y1, Y1
+	VPMADDWD    Y7, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VCVTDQ2PS   Y2, Y2
+	VPSHUFD     $0x00, Y6, Y4
+	VFMADD231PS Y4, Y2, Y15
+	PREFETCHT1  1024(DX)(SI*1)
+	VMOVDQU     2(DX)(SI*1), X0
+	VPSRAW      $0x08, Y0, Y1
+	VPMADDWD    Y8, Y1, Y2
+	VPSLLW      $0x08, Y0, Y1
+	VPSRAW      $0x08, Y1, Y1
+	VPMADDWD    Y3, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VMOVDQU     18(DX)(SI*1), X0
+	VPSRAW      $0x08, Y0, Y1
+	VPMADDWD    Y9, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPSLLW      $0x08, Y0, Y1
+	VPSRAW      $0x08, Y1, Y1
+	VPMADDWD    Y7, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VCVTDQ2PS   Y2, Y2
+	VPSHUFD     $0x55, Y6, Y4
+	VFMADD231PS Y4, Y2, Y14
+	PREFETCHT1  1024(DX)(SI*2)
+	VMOVDQU     2(DX)(SI*2), X0
+	VPSRAW      $0x08, Y0, Y1
+	VPMADDWD    Y8, Y1, Y2
+	VPSLLW      $0x08, Y0, Y1
+	VPSRAW      $0x08, Y1, Y1
+	VPMADDWD    Y3, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VMOVDQU     18(DX)(SI*2), X0
+	VPSRAW      $0x08, Y0, Y1
+	VPMADDWD    Y9, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPSLLW      $0x08, Y0, Y1
+	VPSRAW      $0x08, Y1, Y1
+	VPMADDWD    Y7, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VCVTDQ2PS   Y2, Y2
+	VPSHUFD     $0xaa, Y6, Y4
+	VFMADD231PS Y4, Y2, Y13
+	PREFETCHT1  1024(DX)(DI*1)
+	VMOVDQU     2(DX)(DI*1), X0
+	VPSRAW      $0x08, Y0, Y1
+	VPMADDWD    Y8, Y1, Y2
+	VPSLLW      $0x08, Y0, Y1
+	VPSRAW      $0x08, Y1, Y1
+	VPMADDWD    Y3, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VMOVDQU     18(DX)(DI*1), X0
+	VPSRAW      $0x08, Y0, Y1
+	VPMADDWD    Y9, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPSLLW      $0x08, Y0, Y1
+	VPSRAW      $0x08, Y1, Y1
+	VPMADDWD    Y7, Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VCVTDQ2PS   Y2, Y2
+	VPSHUFD     $0xff, Y6, Y4
+	VFMADD231PS Y4, Y2, Y12
+
+done1:
+	MOVQ         out+0(FP), AX
+	VMOVUPS      Y15, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, (AX)
+	VMOVUPS      Y14, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 4(AX)
+	VMOVUPS      Y13, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 8(AX)
+	VMOVUPS      Y12, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 12(AX)
+	VZEROUPPER
+	RET
+
+rows2:
+	MOVQ   x+8(FP), AX
+	MOVQ   ldx+16(FP), BX
+	MOVQ   w+24(FP), DX
+	MOVQ   ldw+32(FP), SI
+	LEAQ   (SI)(SI*2), DI
+	MOVQ   blocks+40(FP), R8
+	VXORPS Y15, Y15, Y15
+	VXORPS Y14, Y14, Y14
+	VXORPS Y13, Y13, Y13
+	VXORPS Y12, Y12, Y12
+	VXORPS Y11, Y11, Y11
+	VXORPS Y10, Y10, Y10
+	VXORPS Y9, Y9, Y9
+	VXORPS Y8, Y8, Y8
+	SUBQ   $+2, R8
+	JL     loop2_done
+
+loop2:
+	VPXOR          X0, X0, X0
+	VPINSRW        $0x00, (DX), X0, X0
+	VPINSRW        $0x01, (DX)(SI*1), X0, X0
+	VPINSRW        $0x02, (DX)(SI*2), X0, X0
+	VPINSRW        $0x03, (DX)(DI*1), X0, X0
+	VPINSRW        $0x04, 34(DX), X0, X0
+	VPINSRW        $0x05, 34(DX)(SI*1), X0, X0
+	VPINSRW        $0x06, 34(DX)(SI*2), X0, X0
+	VPINSRW        $0x07, 34(DX)(DI*1), X0, X0
+	VCVTPH2PS      X0, Y4
+	VMULPS         160(AX), Y4, Y6
+	VMULPS         160(AX)(BX*1), Y4, Y7
+	PREFETCHT1     1024(DX)
+	VMOVDQU        2(DX), X0
+	VBROADCASTI128 36(DX), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPSRAW         $0x08, Y0, Y1
+	VPMADDWD       64(AX), Y1, Y2
+	VPMADDWD       64(AX)(BX*1), Y1, Y3
+	VPSLLW         $0x08, Y0, Y1
+	VPSRAW         $0x08, Y1, Y1
+	VPMADDWD       (AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       (AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VMOVDQU        18(DX), X0
+	VBROADCASTI128 52(DX), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPSRAW         $0x08, Y0, Y1
+	VPMADDWD       96(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       96(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VPSLLW         $0x08, Y0, Y1
+	VPSRAW         $0x08, Y1, Y1
+	VPMADDWD       32(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       32(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VCVTDQ2PS      Y2, Y2
+	VPSHUFD        $0x00, Y6, Y4
+	VFMADD231PS    Y4, Y2, Y15
+	VCVTDQ2PS      Y3, Y3
+	VPSHUFD        $0x00, Y7, Y4
+	VFMADD231PS    Y4, Y3, Y11
+	PREFETCHT1     1024(DX)(SI*1)
+	VMOVDQU        2(DX)(SI*1), X0
+	VBROADCASTI128 36(DX)(SI*1), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPSRAW         $0x08, Y0, Y1
+	VPMADDWD       64(AX), Y1, Y2
+	VPMADDWD       64(AX)(BX*1), Y1, Y3
+	VPSLLW         $0x08, Y0, Y1
+	VPSRAW         $0x08, Y1, Y1
+	VPMADDWD       (AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       (AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VMOVDQU        18(DX)(SI*1), X0
+	VBROADCASTI128 52(DX)(SI*1), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPSRAW         $0x08, Y0, Y1
+	VPMADDWD       96(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       96(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VPSLLW         $0x08, Y0, Y1
+	VPSRAW         $0x08, Y1, Y1
+	VPMADDWD       32(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       32(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VCVTDQ2PS      Y2, Y2
+	VPSHUFD        $0x55, Y6, Y4
+	VFMADD231PS    Y4, Y2, Y14
+	VCVTDQ2PS      Y3, Y3
+	VPSHUFD        $0x55, Y7, Y4
+	VFMADD231PS    Y4, Y3, Y10
+	PREFETCHT1     1024(DX)(SI*2)
+	VMOVDQU        2(DX)(SI*2), X0
+	VBROADCASTI128 36(DX)(SI*2), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPSRAW         $0x08, Y0, Y1
+	VPMADDWD       64(AX), Y1, Y2
+	VPMADDWD       64(AX)(BX*1), Y1, Y3
+	VPSLLW         $0x08, Y0, Y1
+	VPSRAW         $0x08, Y1, Y1
+	VPMADDWD       (AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       (AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VMOVDQU        18(DX)(SI*2), X0
+	VBROADCASTI128 52(DX)(SI*2), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPSRAW         $0x08, Y0, Y1
+	VPMADDWD       96(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       96(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VPSLLW         $0x08, Y0, Y1
+	VPSRAW         $0x08, Y1, Y1
+	VPMADDWD       32(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       32(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VCVTDQ2PS      Y2, Y2
+	VPSHUFD        $0xaa, Y6, Y4
+	VFMADD231PS    Y4, Y2, Y13
+	VCVTDQ2PS      Y3, Y3
+	VPSHUFD        $0xaa, Y7, Y4
+	VFMADD231PS    Y4, Y3, Y9
+	PREFETCHT1     1024(DX)(DI*1)
+	VMOVDQU        2(DX)(DI*1), X0
+	VBROADCASTI128 36(DX)(DI*1), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPSRAW         $0x08, Y0, Y1
+	VPMADDWD       64(AX), Y1, Y2
+	VPMADDWD       64(AX)(BX*1), Y1, Y3
+	VPSLLW         $0x08, Y0, Y1
+	VPSRAW         $0x08, Y1, Y1
+	VPMADDWD       (AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       (AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VMOVDQU        18(DX)(DI*1), X0
+	VBROADCASTI128 52(DX)(DI*1), Y1
+	VPBLENDD       $0xf0, Y1, Y0, Y0
+	VPSRAW         $0x08, Y0, Y1
+	VPMADDWD       96(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       96(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VPSLLW         $0x08, Y0, Y1
+	VPSRAW         $0x08, Y1, Y1
+	VPMADDWD       32(AX), Y1, Y4
+	VPADDD         Y4, Y2, Y2
+	VPMADDWD       32(AX)(BX*1), Y1, Y4
+	VPADDD         Y4, Y3, Y3
+	VCVTDQ2PS      Y2, Y2
+	VPSHUFD        $0xff, Y6, Y4
+	VFMADD231PS    Y4, Y2, Y12
+	VCVTDQ2PS      Y3, Y3
+	VPSHUFD        $0xff, Y7, Y4
+	VFMADD231PS    Y4, Y3, Y8
+	ADDQ           $+68, DX
+	ADDQ           $+192, AX
+	SUBQ           $+2, R8
+	JGE            loop2
+
+loop2_done:
+	ADDQ        $+2, R8
+	TESTQ       R8, R8
+	JE          done2
+	VPXOR       X0, X0, X0
+	VPINSRW     $0x00, (DX), X0, X0
+	VPINSRW     $0x01, (DX)(SI*1), X0, X0
+	VPINSRW     $0x02, (DX)(SI*2), X0, X0
+	VPINSRW     $0x03, (DX)(DI*1), X0, X0
+	VCVTPH2PS   X0, Y4
+	VMULPS      160(AX), Y4, Y6
+	VMULPS      160(AX)(BX*1), Y4, Y7
+	PREFETCHT1  1024(DX)
+	VMOVDQU     2(DX), X0
+	VPSRAW      $0x08, Y0, Y1
+	VPMADDWD    64(AX), Y1, Y2
+	VPMADDWD    64(AX)(BX*1), Y1, Y3
+	VPSLLW      $0x08, Y0, Y1
+	VPSRAW      $0x08, Y1, Y1
+	VPMADDWD    (AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    (AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VMOVDQU     18(DX), X0
+	VPSRAW      $0x08, Y0, Y1
+	VPMADDWD    96(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    96(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VPSLLW      $0x08, Y0, Y1
+	VPSRAW      $0x08, Y1, Y1
+	VPMADDWD    32(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    32(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VCVTDQ2PS   Y2, Y2
+	VPSHUFD     $0x00, Y6, Y4
+	VFMADD231PS Y4, Y2, Y15
+	VCVTDQ2PS   Y3, Y3
+	VPSHUFD     $0x00, Y7, Y4
+	VFMADD231PS Y4, Y3, Y11
+	PREFETCHT1  1024(DX)(SI*1)
+	VMOVDQU     2(DX)(SI*1), X0
+	VPSRAW      $0x08, Y0, Y1
+	VPMADDWD    64(AX), Y1, Y2
+	VPMADDWD    64(AX)(BX*1), Y1, Y3
+	VPSLLW      $0x08, Y0, Y1
+	VPSRAW      $0x08, Y1, Y1
+	VPMADDWD    (AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    (AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VMOVDQU     18(DX)(SI*1), X0
+	VPSRAW      $0x08, Y0, Y1
+	VPMADDWD    96(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    96(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VPSLLW      $0x08, Y0, Y1
+	VPSRAW      $0x08, Y1, Y1
+	VPMADDWD    32(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    32(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VCVTDQ2PS   Y2, Y2
+	VPSHUFD     $0x55, Y6, Y4
+	VFMADD231PS Y4, Y2, Y14
+	VCVTDQ2PS   Y3, Y3
+	VPSHUFD     $0x55, Y7, Y4
+	VFMADD231PS Y4, Y3, Y10
+	PREFETCHT1  1024(DX)(SI*2)
+	VMOVDQU     2(DX)(SI*2), X0
+	VPSRAW      $0x08, Y0, Y1
+	VPMADDWD    64(AX), Y1, Y2
+	VPMADDWD    64(AX)(BX*1), Y1, Y3
+	VPSLLW      $0x08, Y0, Y1
+	VPSRAW      $0x08, Y1, Y1
+	VPMADDWD    (AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    (AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VMOVDQU     18(DX)(SI*2), X0
+	VPSRAW      $0x08, Y0, Y1
+	VPMADDWD    96(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    96(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VPSLLW      $0x08, Y0, Y1
+	VPSRAW      $0x08, Y1, Y1
+	VPMADDWD    32(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    32(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VCVTDQ2PS   Y2, Y2
+	VPSHUFD     $0xaa, Y6, Y4
+	VFMADD231PS Y4, Y2, Y13
+	VCVTDQ2PS   Y3, Y3
+	VPSHUFD     $0xaa, Y7, Y4
+	VFMADD231PS Y4, Y3, Y9
+	PREFETCHT1  1024(DX)(DI*1)
+	VMOVDQU     2(DX)(DI*1), X0
+	VPSRAW      $0x08, Y0, Y1
+	VPMADDWD    64(AX), Y1, Y2
+	VPMADDWD    64(AX)(BX*1), Y1, Y3
+	VPSLLW      $0x08, Y0, Y1
+	VPSRAW      $0x08, Y1, Y1
+	VPMADDWD    (AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    (AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VMOVDQU     18(DX)(DI*1), X0
+	VPSRAW      $0x08, Y0, Y1
+	VPMADDWD    96(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    96(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VPSLLW      $0x08, Y0, Y1
+	VPSRAW      $0x08, Y1, Y1
+	VPMADDWD    32(AX), Y1, Y4
+	VPADDD      Y4, Y2, Y2
+	VPMADDWD    32(AX)(BX*1), Y1, Y4
+	VPADDD      Y4, Y3, Y3
+	VCVTDQ2PS   Y2, Y2
+	VPSHUFD     $0xff, Y6, Y4
+	VFMADD231PS Y4, Y2, Y12
+	VCVTDQ2PS   Y3, Y3
+	VPSHUFD     $0xff, Y7, Y4
+	VFMADD231PS Y4, Y3, Y8
+
+done2:
+	MOVQ         out+0(FP), AX
+	VMOVUPS      Y15, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, (AX)
+	VMOVUPS      Y14, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 4(AX)
+	VMOVUPS      Y13, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 8(AX)
+	VMOVUPS      Y12, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 12(AX)
+	VMOVUPS      Y11, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 16(AX)
+	VMOVUPS      Y10, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 20(AX)
+	VMOVUPS      Y9, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 24(AX)
+	VMOVUPS      Y8, Y0
+	VEXTRACTF128 $0x01, Y0, X1
+	VADDPS       X1, X0, X0
+	VHADDPS      X0, X0, X0
+	VHADDPS      X0, X0, X0
+	VMOVSS       X0, 28(AX)
+	VZEROUPPER
+	RET
+
 // func dotQ4RoundedAVX2(out *float32, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
 TEXT ·dotQ4RoundedAVX2(SB), NOSPLIT, $0-56

@@ -14,8 +14,8 @@ import (
 // goFormats are the kernels for blocks in plain Go.
 var goFormats = formatKernels{
 	blocks: [...]blockKernels{
-		backend.Q8_0: goBlockKernels(34, backend.Q8_0.Widen),
-		backend.Q4_0: withRounded(goBlockKernels(18, backend.Q4_0.Widen)),
+		backend.Q8_0: withRounded(goBlockKernels(34, backend.Q8_0.Widen), backend.Q8_0),
+		backend.Q4_0: withRounded(goBlockKernels(18, backend.Q4_0.Widen), backend.Q4_0),
 	},
 	f16: goBlockKernels(64, widenHalves),
 }

@@ -2,8 +2,8 @@ package cpu
 
 import "github.com/gorgonia/moe/ops/backend"
 
-// Products with a weight of four bits in whole numbers. An element of x becomes one of 16 bits times a scale that the block of 32
-// shares, so that a block's products are sums of whole numbers, exact, and only they are made float32. That takes half as many
+// Products with a weight in blocks in whole numbers. An element of x becomes one of 16 bits times a scale that the block of 32
+// shares, so that a block's products are sums of whole numbers, exact, and only they are made float32. That takes about half as many
 // instructions as products in float32, which is what decides for few rows of x, where each element of w is read for one or two
 // products and memory is faster than the conversion to float32.
 

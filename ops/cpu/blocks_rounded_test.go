@@ -13,13 +13,13 @@ import (
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-// withRounded adds the kernels for rounded rows of x to those of blocks of four bits.
-func withRounded(k blockKernels) blockKernels {
-	k.rounded = roundedKernels{rows: 3, strips: 7, round: goRound, dot: goRoundedDots}
+// withRounded adds the kernels for rounded rows of x to those of blocks in a format.
+func withRounded(k blockKernels, f backend.BlockFormat) blockKernels {
+	k.rounded = roundedKernels{rows: 3, strips: 7, round: goRound, dot: goRoundedDots(f)}
 	return k
 }
 
-// roundedPair is two blocks of x as the kernels for blocks of four bits have them, of each a half of every array.
+// roundedPair is two blocks of x as the kernels have them, of each a half of every array.
 type roundedPair struct {
 	n      [4][16]int16 // elements 0, 2, …; 16, 18, …; 1, 3, …; 17, 19, …
 	eights [8]int32
@@ -66,30 +66,37 @@ func goRound(to *uint32, x *float32, blocks int) bool {
 	return fits
 }
 
-func goRoundedDots(out *float32, x *uint32, ldx int, w *byte, ldw, blocks, rows int) {
-	for i := range rows {
-		for j := range 4 {
-			sum := float32(0)
-			for b := range blocks {
-				in, half := pairOf(at(x, ldx*i), b)
-				block := unsafe.Slice(byteAt(w, ldw*j+18*b), 18)
-				whole := int32(0)
-				for k := range backend.BlockElements {
-					array, i := placeOf(k)
-					whole += int32(in.n[array][8*half+i]) * int32(block[2+k%16]>>(k/16*4)&15)
+func goRoundedDots(f backend.BlockFormat) func(out *float32, x *uint32, ldx int, w *byte, ldw, blocks, rows int) {
+	return func(out *float32, x *uint32, ldx int, w *byte, ldw, blocks, rows int) {
+		for i := range rows {
+			for j := range 4 {
+				sum := float32(0)
+				for b := range blocks {
+					in, half := pairOf(at(x, ldx*i), b)
+					block := unsafe.Slice(byteAt(w, ldw*j+f.BlockBytes()*b), f.BlockBytes())
+					whole := int32(0)
+					for k := range backend.BlockElements {
+						array, i := placeOf(k)
+						whole += int32(in.n[array][8*half+i]) * codeOf(f, block, k)
+					}
+					sum += float32(whole) * (in.scale[4*half] * backend.F16(uint16(block[0])|uint16(block[1])<<8).Float32())
 				}
-				for _, eights := range in.eights[4*half:][:4] {
-					whole += eights
-				}
-				sum += float32(whole) * (in.scale[4*half] * backend.F16(uint16(block[0])|uint16(block[1])<<8).Float32())
+				*at(out, 4*(4*i+j)) = sum
 			}
-			*at(out, 4*(4*i+j)) = sum
 		}
 	}
 }
 
+// codeOf is the whole number that element k of a block is times the scale.
+func codeOf(f backend.BlockFormat, block []byte, k int) int32 {
+	if f == backend.Q8_0 {
+		return int32(int8(block[2+k]))
+	}
+	return int32(block[2+k%16]>>(k/16*4)&15) - 8
+}
+
 // wholeRow sets x to whole numbers whose largest in each block is 32767: what rounding leaves alone. Sums of their products with
-// smallBlocks are exact.
+// blocks of small codes are exact.
 func wholeRow(r *rand.Rand, x []float32) {
 	for i := range x {
 		x[i] = float32(r.IntN(601) - 300)
@@ -100,27 +107,34 @@ func wholeRow(r *rand.Rand, x []float32) {
 }
 
 func TestRoundedDotKernels(t *testing.T) {
-	forRounded(t, func(t *testing.T, got blockKernels, r *rand.Rand, atEnd bool) {
+	forRounded(t, func(t *testing.T, f backend.BlockFormat, got blockKernels, r *rand.Rand, atEnd bool) {
 		for _, blocks := range []int{0, 1, 2, 3, 5, 6} {
 			for rows := 1; rows <= got.rounded.rows; rows++ {
 				n := backend.BlockElements * blocks
 				x := make([]float32, n*rows)
 				wholeRow(r, x)
-				ldx, ldw := roundedLen(blocks)+r.IntN(3), 18*blocks+r.IntN(3)
+				size := f.BlockBytes() * blocks
+				ldx, ldw := roundedLen(blocks)+r.IntN(3), size+r.IntN(3)
 				rounded := guarded[uint32](t, max((rows-1)*ldx+roundedLen(blocks), 1), atEnd)
 				for i := range rows {
 					if blocks > 0 && !goRound(&rounded[i*ldx], &x[i*n], blocks) {
 						t.Fatal("no whole numbers")
 					}
 				}
-				w := guarded[byte](t, max(3*ldw+18*blocks, 1), atEnd)
+				w := guarded[byte](t, max(3*ldw+size, 1), atEnd)
 				for j := range 4 {
-					smallBlocks(r, 18, w[j*ldw:][:18*blocks])
+					row := w[j*ldw:][:size]
+					smallBlocks(r, f.BlockBytes(), row)
+					for k := range row {
+						if f == backend.Q8_0 && k%f.BlockBytes() >= 2 { // or sums are no longer exact
+							row[k] = byte(r.IntN(63) - 31)
+						}
+					}
 				}
 				out, want := guarded[float32](t, 4*rows, atEnd), make([]float32, 4*rows)
 				for _, ldw := range []int{ldw, 0} {
 					got.rounded.dot(&out[0], &rounded[0], 4*ldx, &w[0], ldw, blocks, rows)
-					goRoundedDots(&want[0], &rounded[0], 4*ldx, &w[0], ldw, blocks, rows)
+					goRoundedDots(f)(&want[0], &rounded[0], 4*ldx, &w[0], ldw, blocks, rows)
 					if !slices.Equal(out, want) {
 						t.Fatalf("%d blocks, %d rows, w's rows %d apart: dots %v, want %v", blocks, rows, ldw, out, want)
 					}
@@ -132,17 +146,17 @@ func TestRoundedDotKernels(t *testing.T) {
 
 // TestRoundedDotsOfExtremes multiplies the largest whole numbers there are with each other.
 func TestRoundedDotsOfExtremes(t *testing.T) {
-	forRounded(t, func(t *testing.T, got blockKernels, _ *rand.Rand, atEnd bool) {
+	forRounded(t, func(t *testing.T, f backend.BlockFormat, got blockKernels, _ *rand.Rand, atEnd bool) {
 		for _, sign := range []float32{1, -1} {
-			for _, code := range []byte{0x00, 0xff, 0xf0, 0x0f} {
+			for _, code := range []byte{0x00, 0xff, 0xf0, 0x0f, 0x80, 0x7f} {
 				x, rounded := guarded[float32](t, backend.BlockElements, atEnd), guarded[uint32](t, roundedWords, atEnd)
 				fill(x, func() float32 { return sign * 32767 })
 				got.rounded.round(&rounded[0], &x[0], 1)
-				w := fill(guarded[byte](t, 18, atEnd), func() byte { return code })
+				w := fill(guarded[byte](t, f.BlockBytes(), atEnd), func() byte { return code })
 				binary.LittleEndian.PutUint16(w, uint16(backend.ToF16(1)))
 				out := guarded[float32](t, 4, atEnd)
 				got.rounded.dot(&out[0], &rounded[0], 0, &w[0], 0, 1, 1)
-				want := sign * 32767 * 16 * (float32(code&15) + float32(code>>4) - 16)
+				want := sign * 32767 * 16 * float32(codeOf(f, w, 0)+codeOf(f, w, 31))
 				if !slices.Equal(out, []float32{want, want, want, want}) {
 					t.Fatalf("x %v, codes %#02x: dots %v, want %v", sign*32767, code, out, want)
 				}
@@ -158,7 +172,7 @@ var roundedEdges = []float32{
 }
 
 func TestRoundKernels(t *testing.T) {
-	forRounded(t, func(t *testing.T, got blockKernels, r *rand.Rand, atEnd bool) {
+	forRounded(t, func(t *testing.T, _ backend.BlockFormat, got blockKernels, r *rand.Rand, atEnd bool) {
 		for _, blocks := range []int{0, 1, 2, 3, 5, 6} {
 			for trial := range 400 {
 				x := guarded[float32](t, max(backend.BlockElements*blocks, 1), atEnd)
@@ -188,12 +202,16 @@ func TestRoundKernels(t *testing.T) {
 	})
 }
 
-// forRounded runs a test for every level that rounds x for blocks of four bits.
-func forRounded(t *testing.T, test func(t *testing.T, k blockKernels, r *rand.Rand, atEnd bool)) {
-	rounds := func(k *kernels) bool { return k.formats != nil && k.formats.blocks[backend.Q4_0].rounded.dot != nil }
-	forKernels(t, rounds, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
-		test(t, k.formats.blocks[backend.Q4_0], r, atEnd)
-	})
+// forRounded runs a test for every format of every level that rounds x for it.
+func forRounded(t *testing.T, test func(t *testing.T, f backend.BlockFormat, k blockKernels, r *rand.Rand, atEnd bool)) {
+	for _, f := range []backend.BlockFormat{backend.Q8_0, backend.Q4_0} {
+		rounds := func(k *kernels) bool { return k.formats != nil && k.formats.blocks[f].rounded.dot != nil }
+		t.Run(f.String(), func(t *testing.T) {
+			forKernels(t, rounds, func(t *testing.T, k *kernels, r *rand.Rand, atEnd bool) {
+				test(t, f, k.formats.blocks[f], r, atEnd)
+			})
+		})
+	}
 }
 
 // rowKinds are what rows of x may hold; draw sets one.
@@ -225,10 +243,17 @@ var rowKinds = []struct {
 	{"a NaN", false, func(r *rand.Rand, x []float64) { x[r.IntN(len(x))] = math.NaN() }},
 }
 
-// TestRoundedProducts holds products with weights of four bits to float64 sums and the bound of backend.Q4_0. Rows that are not
+// TestRoundedProducts holds products with weights in blocks to float64 sums and the bound of backend.BlockQuantized. Rows that are not
 // rounded are held to that of float32.
 func TestRoundedProducts(t *testing.T) {
+	for _, format := range []backend.BlockFormat{backend.Q8_0, backend.Q4_0} {
+		t.Run(format.String(), func(t *testing.T) { testRoundedProducts(t, format) })
+	}
+}
+
+func testRoundedProducts(t *testing.T, format backend.BlockFormat) {
 	const n = 23
+	mostScale := map[backend.BlockFormat]int{backend.Q8_0: 0x1fff, backend.Q4_0: 0x2fff}[format]
 	for _, dt := range []tensor.Dtype{tensor.Float32, backend.BFloat16} {
 		for _, d := range []int{1, 32, 37, 96, 805, 4096} {
 			for _, rows := range []int{1, 2, 3, 4, 7, 8, 9, 17} {
@@ -236,9 +261,9 @@ func TestRoundedProducts(t *testing.T) {
 					continue
 				}
 				r := rand.New(rand.NewPCG(uint64(d), uint64(rows)))
-				w := guardedBlocks(t, r, backend.Q4_0, n, d).(*backend.BlockQuantized)
-				for at := 0; at < len(w.Bytes()); at += 18 { // |d| from the least subnormal to 2⁻³
-					binary.LittleEndian.PutUint16(w.Bytes()[at:], uint16(1+r.IntN(0x2fff))|uint16(r.IntN(2))<<15)
+				w := guardedBlocks(t, r, format, n, d).(*backend.BlockQuantized)
+				for at := 0; at < len(w.Bytes()); at += format.BlockBytes() { // |d| from the least subnormal, no element above 1
+					binary.LittleEndian.PutUint16(w.Bytes()[at:], uint16(1+r.IntN(mostScale))|uint16(r.IntN(2))<<15)
 				}
 				plain, err := w.Unpack()
 				if err != nil {
@@ -300,11 +325,17 @@ func roundedDot(x, w []float64, rounded bool) (dot, tolerance float64) {
 // TestScalesThatAreNotFinite: the results of a row of w one of whose scales is not finite are not either, even for x = 0, and the
 // others do not change.
 func TestScalesThatAreNotFinite(t *testing.T) {
+	for _, format := range []backend.BlockFormat{backend.Q8_0, backend.Q4_0} {
+		t.Run(format.String(), func(t *testing.T) { testScalesThatAreNotFinite(t, format) })
+	}
+}
+
+func testScalesThatAreNotFinite(t *testing.T, format backend.BlockFormat) {
 	r := rand.New(rand.NewPCG(11, 12))
 	const n, d = 6, 100
 	for _, scale := range []uint16{0x7c00, 0xfc00, 0x7e00} {
 		for _, zero := range []bool{false, true} {
-			x, w := guardedTensor(t, r, tensor.Float32, 2, d), guardedBlocks(t, r, backend.Q4_0, n, d).(*backend.BlockQuantized)
+			x, w := guardedTensor(t, r, tensor.Float32, 2, d), guardedBlocks(t, r, format, n, d).(*backend.BlockQuantized)
 			if zero {
 				clear(x.Data().([]float32))
 			}
@@ -313,11 +344,11 @@ func TestScalesThatAreNotFinite(t *testing.T) {
 				if err := b.Linear(before, x, w); err != nil {
 					t.Fatal(err)
 				}
-				bad, err := backend.NewBlockQuantized(backend.Q4_0, w.Shape(), slices.Clone(w.Bytes()))
+				bad, err := backend.NewBlockQuantized(format, w.Shape(), slices.Clone(w.Bytes()))
 				if err != nil {
 					t.Fatal(err)
 				}
-				binary.LittleEndian.PutUint16(bad.Bytes()[2*backend.Q4_0.RowBytes(d)+18:], scale)
+				binary.LittleEndian.PutUint16(bad.Bytes()[2*format.RowBytes(d)+format.BlockBytes():], scale)
 				if err := b.Linear(after, x, bad); err != nil {
 					t.Fatal(err)
 				}

@@ -33,10 +33,10 @@
 // So the result is that of the numbers that the weight stands for, up to the order of sums. If the scale of a block is not finite,
 // neither are the results of its row.
 //
-// Blocks of backend.Q4_0 are multiplied in whole numbers where that is faster, by cpu/avx2 for up to 16 rows of an expert, by cpu/neon,
-// as its instructions count, for up to 12, and with AVX-512 for a single one: a row of x is then rounded as backend.BlockQuantized
-// says. A row with a NaN, an infinity or a block whose largest magnitude is above 2¹⁰⁰ or below 2⁻⁸⁰, but not 0, is multiplied in
-// float32, whatever the others are.
+// Blocks are multiplied in whole numbers where that is faster: by cpu/avx2 for up to 16 rows of an expert, those of backend.Q4_0 also
+// with AVX-512 for a single one and, as its instructions count, by cpu/neon for up to 12. A row of x is then rounded as
+// backend.BlockQuantized says. A row with a NaN, an infinity or a block whose largest magnitude is above 2¹⁰⁰ or below 2⁻⁸⁰, but not
+// 0, is multiplied in float32, whatever the others are.
 //
 // A weight that is used more than once is best packed once (PackWeight), in the order in which the vector kernels read it: a
 // product with many rows then need not reorder it each time.

@@ -149,7 +149,7 @@ func TestFusedExperts(t *testing.T) {
 					scale = max(scale, math.Abs(v))
 				}
 				bound := 0x1p-18 * scale
-				if kind.format == backend.Q4_0 {
+				if kind.format.Valid() {
 					bound = 0x1p-13 * scale // elements of x and of SwiGLU's result may be rounded by 2⁻¹⁶ of the largest of their block
 				}
 				if dt == backend.BFloat16 {

@@ -12,7 +12,7 @@ import (
 // bfloat16, float16 or BlockQuantized, each a stack or as it is, float32 and bfloat16 also packed. Rows of x are gathered as the first
 // product reads them, SwiGLU is computed on sums that are still in a cache, and rows of the second product are added up token by token.
 // Everything between x and y stays float32, but for what the second product multiplies in bfloat16: SwiGLU's result is then rounded to
-// it. What a product multiplies with blocks of four bits, x or SwiGLU's result, may be rounded as GroupedMatMul rounds it (see
+// it. What a product multiplies with blocks, x or SwiGLU's result, may be rounded as GroupedMatMul rounds it (see
 // backend.BlockQuantized). A result does not depend on the number of workers.
 //
 // A plan whose tables contradict each other is declined, as the composition defines what becomes of it.

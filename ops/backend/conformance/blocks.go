@@ -11,13 +11,13 @@ import (
 )
 
 // Weights in blocks of 32 elements (backend.BlockQuantized). The numbers they stand for are float32, so a product with them is held
-// to the bound of a product with a float32 weight of these numbers. With backend.Q4_0 a stage may also round x, see
+// to the bound of a product with a float32 weight of these numbers. A stage may also round x, see
 // backend.BlockQuantized: each element by δ = (1+2⁻⁶)·2⁻¹⁶ of the largest of its block of 32. A dot is moved by the sum of |w|·δ at
 // most, which is added to its bound. A row with a NaN or an infinity cannot be rounded so, and is wanted to give what it gives.
 
 // inBlocks is a weight in a block format, of random codes and of scales of either sign over four powers of two.
 func inBlocks(format backend.BlockFormat) factor {
-	f := factor{name: format.String(), dtype: tensor.Float32}
+	f := factor{name: format.String(), dtype: tensor.Float32, rounding: blockRounding}
 	f.make = func(e *env, shape ...int) (backend.Value, operand) {
 		n := len(shape)
 		rowBytes, d := format.RowBytes(shape[n-1]), shape[n-1]
@@ -39,9 +39,6 @@ func inBlocks(format backend.BlockFormat) factor {
 		}
 		numbers.flush()
 		return must(backend.NewBlockQuantized(format, shape, memory)), numbers
-	}
-	if format == backend.Q4_0 {
-		f.rounding = blockRounding
 	}
 	return f
 }
