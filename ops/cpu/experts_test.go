@@ -185,6 +185,37 @@ func halves(t *testing.T, w backend.Value) *backend.ExpertStack {
 	return inBlocks(t, w.(*tensor.Dense), half)
 }
 
+// TestFusedExpertsOfTwoKinds has w13 and w2 of different kinds, so that the two products may have tiles of different heights, and more
+// rows than a strip has.
+func TestFusedExpertsOfTwoKinds(t *testing.T) {
+	c := expertsCase{150, 1, 2, 1, 33, 35, func(int, int) int { return 1 }}
+	wide, narrow := weightKinds[0], weightKinds[1]
+	for _, kinds := range [][2]weightKind{{wide, narrow}, {narrow, wide}, {weightKinds[3], narrow}, {narrow, weightKinds[3]}} {
+		in := c.operands(t, rand.New(rand.NewPCG(19, 20)), backend.BFloat16, kinds[0])
+		in[4] = c.operands(t, rand.New(rand.NewPCG(21, 22)), backend.BFloat16, kinds[1])[4]
+		want := composed(t, in, backend.BFloat16)
+		scale := 0.0
+		for _, v := range want {
+			scale = max(scale, math.Abs(v))
+		}
+		coded := kinds[0]
+		if kinds[1].isCoded() {
+			coded = kinds[1]
+		}
+		for _, b := range expertsBackends(coded) {
+			y := guardedTensor(t, rand.New(rand.NewPCG(1, 1)), backend.BFloat16, c.tokens, c.h)
+			if err := b.(backend.Experts).Experts(y, in[0], in[1], in[2].(*backend.Plan), in[3], in[4]); err != nil {
+				t.Fatal(err)
+			}
+			for i, got := range floatsIn(t, y) {
+				if !(math.Abs(got-want[i]) <= 0x1p-5*scale) {
+					t.Fatalf("%s, %v and %v: element %d is %v, want %v", b.Name(), kinds[0], kinds[1], i, got, want[i])
+				}
+			}
+		}
+	}
+}
+
 // TestFusedExpertsDoNotDependOnGOMAXPROCS compares the bits that one to eight workers give, for experts of a few rows and of many.
 func TestFusedExpertsDoNotDependOnGOMAXPROCS(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(0))
