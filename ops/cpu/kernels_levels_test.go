@@ -14,11 +14,12 @@ func TestKernelsOfEachLevel(t *testing.T) {
 		"cpu/avx2":       {"tileDot", "fewDot", "widenPanel", "formats.f16.rounded", "pairs", "matrix"},
 		"cpu/avx512":     {"tileDot", "fewDot", "widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs", "matrix"},
 		"cpu/avx512bf16": {"widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs", "matrix"},
-		"cpu/neon":       {"besideRows", "tileDot", "tileBesideF32", "tileBesideWidened", "beside", "fewF32", "fewWidened", "fewDot", "panels", "blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs", "matrix"},
+		"cpu/neon": {"besideRows", "tileDot", "tileBesideF32", "tileBesideWidened", "beside", "fewF32", "fewWidened", "fewDot", "panels",
+			"blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs", "matrix"},
 		"cpu/amxbf16": {"tileDot", "fewDot", "widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded",
-			"pairs.full", "pairs.lines", "pairs.besideRows", "pairs.tileF32", "pairs.tileWidened", "pairs.tileBesideF32", "pairs.tileBesideWidened", "pairs.beside",
-			"pairs.fewF32", "pairs.fewWidened", "pairs.axpyF32", "pairs.blas", "pairs.vectors", "pairs.widenPanel",
-			"pairs.formats", "pairs.pairs", "matrix"},
+			"pairs.full", "pairs.lines", "pairs.besideRows", "pairs.tileF32", "pairs.tileWidened", "pairs.tileBesideF32",
+			"pairs.tileBesideWidened", "pairs.beside", "pairs.fewF32", "pairs.fewWidened", "pairs.axpyF32", "pairs.blas",
+			"pairs.vectors", "pairs.widenPanel", "pairs.formats", "pairs.pairs", "matrix"},
 	}
 	for _, v := range machineVariants() {
 		want, known := lacking[v.name]

@@ -20,9 +20,9 @@ import (
 // reads x in one stream.
 //
 // With a few rows all time goes into reading w once: each panel is read from its beginning to its end, and x as it lies. Kernels
-// for few rows, at the levels that have them, read several panels at once, so that the hardware has several streams to fetch ahead in;
-// whether they prefetch besides is what was measured to be faster. A weight that is not packed is read as it lies by a kernel of dots for up to
-// dotStrip rows; for more, parts of it are packed as they come into play.
+// for few rows, at the levels that have them, read several panels at once, so that the hardware has several streams to fetch ahead
+// in; whether they prefetch besides is what was measured to be faster. A weight that is not packed is read as it lies by a kernel of
+// dots for up to dotStrip rows; for more, parts of it are packed as they come into play.
 //
 // bfloat16 weights meet float32 by widening as they are loaded. Where no such kernel reads rows of x side by side, a strip of many
 // rows widens each part of a panel once instead.

@@ -143,8 +143,7 @@ func (g *gemm) nextPart(t task, l layout, col, from int) []uint32 {
 }
 
 // panelTiles multiplies the tiles of a strip with a part of a panel: the steps from one on of the panel at col, counted from the
-// task's first column. Together they prefetch the next part, each a share, as a burst
-// would wait for memory.
+// task's first column. Together they prefetch the next part, each a share of it at each place, as a burst would wait for memory.
 func (g *gemm) panelTiles(t task, s *workspace, l layout, from, col int, a *uint32, lda int, c []float32, ldc int) {
 	steps := min(l.steps, g.w.steps-from)
 	cols := min(panelCols, t.cols-col)

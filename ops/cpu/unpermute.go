@@ -8,9 +8,9 @@ import (
 	"github.com/gorgonia/moe/ops/backend"
 )
 
-// Unpermute implements backend.Unpermute for rows (R,H) F, gates (T,K) float32 and y (T,H). The sum runs in float32, in
-// float64 for float64 rows, k ascending from 0, each product and each sum rounded. A slot whose SlotRow is −1 is left out, whatever its gate is; a token with
-// no other slots gets zeros. A SlotRow outside [−1,R) is an ErrIndex that names the first such slot.
+// Unpermute implements backend.Unpermute for rows (R,H) F, gates (T,K) float32 and y (T,H). The sum runs in float32, in float64 for
+// float64 rows, k ascending from 0, each product and each sum rounded. A slot whose SlotRow is −1 is left out, whatever its gate is;
+// a token with no other slots gets zeros. A SlotRow outside [−1,R) is an ErrIndex that names the first such slot.
 func (Go) Unpermute(y, rows, gates backend.Value, p *backend.Plan) error {
 	if err := checkPlan("unpermute", p); err != nil {
 		return err
