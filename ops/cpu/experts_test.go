@@ -185,8 +185,8 @@ func halves(t *testing.T, w backend.Value) *backend.ExpertStack {
 	return inBlocks(t, w.(*tensor.Dense), half)
 }
 
-// TestFusedExpertsOfTwoKinds has w13 and w2 of different kinds, so that the two products may have tiles of different heights, and more
-// rows than a strip has.
+// TestFusedExpertsOfTwoKinds has w13 and w2 of different kinds, so that the two products may have tiles of different heights, and
+// more rows than a strip has.
 func TestFusedExpertsOfTwoKinds(t *testing.T) {
 	c := expertsCase{150, 1, 2, 1, 33, 35, func(int, int) int { return 1 }}
 	wide, narrow := weightKinds[0], weightKinds[1]
