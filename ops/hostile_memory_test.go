@@ -106,6 +106,20 @@ func TestWeightsOfALyingShape(t *testing.T) {
 			t.Errorf("a weight with %s is quantised: %v", name, q)
 		}
 	}
+	for axis := range 3 {
+		s := stack(func(*tensor.Dense) {})
+		s.Shape()[axis] += 1 << 20
+		if _, err := ops.QuantizeBlocks(s, ops.Q8_0); !errors.Is(err, backend.ErrShape) {
+			t.Errorf("a stack whose axis %d is longer than its blocks: error %v, want ErrShape", axis, err)
+		}
+		if axis < 2 {
+			q := must[backend.Value](t)(ops.QuantizeBlocks(block(), ops.Q8_0))
+			q.Shape()[axis] += 1 << 20
+			if _, err := ops.EvalLinear(x, q); !errors.Is(err, backend.ErrShape) {
+				t.Errorf("a weight in blocks whose axis %d is longer than its memory: error %v, want ErrShape", axis, err)
+			}
+		}
+	}
 	packed := must[backend.Value](t)(ops.Pack(block()))
 	packed.Shape()[0] = 1000
 	if _, plain := packed.(*tensor.Dense); !plain { // else nobody packs here

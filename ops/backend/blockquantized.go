@@ -88,7 +88,16 @@ func (q *BlockQuantized) Unpack() (Value, error) {
 	return v, nil
 }
 
-// Shape is that of the weight.
+// intact finds out whether somebody has written to the shape that Shape returns.
+func (q *BlockQuantized) intact() error {
+	n := len(q.shape)
+	if n != 2 && n != 3 || slices.Min(q.shape) < 0 || !holdsRows(q.shape[:n-1], q.format.RowBytes(q.shape[n-1]), len(q.data)) {
+		return fmt.Errorf("is a weight in %v of shape %v with %d bytes: %w", q.format, q.shape, len(q.data), ErrShape)
+	}
+	return nil
+}
+
+// Shape is that of the weight. It is for reading only.
 func (q *BlockQuantized) Shape() tensor.Shape { return q.shape }
 
 // Size is the number of the weight's elements, without padding.

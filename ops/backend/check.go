@@ -16,6 +16,11 @@ func CheckValue(v Value) error {
 	if p := reflect.ValueOf(v); p.Kind() == reflect.Pointer && p.IsNil() {
 		return fmt.Errorf("is a nil %T: %w", v, ErrValue)
 	}
+	if i, ok := v.(interface{ intact() error }); ok {
+		if err := i.intact(); err != nil {
+			return err
+		}
+	}
 	if c, ok := v.(Composite); ok {
 		for i, part := range c.Parts() {
 			if err := CheckValue(part); err != nil {

@@ -76,7 +76,24 @@ func (s *ExpertStack) With(parts []Value) (Value, error) {
 	return StackExperts(blocks)
 }
 
-// Shape is (E,N,D).
+// intact finds out whether somebody has written to the shape that Shape returns, or to a block's.
+func (s *ExpertStack) intact() error {
+	if len(s.blocks) == 0 { // nobody has stacked anything, and there is no dtype either
+		return nil
+	}
+	is := tensor.Shape{len(s.blocks), 0, s.shape[2]}
+	for _, b := range s.blocks[0] {
+		if shape := b.Shape(); len(shape) == 2 && shape[1] == is[2] {
+			is[1] += shape[0]
+		}
+	}
+	if !slices.Equal(s.shape, is) {
+		return fmt.Errorf("is an expert stack of shape %v whose blocks make %v: %w", s.shape, is, ErrShape)
+	}
+	return nil
+}
+
+// Shape is (E,N,D). It is for reading only.
 func (s *ExpertStack) Shape() tensor.Shape { return s.shape }
 
 // Size is E·N·D.
