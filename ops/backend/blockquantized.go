@@ -39,20 +39,25 @@ func NewBlockQuantized(format BlockFormat, shape tensor.Shape, data []byte) (*Bl
 	if !format.Valid() {
 		return nil, fmt.Errorf("block quantized: format %d is unknown: %w", format, ErrParameter)
 	}
-	n := len(shape)
-	if n != 2 && n != 3 || min(shape[0], shape[1], shape[n-1]) < 0 {
+	if !isWeight(shape) {
 		return nil, fmt.Errorf("block quantized: shape %v, want (N,D) or (E,N,D): %w", shape, ErrShape)
 	}
-	if !holdsRows(shape[:n-1], format.RowBytes(shape[n-1]), len(data)) {
+	if !format.holds(shape, len(data)) {
 		return nil, fmt.Errorf("block quantized: %d bytes for the rows of %v in %v, want %d bytes a row: %w",
-			len(data), shape, format, format.RowBytes(shape[n-1]), ErrShape)
+			len(data), shape, format, format.RowBytes(shape[len(shape)-1]), ErrShape)
 	}
 	return &BlockQuantized{format, shape.Clone(), data}, nil
 }
 
-// holdsRows tells whether size is the product of the dimensions and the bytes of a row, none of which is negative. It does not
-// overflow.
-func holdsRows(dims tensor.Shape, rowBytes, size int) bool {
+// isWeight tells whether a shape is (N,D) or (E,N,D).
+func isWeight(shape tensor.Shape) bool {
+	return (len(shape) == 2 || len(shape) == 3) && slices.Min(shape) >= 0
+}
+
+// holds tells whether size is the bytes of a weight of a shape: the product of its dimensions but the last and the bytes of a row. It
+// does not overflow.
+func (f BlockFormat) holds(shape tensor.Shape, size int) bool {
+	dims, rowBytes := shape[:len(shape)-1], f.RowBytes(shape[len(shape)-1])
 	if rowBytes == 0 || slices.Contains(dims, 0) {
 		return size == 0
 	}
@@ -90,8 +95,7 @@ func (q *BlockQuantized) Unpack() (Value, error) {
 
 // intact finds out whether somebody has written to the shape that Shape returns.
 func (q *BlockQuantized) intact() error {
-	n := len(q.shape)
-	if n != 2 && n != 3 || slices.Min(q.shape) < 0 || !holdsRows(q.shape[:n-1], q.format.RowBytes(q.shape[n-1]), len(q.data)) {
+	if !isWeight(q.shape) || !q.format.holds(q.shape, len(q.data)) {
 		return fmt.Errorf("is a weight in %v of shape %v with %d bytes: %w", q.format, q.shape, len(q.data), ErrShape)
 	}
 	return nil
