@@ -13,7 +13,7 @@ import (
 // instructions a row with one row of x and 29 with two, beside 7 or 14 of x and some 11 of scales, prefetches and the loop: 90 and 141 in
 // all, 23 and 18 for a row of x and one of w. Products in float32 take 211 with one row of x and 283 with three, 53 and 24 for two such
 // rows. Rows of w that become float32 first take fewer from 8 rows on, but blocks are read straight for up to 12. This is a count, not
-// a measurement: no hardware was at hand.
+// a measurement: no hardware was at hand. As the eights are taken from each part alone, they are those of four places here.
 
 // roundBlocks writes the kernel that rounds rows of x.
 func (g *neon) roundBlocks() {
@@ -103,15 +103,15 @@ func (g *neon) roundBlocks() {
 
 // roundedDots writes the kernel of dots of four rows of blocks of four bits with one rounded row of x or two.
 func (g *neon) roundedDots() {
-	g.function("dotQ4Rounded", "func(out *float32, x *uint32, ldx int, w *byte, ldw, blocks, rows int)",
-		"dotQ4RoundedNEON is dotQ4NEON for rows of x, one or two, as roundBlocksNEON leaves them.",
-		prefetchDoc)
+	g.function("dotQ4Rounded", "func(out *float32, ldo, step int, x *uint32, ldx int, w *byte, ldw, blocks, rows, groups int)",
+		append(groupsDoc("dotQ4", "NEON"), prefetchDoc)...)
 	g.choose("rows", 2, g.roundedDotLoop)
 }
 
 func (g *neon) roundedDotLoop(rows int) {
 	const (
-		x, w, n, ld, out general = 0, 4, 8, 9, 0
+		x, w, n, ld                general = 0, 4, 8, 9
+		out, ldo, step, groups, to general = 10, 11, 12, 13, 14
 
 		xs, eights, scale, words vector = 0, 8, 10, 12 // four, one and one of each row of x
 		mask, d, sums            vector = 13, 14, 16
@@ -121,12 +121,18 @@ func (g *neon) roundedDotLoop(rows int) {
 	sum := func(i, j int) vector { return sums + vector(dotRows*i+j) }
 	g.do("VMOVI", 15, mask.of("B16"))
 	g.do("VUSHR", 8, mask.of("H8"), mask.of("H8"))
-	g.load("x", x)
-	g.load("ldx", ld)
-	g.rows(x, rows, ld)
+	g.load("out", out)
+	g.load("ldo", ldo)
+	g.load("step", step)
+	g.load("groups", groups)
 	g.load("w", w)
 	g.load("ldw", ld)
 	g.rows(w, dotRows, ld)
+	g.load("ldx", ld)
+	group := fmt.Sprintf("group%d", rows)
+	g.Label(group)
+	g.load("x", x)
+	g.rows(x, rows, ld)
 	g.load("blocks", n)
 	for i := range rows {
 		for j := range dotRows {
@@ -180,9 +186,17 @@ func (g *neon) roundedDotLoop(rows int) {
 	g.do("CBZ", n, fmt.Sprintf("done%d", rows))
 	block(0)
 	g.Label(fmt.Sprintf("done%d", rows))
-	g.load("out", out)
+	g.do("MOVD", out, x)
 	for i := range rows {
 		g.fourSums(func(j int) vector { return sum(i, j) })
-		g.do("FMOVQ", sum(i, 0).scalar(), at(out, 16*i))
+		g.do("MOVD", x, to)
+		for j := range dotRows {
+			g.do("VST1", sum(i, 0).of(fmt.Sprintf("S[%d]", j)), at(to, 0))
+			g.do("ADD", step, to, to)
+		}
+		g.do("ADD", ldo, x, x)
 	}
+	g.do("ADD", 4, out, out)
+	g.do("SUBS", 1, groups, groups)
+	g.do("BNE", group)
 }

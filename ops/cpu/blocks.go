@@ -200,44 +200,53 @@ func (g *gemm) codedDots(t task, s *workspace, c []float32, ldc int) {
 		b := g.w.block(t.matrix, t.col+j)
 		first, end := t.col+j-b.start, min(b.end-t.col, t.cols)
 		group := codedGroup{rows: 4, apart: (end - j) / 4}
-		if group.apart == 0 {
-			group.rows = 1
+		groups := group.apart
+		if groups == 0 {
+			group.rows, groups = 1, end-j
 		}
-		for i := range max(group.apart, 1) {
-			size := ((group.rows-1)*group.apart + 1) * g.w.coded.rowBytes
+		atOnce := 1
+		if straight && t.rows <= g.w.coded.rounded.rows {
+			atOnce = groups
+		}
+		for i := 0; i < groups; i += atOnce {
+			size := ((group.rows-1)*group.apart + atOnce) * g.w.coded.rowBytes
 			group.w = b.data[(first+i)*g.w.coded.rowBytes:][:size]
 			if straight {
-				g.straightDots(t, s, x, ldx, group, c[j+i:], ldc)
+				g.straightDots(t, s, x, ldx, group, atOnce, c[j+i:], ldc)
 			} else {
 				g.decodedDots(s, x, ldx, group, t.rows, c[j+i:], ldc)
 			}
 		}
-		j += group.rows * max(group.apart, 1)
+		j += group.rows * groups
 	}
 }
 
 // codedGroup is four rows of a weight, or one, which the kernels take for all four. Of a number of rows the four of a group are far
 // apart and those of the next group follow them: memory is then read in four long streams, and faster than in one.
 type codedGroup struct {
-	w           []byte // from the first row's beginning to the last one's end
+	w           []byte // from the first row's beginning to the last one's end, or to that of more groups
 	rows, apart int    // the distance between two in rows, 0 for one row
 }
 
-// straightDots computes the columns of a group: with the rounded rows of x in whole numbers, with others in float32.
-func (g *gemm) straightDots(t task, s *workspace, x *float32, ldx int, group codedGroup, c []float32, ldc int) {
-	blocks, ldw, w := rowBlocks(g.w.d), group.apart*g.w.coded.rowBytes, &group.w[0]
+// straightDots computes the columns of groups: with the rounded rows of x in whole numbers, with others in float32.
+func (g *gemm) straightDots(t task, s *workspace, x *float32, ldx int, group codedGroup, groups int, c []float32, ldc int) {
+	blocks, ldw := rowBlocks(g.w.d), group.apart*g.w.coded.rowBytes
 	var some int
 	for i := 0; i < t.rows; i += some {
 		if place := g.roundedPlace(t.row + i); place >= 0 {
 			some = g.alike(t, i, g.w.coded.rounded.rows)
-			g.w.coded.rounded.dot(&s.dots[0], &g.rounded[place*g.roundedRow()], 4*g.roundedRow(), w, ldw, blocks, some)
-		} else {
-			some = g.alike(t, i, g.k.dotRows)
-			g.w.coded.dot(&s.dots[0], (*float32)(unsafe.Add(unsafe.Pointer(x), i*ldx)), ldx, w, ldw, blocks, some)
+			g.w.coded.rounded.dot(&c[i*ldc], 4*ldc, 4*group.apart, &g.rounded[place*g.roundedRow()], 4*g.roundedRow(),
+				&group.w[0], ldw, blocks, some, groups)
+			continue
 		}
-		for r := range some {
-			for j := range group.rows {
-				c[(i+r)*ldc+j*group.apart] = s.dots[4*r+j]
+		some = g.alike(t, i, g.k.dotRows)
+		for q := range groups {
+			w := &group.w[q*g.w.coded.rowBytes]
+			g.w.coded.dot(&s.dots[0], (*float32)(unsafe.Add(unsafe.Pointer(x), i*ldx)), ldx, w, ldw, blocks, some)
+			for r := range some {
+				for j := range group.rows {
+					c[(i+r)*ldc+j*group.apart+q] = s.dots[4*r+j]
+				}
 			}
 		}
 	}

@@ -42,21 +42,24 @@ func dotF16AVX2(out *float32, x *float32, ldx int, w *byte, ldw int, blocks int,
 func decodeF16AVX2(to *float32, from *byte, blocks int)
 
 // roundBlocksAVX2 rounds blocks of 32 elements of x to n·s: n whole numbers of 16 bits, s = max|x|/32767. Two blocks become
-// 192 bytes, each of which holds half of every 32: the n of int16, in the order of dotQ4RoundedAVX2; −8 times the sum of the n of
-// four places, of int32; s, of float32. It tells whether the max|x| of all blocks are 0 or from 2⁻⁸⁰ to 2¹⁰⁰. If not, what it writes
+// 192 bytes, each XX whether the max|x| of all blocks are 0 or from 2⁻⁸⁰ to 2¹⁰⁰. If not, what it writes
 // is of no use.
 //
 //go:noescape
 func roundBlocksAVX2(to *uint32, x *float32, blocks int) bool
 
-// dotQ8RoundedAVX2 is dotQ8AVX2 for rows of x as roundBlocksAVX2 leaves them.
+// dotQ8RoundedAVX2 is dotQ8AVX2 for rows of x, one or two, as roundBlocksAVX2 leaves them, and for groups of four rows of w, one at
+// least: out[g+i·ldo+j·step] is the dot of row i of x and row j of group g, ldo and step in bytes. A row of w is followed by that of the
+// next group.
 // Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched.
 //
 //go:noescape
-func dotQ8RoundedAVX2(out *float32, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int)
+func dotQ8RoundedAVX2(out *float32, ldo int, step int, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int, groups int)
 
-// dotQ4RoundedAVX2 is dotQ4AVX2 for rows of x as roundBlocksAVX2 leaves them.
+// dotQ4RoundedAVX2 is dotQ4AVX2 for rows of x, one or two, as roundBlocksAVX2 leaves them, and for groups of four rows of w, one at
+// least: out[g+i·ldo+j·step] is the dot of row i of x and row j of group g, ldo and step in bytes. A row of w is followed by that of the
+// next group.
 // Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched.
 //
 //go:noescape
-func dotQ4RoundedAVX2(out *float32, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int)
+func dotQ4RoundedAVX2(out *float32, ldo int, step int, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int, groups int)

@@ -1154,6 +1154,10 @@ loop:
 	VMOVUPS      Y11, 96(AX)
 	VPMADDWD     Y14, Y11, Y11
 	VPADDD       Y11, Y10, Y10
+	VPSHUFD      $0x4e, Y10, Y11
+	VPADDD       Y11, Y10, Y10
+	VPSHUFD      $0xb1, Y10, Y11
+	VPADDD       Y11, Y10, Y10
 	VMOVUPS      Y10, 128(AX)
 	ADDQ         $+256, BX
 	ADDQ         $+192, AX
@@ -1239,6 +1243,10 @@ loop_done:
 	VMOVUPS      Y11, 96(AX)
 	VPMADDWD     Y14, Y11, Y11
 	VPADDD       Y11, Y10, Y10
+	VPSHUFD      $0x4e, Y10, Y11
+	VPADDD       Y11, Y10, Y10
+	VPSHUFD      $0xb1, Y10, Y11
+	VPADDD       Y11, Y10, Y10
 	VMOVUPS      Y10, 128(AX)
 
 done:
@@ -1251,134 +1259,136 @@ done:
 	MOVB  AL, ret+24(FP)
 	RET
 
-// func dotQ8RoundedAVX2(out *float32, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int)
+// func dotQ8RoundedAVX2(out *float32, ldo int, step int, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int, groups int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·dotQ8RoundedAVX2(SB), NOSPLIT, $0-56
-	MOVQ   rows+48(FP), CX
-	CMPQ   CX, $+2
-	JE     rows2
-	MOVQ   x+8(FP), AX
-	MOVQ   ldx+16(FP), BX
-	MOVQ   w+24(FP), DX
-	MOVQ   ldw+32(FP), SI
-	LEAQ   (SI)(SI*2), DI
-	MOVQ   blocks+40(FP), R8
-	VXORPS Y15, Y15, Y15
+TEXT ·dotQ8RoundedAVX2(SB), NOSPLIT, $0-80
+	MOVQ rows+64(FP), CX
+	CMPQ CX, $+2
+	JE   rows2
+	MOVQ out+0(FP), R9
+	MOVQ ldo+8(FP), R12
+	MOVQ step+16(FP), R10
+	LEAQ (R10)(R10*2), R11
+	MOVQ ldx+32(FP), BX
+	MOVQ w+40(FP), DX
+	MOVQ ldw+48(FP), SI
+	LEAQ (SI)(SI*2), DI
+	MOVQ groups+72(FP), R13
+
+group1:
+	MOVQ   x+24(FP), AX
+	MOVQ   blocks+56(FP), R8
 	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
 	SUBQ   $+2, R8
 	JL     loop1_done
 
 loop1:
-	VMOVUPS        (AX), Y3
-	VMOVUPS        32(AX), Y7
-	VMOVUPS        64(AX), Y8
-	VMOVUPS        96(AX), Y9
-	VMOVUPS        160(AX), Y11
-	VPXOR          X0, X0, X0
-	VPINSRW        $0x00, (DX), X0, X0
-	VPINSRW        $0x01, (DX)(SI*1), X0, X0
-	VPINSRW        $0x02, (DX)(SI*2), X0, X0
-	VPINSRW        $0x03, (DX)(DI*1), X0, X0
-	VPINSRW        $0x04, 34(DX), X0, X0
-	VPINSRW        $0x05, 34(DX)(SI*1), X0, X0
-	VPINSRW        $0x06, 34(DX)(SI*2), X0, X0
-	VPINSRW        $0x07, 34(DX)(DI*1), X0, X0
-	VCVTPH2PS      X0, Y4
-	VMULPS         Y11, Y4, Y6
+	VMOVUPS        (AX), Y4
+	VMOVUPS        32(AX), Y5
+	VMOVUPS        64(AX), Y6
+	VMOVUPS        96(AX), Y7
 	PREFETCHT1     1024(DX)
 	VMOVDQU        2(DX), X0
 	VBROADCASTI128 36(DX), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
 	VPSRAW         $0x08, Y0, Y1
-	VPMADDWD       Y8, Y1, Y2
+	VPMADDWD       Y6, Y1, Y8
 	VPSLLW         $0x08, Y0, Y1
 	VPSRAW         $0x08, Y1, Y1
-	VPMADDWD       Y3, Y1, Y4
-	VPADDD         Y4, Y2, Y2
+	VPMADDWD       Y4, Y1, Y2
+	VPADDD         Y2, Y8, Y8
 	VMOVDQU        18(DX), X0
 	VBROADCASTI128 52(DX), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
 	VPSRAW         $0x08, Y0, Y1
-	VPMADDWD       Y9, Y1, Y4
-	VPADDD         Y4, Y2, Y2
+	VPMADDWD       Y7, Y1, Y2
+	VPADDD         Y2, Y8, Y8
 	VPSLLW         $0x08, Y0, Y1
 	VPSRAW         $0x08, Y1, Y1
-	VPMADDWD       Y7, Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VCVTDQ2PS      Y2, Y2
-	VPSHUFD        $0x00, Y6, Y4
-	VFMADD231PS    Y4, Y2, Y15
+	VPMADDWD       Y5, Y1, Y2
+	VPADDD         Y2, Y8, Y8
 	PREFETCHT1     1024(DX)(SI*1)
 	VMOVDQU        2(DX)(SI*1), X0
 	VBROADCASTI128 36(DX)(SI*1), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
 	VPSRAW         $0x08, Y0, Y1
-	VPMADDWD       Y8, Y1, Y2
+	VPMADDWD       Y6, Y1, Y9
 	VPSLLW         $0x08, Y0, Y1
 	VPSRAW         $0x08, Y1, Y1
-	VPMADDWD       Y3, Y1, Y4
-	VPADDD         Y4, Y2, Y2
+	VPMADDWD       Y4, Y1, Y2
+	VPADDD         Y2, Y9, Y9
 	VMOVDQU        18(DX)(SI*1), X0
 	VBROADCASTI128 52(DX)(SI*1), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
 	VPSRAW         $0x08, Y0, Y1
-	VPMADDWD       Y9, Y1, Y4
-	VPADDD         Y4, Y2, Y2
+	VPMADDWD       Y7, Y1, Y2
+	VPADDD         Y2, Y9, Y9
 	VPSLLW         $0x08, Y0, Y1
 	VPSRAW         $0x08, Y1, Y1
-	VPMADDWD       Y7, Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VCVTDQ2PS      Y2, Y2
-	VPSHUFD        $0x55, Y6, Y4
-	VFMADD231PS    Y4, Y2, Y14
+	VPMADDWD       Y5, Y1, Y2
+	VPADDD         Y2, Y9, Y9
+	VSHUFPS        $0x88, Y9, Y8, Y0
+	VSHUFPS        $0xdd, Y9, Y8, Y8
+	VPADDD         Y0, Y8, Y8
 	PREFETCHT1     1024(DX)(SI*2)
 	VMOVDQU        2(DX)(SI*2), X0
 	VBROADCASTI128 36(DX)(SI*2), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
 	VPSRAW         $0x08, Y0, Y1
-	VPMADDWD       Y8, Y1, Y2
+	VPMADDWD       Y6, Y1, Y9
 	VPSLLW         $0x08, Y0, Y1
 	VPSRAW         $0x08, Y1, Y1
-	VPMADDWD       Y3, Y1, Y4
-	VPADDD         Y4, Y2, Y2
+	VPMADDWD       Y4, Y1, Y2
+	VPADDD         Y2, Y9, Y9
 	VMOVDQU        18(DX)(SI*2), X0
 	VBROADCASTI128 52(DX)(SI*2), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
 	VPSRAW         $0x08, Y0, Y1
-	VPMADDWD       Y9, Y1, Y4
-	VPADDD         Y4, Y2, Y2
+	VPMADDWD       Y7, Y1, Y2
+	VPADDD         Y2, Y9, Y9
 	VPSLLW         $0x08, Y0, Y1
 	VPSRAW         $0x08, Y1, Y1
-	VPMADDWD       Y7, Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VCVTDQ2PS      Y2, Y2
-	VPSHUFD        $0xaa, Y6, Y4
-	VFMADD231PS    Y4, Y2, Y13
+	VPMADDWD       Y5, Y1, Y2
+	VPADDD         Y2, Y9, Y9
 	PREFETCHT1     1024(DX)(DI*1)
 	VMOVDQU        2(DX)(DI*1), X0
 	VBROADCASTI128 36(DX)(DI*1), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
 	VPSRAW         $0x08, Y0, Y1
-	VPMADDWD       Y8, Y1, Y2
+	VPMADDWD       Y6, Y1, Y10
 	VPSLLW         $0x08, Y0, Y1
 	VPSRAW         $0x08, Y1, Y1
-	VPMADDWD       Y3, Y1, Y4
-	VPADDD         Y4, Y2, Y2
+	VPMADDWD       Y4, Y1, Y2
+	VPADDD         Y2, Y10, Y10
 	VMOVDQU        18(DX)(DI*1), X0
 	VBROADCASTI128 52(DX)(DI*1), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
 	VPSRAW         $0x08, Y0, Y1
-	VPMADDWD       Y9, Y1, Y4
-	VPADDD         Y4, Y2, Y2
+	VPMADDWD       Y7, Y1, Y2
+	VPADDD         Y2, Y10, Y10
 	VPSLLW         $0x08, Y0, Y1
 	VPSRAW         $0x08, Y1, Y1
-	VPMADDWD       Y7, Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VCVTDQ2PS      Y2, Y2
-	VPSHUFD        $0xff, Y6, Y4
-	VFMADD231PS    Y4, Y2, Y12
+	VPMADDWD       Y5, Y1, Y2
+	VPADDD         Y2, Y10, Y10
+	VSHUFPS        $0x88, Y10, Y9, Y0
+	VSHUFPS        $0xdd, Y10, Y9, Y9
+	VPADDD         Y0, Y9, Y9
+	VMOVD          (DX), X11
+	VPINSRW        $0x01, (DX)(SI*1), X11, X11
+	VPINSRW        $0x02, (DX)(SI*2), X11, X11
+	VPINSRW        $0x03, (DX)(DI*1), X11, X11
+	VMOVD          34(DX), X12
+	VPINSRW        $0x01, 34(DX)(SI*1), X12, X12
+	VPINSRW        $0x02, 34(DX)(SI*2), X12, X12
+	VPINSRW        $0x03, 34(DX)(DI*1), X12, X12
+	VPUNPCKLQDQ    X12, X11, X11
+	VCVTPH2PS      X11, Y11
+	VSHUFPS        $0x88, Y9, Y8, Y0
+	VSHUFPS        $0xdd, Y9, Y8, Y8
+	VPADDD         Y0, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VMULPS         160(AX), Y11, Y0
+	VFMADD231PS    Y0, Y8, Y14
 	ADDQ           $+68, DX
 	ADDQ           $+192, AX
 	SUBQ           $+2, R8
@@ -1388,287 +1398,268 @@ loop1_done:
 	ADDQ        $+2, R8
 	TESTQ       R8, R8
 	JE          done1
-	VMOVUPS     (AX), Y3
-	VMOVUPS     32(AX), Y7
-	VMOVUPS     64(AX), Y8
-	VMOVUPS     96(AX), Y9
-	VMOVUPS     160(AX), Y11
-	VPXOR       X0, X0, X0
-	VPINSRW     $0x00, (DX), X0, X0
-	VPINSRW     $0x01, (DX)(SI*1), X0, X0
-	VPINSRW     $0x02, (DX)(SI*2), X0, X0
-	VPINSRW     $0x03, (DX)(DI*1), X0, X0
-	VCVTPH2PS   X0, Y4
-	VMULPS      Y11, Y4, Y6
+	VMOVUPS     (AX), Y4
+	VMOVUPS     32(AX), Y5
+	VMOVUPS     64(AX), Y6
+	VMOVUPS     96(AX), Y7
 	PREFETCHT1  1024(DX)
 	VMOVDQU     2(DX), X0
 	VPSRAW      $0x08, Y0, Y1
-	VPMADDWD    Y8, Y1, Y2
+	VPMADDWD    Y6, Y1, Y8
 	VPSLLW      $0x08, Y0, Y1
 	VPSRAW      $0x08, Y1, Y1
-	VPMADDWD    Y3, Y1, Y4
-	VPADDD      Y4, Y2, Y2
+	VPMADDWD    Y4, Y1, Y2
+	VPADDD      Y2, Y8, Y8
 	VMOVDQU     18(DX), X0
 	VPSRAW      $0x08, Y0, Y1
-	VPMADDWD    Y9, Y1, Y4
-	VPADDD      Y4, Y2, Y2
+	VPMADDWD    Y7, Y1, Y2
+	VPADDD      Y2, Y8, Y8
 	VPSLLW      $0x08, Y0, Y1
 	VPSRAW      $0x08, Y1, Y1
-	VPMADDWD    Y7, Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VCVTDQ2PS   Y2, Y2
-	VPSHUFD     $0x00, Y6, Y4
-	VFMADD231PS Y4, Y2, Y15
+	VPMADDWD    Y5, Y1, Y2
+	VPADDD      Y2, Y8, Y8
 	PREFETCHT1  1024(DX)(SI*1)
 	VMOVDQU     2(DX)(SI*1), X0
 	VPSRAW      $0x08, Y0, Y1
-	VPMADDWD    Y8, Y1, Y2
+	VPMADDWD    Y6, Y1, Y9
 	VPSLLW      $0x08, Y0, Y1
 	VPSRAW      $0x08, Y1, Y1
-	VPMADDWD    Y3, Y1, Y4
-	VPADDD      Y4, Y2, Y2
+	VPMADDWD    Y4, Y1, Y2
+	VPADDD      Y2, Y9, Y9
 	VMOVDQU     18(DX)(SI*1), X0
 	VPSRAW      $0x08, Y0, Y1
-	VPMADDWD    Y9, Y1, Y4
-	VPADDD      Y4, Y2, Y2
+	VPMADDWD    Y7, Y1, Y2
+	VPADDD      Y2, Y9, Y9
 	VPSLLW      $0x08, Y0, Y1
 	VPSRAW      $0x08, Y1, Y1
-	VPMADDWD    Y7, Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VCVTDQ2PS   Y2, Y2
-	VPSHUFD     $0x55, Y6, Y4
-	VFMADD231PS Y4, Y2, Y14
+	VPMADDWD    Y5, Y1, Y2
+	VPADDD      Y2, Y9, Y9
+	VSHUFPS     $0x88, Y9, Y8, Y0
+	VSHUFPS     $0xdd, Y9, Y8, Y8
+	VPADDD      Y0, Y8, Y8
 	PREFETCHT1  1024(DX)(SI*2)
 	VMOVDQU     2(DX)(SI*2), X0
 	VPSRAW      $0x08, Y0, Y1
-	VPMADDWD    Y8, Y1, Y2
+	VPMADDWD    Y6, Y1, Y9
 	VPSLLW      $0x08, Y0, Y1
 	VPSRAW      $0x08, Y1, Y1
-	VPMADDWD    Y3, Y1, Y4
-	VPADDD      Y4, Y2, Y2
+	VPMADDWD    Y4, Y1, Y2
+	VPADDD      Y2, Y9, Y9
 	VMOVDQU     18(DX)(SI*2), X0
 	VPSRAW      $0x08, Y0, Y1
-	VPMADDWD    Y9, Y1, Y4
-	VPADDD      Y4, Y2, Y2
+	VPMADDWD    Y7, Y1, Y2
+	VPADDD      Y2, Y9, Y9
 	VPSLLW      $0x08, Y0, Y1
 	VPSRAW      $0x08, Y1, Y1
-	VPMADDWD    Y7, Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VCVTDQ2PS   Y2, Y2
-	VPSHUFD     $0xaa, Y6, Y4
-	VFMADD231PS Y4, Y2, Y13
+	VPMADDWD    Y5, Y1, Y2
+	VPADDD      Y2, Y9, Y9
 	PREFETCHT1  1024(DX)(DI*1)
 	VMOVDQU     2(DX)(DI*1), X0
 	VPSRAW      $0x08, Y0, Y1
-	VPMADDWD    Y8, Y1, Y2
+	VPMADDWD    Y6, Y1, Y10
 	VPSLLW      $0x08, Y0, Y1
 	VPSRAW      $0x08, Y1, Y1
-	VPMADDWD    Y3, Y1, Y4
-	VPADDD      Y4, Y2, Y2
+	VPMADDWD    Y4, Y1, Y2
+	VPADDD      Y2, Y10, Y10
 	VMOVDQU     18(DX)(DI*1), X0
 	VPSRAW      $0x08, Y0, Y1
-	VPMADDWD    Y9, Y1, Y4
-	VPADDD      Y4, Y2, Y2
+	VPMADDWD    Y7, Y1, Y2
+	VPADDD      Y2, Y10, Y10
 	VPSLLW      $0x08, Y0, Y1
 	VPSRAW      $0x08, Y1, Y1
-	VPMADDWD    Y7, Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VCVTDQ2PS   Y2, Y2
-	VPSHUFD     $0xff, Y6, Y4
-	VFMADD231PS Y4, Y2, Y12
+	VPMADDWD    Y5, Y1, Y2
+	VPADDD      Y2, Y10, Y10
+	VSHUFPS     $0x88, Y10, Y9, Y0
+	VSHUFPS     $0xdd, Y10, Y9, Y9
+	VPADDD      Y0, Y9, Y9
+	VMOVD       (DX), X11
+	VPINSRW     $0x01, (DX)(SI*1), X11, X11
+	VPINSRW     $0x02, (DX)(SI*2), X11, X11
+	VPINSRW     $0x03, (DX)(DI*1), X11, X11
+	VCVTPH2PS   X11, Y11
+	VSHUFPS     $0x88, Y9, Y8, Y0
+	VSHUFPS     $0xdd, Y9, Y8, Y8
+	VPADDD      Y0, Y8, Y8
+	VCVTDQ2PS   Y8, Y8
+	VMULPS      160(AX), Y11, Y0
+	VFMADD231PS Y0, Y8, Y14
+	ADDQ        $+34, DX
 
 done1:
-	MOVQ         out+0(FP), AX
-	VMOVUPS      Y15, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, (AX)
-	VMOVUPS      Y14, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 4(AX)
-	VMOVUPS      Y13, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 8(AX)
-	VMOVUPS      Y12, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 12(AX)
+	VEXTRACTF128 $0x01, Y14, X0
+	VADDPS       X0, X14, X14
+	VMOVSS       X14, (R9)
+	VEXTRACTPS   $0x01, X14, (R9)(R10*1)
+	VEXTRACTPS   $0x02, X14, (R9)(R10*2)
+	VEXTRACTPS   $0x03, X14, (R9)(R11*1)
+	ADDQ         $+4, R9
+	DECQ         R13
+	JNE          group1
 	VZEROUPPER
 	RET
 
 rows2:
-	MOVQ   x+8(FP), AX
-	MOVQ   ldx+16(FP), BX
-	MOVQ   w+24(FP), DX
-	MOVQ   ldw+32(FP), SI
-	LEAQ   (SI)(SI*2), DI
-	MOVQ   blocks+40(FP), R8
-	VXORPS Y15, Y15, Y15
+	MOVQ out+0(FP), R9
+	MOVQ ldo+8(FP), R12
+	MOVQ step+16(FP), R10
+	LEAQ (R10)(R10*2), R11
+	MOVQ ldx+32(FP), BX
+	MOVQ w+40(FP), DX
+	MOVQ ldw+48(FP), SI
+	LEAQ (SI)(SI*2), DI
+	MOVQ groups+72(FP), R13
+
+group2:
+	MOVQ   x+24(FP), AX
+	MOVQ   blocks+56(FP), R8
 	VXORPS Y14, Y14, Y14
-	VXORPS Y13, Y13, Y13
-	VXORPS Y12, Y12, Y12
-	VXORPS Y11, Y11, Y11
-	VXORPS Y10, Y10, Y10
-	VXORPS Y9, Y9, Y9
-	VXORPS Y8, Y8, Y8
+	VXORPS Y15, Y15, Y15
 	SUBQ   $+2, R8
 	JL     loop2_done
 
 loop2:
-	VPXOR          X0, X0, X0
-	VPINSRW        $0x00, (DX), X0, X0
-	VPINSRW        $0x01, (DX)(SI*1), X0, X0
-	VPINSRW        $0x02, (DX)(SI*2), X0, X0
-	VPINSRW        $0x03, (DX)(DI*1), X0, X0
-	VPINSRW        $0x04, 34(DX), X0, X0
-	VPINSRW        $0x05, 34(DX)(SI*1), X0, X0
-	VPINSRW        $0x06, 34(DX)(SI*2), X0, X0
-	VPINSRW        $0x07, 34(DX)(DI*1), X0, X0
-	VCVTPH2PS      X0, Y4
-	VMULPS         160(AX), Y4, Y6
-	VMULPS         160(AX)(BX*1), Y4, Y7
 	PREFETCHT1     1024(DX)
 	VMOVDQU        2(DX), X0
 	VBROADCASTI128 36(DX), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
 	VPSRAW         $0x08, Y0, Y1
-	VPMADDWD       64(AX), Y1, Y2
-	VPMADDWD       64(AX)(BX*1), Y1, Y3
+	VPMADDWD       64(AX), Y1, Y8
+	VPMADDWD       64(AX)(BX*1), Y1, Y4
 	VPSLLW         $0x08, Y0, Y1
 	VPSRAW         $0x08, Y1, Y1
-	VPMADDWD       (AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       (AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
+	VPMADDWD       (AX), Y1, Y2
+	VPADDD         Y2, Y8, Y8
+	VPMADDWD       (AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y4, Y4
 	VMOVDQU        18(DX), X0
 	VBROADCASTI128 52(DX), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
 	VPSRAW         $0x08, Y0, Y1
-	VPMADDWD       96(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       96(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
+	VPMADDWD       96(AX), Y1, Y2
+	VPADDD         Y2, Y8, Y8
+	VPMADDWD       96(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y4, Y4
 	VPSLLW         $0x08, Y0, Y1
 	VPSRAW         $0x08, Y1, Y1
-	VPMADDWD       32(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       32(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y2, Y2
-	VPSHUFD        $0x00, Y6, Y4
-	VFMADD231PS    Y4, Y2, Y15
-	VCVTDQ2PS      Y3, Y3
-	VPSHUFD        $0x00, Y7, Y4
-	VFMADD231PS    Y4, Y3, Y11
+	VPMADDWD       32(AX), Y1, Y2
+	VPADDD         Y2, Y8, Y8
+	VPMADDWD       32(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y4, Y4
 	PREFETCHT1     1024(DX)(SI*1)
 	VMOVDQU        2(DX)(SI*1), X0
 	VBROADCASTI128 36(DX)(SI*1), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
 	VPSRAW         $0x08, Y0, Y1
-	VPMADDWD       64(AX), Y1, Y2
-	VPMADDWD       64(AX)(BX*1), Y1, Y3
+	VPMADDWD       64(AX), Y1, Y9
+	VPMADDWD       64(AX)(BX*1), Y1, Y5
 	VPSLLW         $0x08, Y0, Y1
 	VPSRAW         $0x08, Y1, Y1
-	VPMADDWD       (AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       (AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
+	VPMADDWD       (AX), Y1, Y2
+	VPADDD         Y2, Y9, Y9
+	VPMADDWD       (AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y5, Y5
 	VMOVDQU        18(DX)(SI*1), X0
 	VBROADCASTI128 52(DX)(SI*1), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
 	VPSRAW         $0x08, Y0, Y1
-	VPMADDWD       96(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       96(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
+	VPMADDWD       96(AX), Y1, Y2
+	VPADDD         Y2, Y9, Y9
+	VPMADDWD       96(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y5, Y5
 	VPSLLW         $0x08, Y0, Y1
 	VPSRAW         $0x08, Y1, Y1
-	VPMADDWD       32(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       32(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y2, Y2
-	VPSHUFD        $0x55, Y6, Y4
-	VFMADD231PS    Y4, Y2, Y14
-	VCVTDQ2PS      Y3, Y3
-	VPSHUFD        $0x55, Y7, Y4
-	VFMADD231PS    Y4, Y3, Y10
+	VPMADDWD       32(AX), Y1, Y2
+	VPADDD         Y2, Y9, Y9
+	VPMADDWD       32(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y5, Y5
+	VSHUFPS        $0x88, Y9, Y8, Y0
+	VSHUFPS        $0xdd, Y9, Y8, Y8
+	VPADDD         Y0, Y8, Y8
+	VSHUFPS        $0x88, Y5, Y4, Y0
+	VSHUFPS        $0xdd, Y5, Y4, Y4
+	VPADDD         Y0, Y4, Y4
 	PREFETCHT1     1024(DX)(SI*2)
 	VMOVDQU        2(DX)(SI*2), X0
 	VBROADCASTI128 36(DX)(SI*2), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
 	VPSRAW         $0x08, Y0, Y1
-	VPMADDWD       64(AX), Y1, Y2
-	VPMADDWD       64(AX)(BX*1), Y1, Y3
+	VPMADDWD       64(AX), Y1, Y9
+	VPMADDWD       64(AX)(BX*1), Y1, Y5
 	VPSLLW         $0x08, Y0, Y1
 	VPSRAW         $0x08, Y1, Y1
-	VPMADDWD       (AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       (AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
+	VPMADDWD       (AX), Y1, Y2
+	VPADDD         Y2, Y9, Y9
+	VPMADDWD       (AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y5, Y5
 	VMOVDQU        18(DX)(SI*2), X0
 	VBROADCASTI128 52(DX)(SI*2), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
 	VPSRAW         $0x08, Y0, Y1
-	VPMADDWD       96(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       96(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
+	VPMADDWD       96(AX), Y1, Y2
+	VPADDD         Y2, Y9, Y9
+	VPMADDWD       96(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y5, Y5
 	VPSLLW         $0x08, Y0, Y1
 	VPSRAW         $0x08, Y1, Y1
-	VPMADDWD       32(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       32(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y2, Y2
-	VPSHUFD        $0xaa, Y6, Y4
-	VFMADD231PS    Y4, Y2, Y13
-	VCVTDQ2PS      Y3, Y3
-	VPSHUFD        $0xaa, Y7, Y4
-	VFMADD231PS    Y4, Y3, Y9
+	VPMADDWD       32(AX), Y1, Y2
+	VPADDD         Y2, Y9, Y9
+	VPMADDWD       32(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y5, Y5
 	PREFETCHT1     1024(DX)(DI*1)
 	VMOVDQU        2(DX)(DI*1), X0
 	VBROADCASTI128 36(DX)(DI*1), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
 	VPSRAW         $0x08, Y0, Y1
-	VPMADDWD       64(AX), Y1, Y2
-	VPMADDWD       64(AX)(BX*1), Y1, Y3
+	VPMADDWD       64(AX), Y1, Y10
+	VPMADDWD       64(AX)(BX*1), Y1, Y6
 	VPSLLW         $0x08, Y0, Y1
 	VPSRAW         $0x08, Y1, Y1
-	VPMADDWD       (AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       (AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
+	VPMADDWD       (AX), Y1, Y2
+	VPADDD         Y2, Y10, Y10
+	VPMADDWD       (AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y6, Y6
 	VMOVDQU        18(DX)(DI*1), X0
 	VBROADCASTI128 52(DX)(DI*1), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
 	VPSRAW         $0x08, Y0, Y1
-	VPMADDWD       96(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       96(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
+	VPMADDWD       96(AX), Y1, Y2
+	VPADDD         Y2, Y10, Y10
+	VPMADDWD       96(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y6, Y6
 	VPSLLW         $0x08, Y0, Y1
 	VPSRAW         $0x08, Y1, Y1
-	VPMADDWD       32(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       32(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y2, Y2
-	VPSHUFD        $0xff, Y6, Y4
-	VFMADD231PS    Y4, Y2, Y12
-	VCVTDQ2PS      Y3, Y3
-	VPSHUFD        $0xff, Y7, Y4
-	VFMADD231PS    Y4, Y3, Y8
+	VPMADDWD       32(AX), Y1, Y2
+	VPADDD         Y2, Y10, Y10
+	VPMADDWD       32(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y6, Y6
+	VSHUFPS        $0x88, Y10, Y9, Y0
+	VSHUFPS        $0xdd, Y10, Y9, Y9
+	VPADDD         Y0, Y9, Y9
+	VSHUFPS        $0x88, Y6, Y5, Y0
+	VSHUFPS        $0xdd, Y6, Y5, Y5
+	VPADDD         Y0, Y5, Y5
+	VMOVD          (DX), X11
+	VPINSRW        $0x01, (DX)(SI*1), X11, X11
+	VPINSRW        $0x02, (DX)(SI*2), X11, X11
+	VPINSRW        $0x03, (DX)(DI*1), X11, X11
+	VMOVD          34(DX), X12
+	VPINSRW        $0x01, 34(DX)(SI*1), X12, X12
+	VPINSRW        $0x02, 34(DX)(SI*2), X12, X12
+	VPINSRW        $0x03, 34(DX)(DI*1), X12, X12
+	VPUNPCKLQDQ    X12, X11, X11
+	VCVTPH2PS      X11, Y11
+	VSHUFPS        $0x88, Y9, Y8, Y0
+	VSHUFPS        $0xdd, Y9, Y8, Y8
+	VPADDD         Y0, Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VMULPS         160(AX), Y11, Y0
+	VFMADD231PS    Y0, Y8, Y14
+	VSHUFPS        $0x88, Y5, Y4, Y0
+	VSHUFPS        $0xdd, Y5, Y4, Y4
+	VPADDD         Y0, Y4, Y4
+	VCVTDQ2PS      Y4, Y4
+	VMULPS         160(AX)(BX*1), Y11, Y0
+	VFMADD231PS    Y0, Y4, Y15
 	ADDQ           $+68, DX
 	ADDQ           $+192, AX
 	SUBQ           $+2, R8
@@ -1678,307 +1669,270 @@ loop2_done:
 	ADDQ        $+2, R8
 	TESTQ       R8, R8
 	JE          done2
-	VPXOR       X0, X0, X0
-	VPINSRW     $0x00, (DX), X0, X0
-	VPINSRW     $0x01, (DX)(SI*1), X0, X0
-	VPINSRW     $0x02, (DX)(SI*2), X0, X0
-	VPINSRW     $0x03, (DX)(DI*1), X0, X0
-	VCVTPH2PS   X0, Y4
-	VMULPS      160(AX), Y4, Y6
-	VMULPS      160(AX)(BX*1), Y4, Y7
 	PREFETCHT1  1024(DX)
 	VMOVDQU     2(DX), X0
 	VPSRAW      $0x08, Y0, Y1
-	VPMADDWD    64(AX), Y1, Y2
-	VPMADDWD    64(AX)(BX*1), Y1, Y3
+	VPMADDWD    64(AX), Y1, Y8
+	VPMADDWD    64(AX)(BX*1), Y1, Y4
 	VPSLLW      $0x08, Y0, Y1
 	VPSRAW      $0x08, Y1, Y1
-	VPMADDWD    (AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    (AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
+	VPMADDWD    (AX), Y1, Y2
+	VPADDD      Y2, Y8, Y8
+	VPMADDWD    (AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y4, Y4
 	VMOVDQU     18(DX), X0
 	VPSRAW      $0x08, Y0, Y1
-	VPMADDWD    96(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    96(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
+	VPMADDWD    96(AX), Y1, Y2
+	VPADDD      Y2, Y8, Y8
+	VPMADDWD    96(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y4, Y4
 	VPSLLW      $0x08, Y0, Y1
 	VPSRAW      $0x08, Y1, Y1
-	VPMADDWD    32(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    32(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
-	VCVTDQ2PS   Y2, Y2
-	VPSHUFD     $0x00, Y6, Y4
-	VFMADD231PS Y4, Y2, Y15
-	VCVTDQ2PS   Y3, Y3
-	VPSHUFD     $0x00, Y7, Y4
-	VFMADD231PS Y4, Y3, Y11
+	VPMADDWD    32(AX), Y1, Y2
+	VPADDD      Y2, Y8, Y8
+	VPMADDWD    32(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y4, Y4
 	PREFETCHT1  1024(DX)(SI*1)
 	VMOVDQU     2(DX)(SI*1), X0
 	VPSRAW      $0x08, Y0, Y1
-	VPMADDWD    64(AX), Y1, Y2
-	VPMADDWD    64(AX)(BX*1), Y1, Y3
+	VPMADDWD    64(AX), Y1, Y9
+	VPMADDWD    64(AX)(BX*1), Y1, Y5
 	VPSLLW      $0x08, Y0, Y1
 	VPSRAW      $0x08, Y1, Y1
-	VPMADDWD    (AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    (AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
+	VPMADDWD    (AX), Y1, Y2
+	VPADDD      Y2, Y9, Y9
+	VPMADDWD    (AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y5, Y5
 	VMOVDQU     18(DX)(SI*1), X0
 	VPSRAW      $0x08, Y0, Y1
-	VPMADDWD    96(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    96(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
+	VPMADDWD    96(AX), Y1, Y2
+	VPADDD      Y2, Y9, Y9
+	VPMADDWD    96(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y5, Y5
 	VPSLLW      $0x08, Y0, Y1
 	VPSRAW      $0x08, Y1, Y1
-	VPMADDWD    32(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    32(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
-	VCVTDQ2PS   Y2, Y2
-	VPSHUFD     $0x55, Y6, Y4
-	VFMADD231PS Y4, Y2, Y14
-	VCVTDQ2PS   Y3, Y3
-	VPSHUFD     $0x55, Y7, Y4
-	VFMADD231PS Y4, Y3, Y10
+	VPMADDWD    32(AX), Y1, Y2
+	VPADDD      Y2, Y9, Y9
+	VPMADDWD    32(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y5, Y5
+	VSHUFPS     $0x88, Y9, Y8, Y0
+	VSHUFPS     $0xdd, Y9, Y8, Y8
+	VPADDD      Y0, Y8, Y8
+	VSHUFPS     $0x88, Y5, Y4, Y0
+	VSHUFPS     $0xdd, Y5, Y4, Y4
+	VPADDD      Y0, Y4, Y4
 	PREFETCHT1  1024(DX)(SI*2)
 	VMOVDQU     2(DX)(SI*2), X0
 	VPSRAW      $0x08, Y0, Y1
-	VPMADDWD    64(AX), Y1, Y2
-	VPMADDWD    64(AX)(BX*1), Y1, Y3
+	VPMADDWD    64(AX), Y1, Y9
+	VPMADDWD    64(AX)(BX*1), Y1, Y5
 	VPSLLW      $0x08, Y0, Y1
 	VPSRAW      $0x08, Y1, Y1
-	VPMADDWD    (AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    (AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
+	VPMADDWD    (AX), Y1, Y2
+	VPADDD      Y2, Y9, Y9
+	VPMADDWD    (AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y5, Y5
 	VMOVDQU     18(DX)(SI*2), X0
 	VPSRAW      $0x08, Y0, Y1
-	VPMADDWD    96(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    96(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
+	VPMADDWD    96(AX), Y1, Y2
+	VPADDD      Y2, Y9, Y9
+	VPMADDWD    96(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y5, Y5
 	VPSLLW      $0x08, Y0, Y1
 	VPSRAW      $0x08, Y1, Y1
-	VPMADDWD    32(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    32(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
-	VCVTDQ2PS   Y2, Y2
-	VPSHUFD     $0xaa, Y6, Y4
-	VFMADD231PS Y4, Y2, Y13
-	VCVTDQ2PS   Y3, Y3
-	VPSHUFD     $0xaa, Y7, Y4
-	VFMADD231PS Y4, Y3, Y9
+	VPMADDWD    32(AX), Y1, Y2
+	VPADDD      Y2, Y9, Y9
+	VPMADDWD    32(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y5, Y5
 	PREFETCHT1  1024(DX)(DI*1)
 	VMOVDQU     2(DX)(DI*1), X0
 	VPSRAW      $0x08, Y0, Y1
-	VPMADDWD    64(AX), Y1, Y2
-	VPMADDWD    64(AX)(BX*1), Y1, Y3
+	VPMADDWD    64(AX), Y1, Y10
+	VPMADDWD    64(AX)(BX*1), Y1, Y6
 	VPSLLW      $0x08, Y0, Y1
 	VPSRAW      $0x08, Y1, Y1
-	VPMADDWD    (AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    (AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
+	VPMADDWD    (AX), Y1, Y2
+	VPADDD      Y2, Y10, Y10
+	VPMADDWD    (AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y6, Y6
 	VMOVDQU     18(DX)(DI*1), X0
 	VPSRAW      $0x08, Y0, Y1
-	VPMADDWD    96(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    96(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
+	VPMADDWD    96(AX), Y1, Y2
+	VPADDD      Y2, Y10, Y10
+	VPMADDWD    96(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y6, Y6
 	VPSLLW      $0x08, Y0, Y1
 	VPSRAW      $0x08, Y1, Y1
-	VPMADDWD    32(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    32(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
-	VCVTDQ2PS   Y2, Y2
-	VPSHUFD     $0xff, Y6, Y4
-	VFMADD231PS Y4, Y2, Y12
-	VCVTDQ2PS   Y3, Y3
-	VPSHUFD     $0xff, Y7, Y4
-	VFMADD231PS Y4, Y3, Y8
+	VPMADDWD    32(AX), Y1, Y2
+	VPADDD      Y2, Y10, Y10
+	VPMADDWD    32(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y6, Y6
+	VSHUFPS     $0x88, Y10, Y9, Y0
+	VSHUFPS     $0xdd, Y10, Y9, Y9
+	VPADDD      Y0, Y9, Y9
+	VSHUFPS     $0x88, Y6, Y5, Y0
+	VSHUFPS     $0xdd, Y6, Y5, Y5
+	VPADDD      Y0, Y5, Y5
+	VMOVD       (DX), X11
+	VPINSRW     $0x01, (DX)(SI*1), X11, X11
+	VPINSRW     $0x02, (DX)(SI*2), X11, X11
+	VPINSRW     $0x03, (DX)(DI*1), X11, X11
+	VCVTPH2PS   X11, Y11
+	VSHUFPS     $0x88, Y9, Y8, Y0
+	VSHUFPS     $0xdd, Y9, Y8, Y8
+	VPADDD      Y0, Y8, Y8
+	VCVTDQ2PS   Y8, Y8
+	VMULPS      160(AX), Y11, Y0
+	VFMADD231PS Y0, Y8, Y14
+	VSHUFPS     $0x88, Y5, Y4, Y0
+	VSHUFPS     $0xdd, Y5, Y4, Y4
+	VPADDD      Y0, Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      160(AX)(BX*1), Y11, Y0
+	VFMADD231PS Y0, Y4, Y15
+	ADDQ        $+34, DX
 
 done2:
-	MOVQ         out+0(FP), AX
-	VMOVUPS      Y15, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, (AX)
-	VMOVUPS      Y14, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 4(AX)
-	VMOVUPS      Y13, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 8(AX)
-	VMOVUPS      Y12, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 12(AX)
-	VMOVUPS      Y11, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 16(AX)
-	VMOVUPS      Y10, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 20(AX)
-	VMOVUPS      Y9, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 24(AX)
-	VMOVUPS      Y8, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 28(AX)
+	VEXTRACTF128 $0x01, Y14, X0
+	VADDPS       X0, X14, X14
+	VMOVSS       X14, (R9)
+	VEXTRACTPS   $0x01, X14, (R9)(R10*1)
+	VEXTRACTPS   $0x02, X14, (R9)(R10*2)
+	VEXTRACTPS   $0x03, X14, (R9)(R11*1)
+	LEAQ         (R9)(R12*1), AX
+	VEXTRACTF128 $0x01, Y15, X0
+	VADDPS       X0, X15, X15
+	VMOVSS       X15, (AX)
+	VEXTRACTPS   $0x01, X15, (AX)(R10*1)
+	VEXTRACTPS   $0x02, X15, (AX)(R10*2)
+	VEXTRACTPS   $0x03, X15, (AX)(R11*1)
+	ADDQ         $+4, R9
+	DECQ         R13
+	JNE          group2
 	VZEROUPPER
 	RET
 
-// func dotQ4RoundedAVX2(out *float32, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int)
+// func dotQ4RoundedAVX2(out *float32, ldo int, step int, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int, groups int)
 // Requires: AVX, AVX2, F16C, FMA3, MMX+
-TEXT ·dotQ4RoundedAVX2(SB), NOSPLIT, $0-56
-	MOVQ     rows+48(FP), CX
+TEXT ·dotQ4RoundedAVX2(SB), NOSPLIT, $0-80
+	MOVQ     rows+64(FP), CX
 	CMPQ     CX, $+2
 	JE       rows2
-	VPCMPEQD Y5, Y5, Y5
-	VPSRLW   $0x0c, Y5, Y5
-	MOVQ     x+8(FP), AX
-	MOVQ     ldx+16(FP), BX
-	MOVQ     w+24(FP), DX
-	MOVQ     ldw+32(FP), SI
+	VPCMPEQD Y3, Y3, Y3
+	VPSRLW   $0x0c, Y3, Y3
+	MOVQ     out+0(FP), R9
+	MOVQ     ldo+8(FP), R12
+	MOVQ     step+16(FP), R10
+	LEAQ     (R10)(R10*2), R11
+	MOVQ     ldx+32(FP), BX
+	MOVQ     w+40(FP), DX
+	MOVQ     ldw+48(FP), SI
 	LEAQ     (SI)(SI*2), DI
-	MOVQ     blocks+40(FP), R8
-	VXORPS   Y15, Y15, Y15
-	VXORPS   Y14, Y14, Y14
-	VXORPS   Y13, Y13, Y13
-	VXORPS   Y12, Y12, Y12
-	SUBQ     $+2, R8
-	JL       loop1_done
+	MOVQ     groups+72(FP), R13
+
+group1:
+	MOVQ   x+24(FP), AX
+	MOVQ   blocks+56(FP), R8
+	VXORPS Y14, Y14, Y14
+	SUBQ   $+2, R8
+	JL     loop1_done
 
 loop1:
-	VMOVUPS        (AX), Y3
-	VMOVUPS        32(AX), Y7
-	VMOVUPS        64(AX), Y8
-	VMOVUPS        96(AX), Y9
-	VMOVUPS        128(AX), Y10
-	VMOVUPS        160(AX), Y11
-	VPXOR          X0, X0, X0
-	VPINSRW        $0x00, (DX), X0, X0
-	VPINSRW        $0x01, (DX)(SI*1), X0, X0
-	VPINSRW        $0x02, (DX)(SI*2), X0, X0
-	VPINSRW        $0x03, (DX)(DI*1), X0, X0
-	VPINSRW        $0x04, 18(DX), X0, X0
-	VPINSRW        $0x05, 18(DX)(SI*1), X0, X0
-	VPINSRW        $0x06, 18(DX)(SI*2), X0, X0
-	VPINSRW        $0x07, 18(DX)(DI*1), X0, X0
-	VCVTPH2PS      X0, Y4
-	VMULPS         Y11, Y4, Y6
+	VMOVUPS        (AX), Y4
+	VMOVUPS        32(AX), Y5
+	VMOVUPS        64(AX), Y6
+	VMOVUPS        96(AX), Y7
 	PREFETCHT1     1024(DX)
 	VMOVDQU        2(DX), X0
 	VBROADCASTI128 20(DX), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
-	VPAND          Y5, Y0, Y1
-	VPMADDWD       Y3, Y1, Y2
-	VPADDD         Y10, Y2, Y2
+	VPAND          Y3, Y0, Y1
+	VPMADDWD       Y4, Y1, Y8
 	VPSRLW         $0x04, Y0, Y1
-	VPAND          Y5, Y1, Y1
-	VPMADDWD       Y7, Y1, Y4
-	VPADDD         Y4, Y2, Y2
+	VPAND          Y3, Y1, Y1
+	VPMADDWD       Y5, Y1, Y2
+	VPADDD         Y2, Y8, Y8
 	VPSRLW         $0x08, Y0, Y1
-	VPAND          Y5, Y1, Y1
-	VPMADDWD       Y8, Y1, Y4
-	VPADDD         Y4, Y2, Y2
+	VPAND          Y3, Y1, Y1
+	VPMADDWD       Y6, Y1, Y2
+	VPADDD         Y2, Y8, Y8
 	VPSRLW         $0x0c, Y0, Y1
-	VPMADDWD       Y9, Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VCVTDQ2PS      Y2, Y2
-	VPSHUFD        $0x00, Y6, Y4
-	VFMADD231PS    Y4, Y2, Y15
+	VPMADDWD       Y7, Y1, Y2
+	VPADDD         Y2, Y8, Y8
 	PREFETCHT1     1024(DX)(SI*1)
 	VMOVDQU        2(DX)(SI*1), X0
 	VBROADCASTI128 20(DX)(SI*1), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
-	VPAND          Y5, Y0, Y1
-	VPMADDWD       Y3, Y1, Y2
-	VPADDD         Y10, Y2, Y2
+	VPAND          Y3, Y0, Y1
+	VPMADDWD       Y4, Y1, Y9
 	VPSRLW         $0x04, Y0, Y1
-	VPAND          Y5, Y1, Y1
-	VPMADDWD       Y7, Y1, Y4
-	VPADDD         Y4, Y2, Y2
+	VPAND          Y3, Y1, Y1
+	VPMADDWD       Y5, Y1, Y2
+	VPADDD         Y2, Y9, Y9
 	VPSRLW         $0x08, Y0, Y1
-	VPAND          Y5, Y1, Y1
-	VPMADDWD       Y8, Y1, Y4
-	VPADDD         Y4, Y2, Y2
+	VPAND          Y3, Y1, Y1
+	VPMADDWD       Y6, Y1, Y2
+	VPADDD         Y2, Y9, Y9
 	VPSRLW         $0x0c, Y0, Y1
-	VPMADDWD       Y9, Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VCVTDQ2PS      Y2, Y2
-	VPSHUFD        $0x55, Y6, Y4
-	VFMADD231PS    Y4, Y2, Y14
+	VPMADDWD       Y7, Y1, Y2
+	VPADDD         Y2, Y9, Y9
+	VSHUFPS        $0x88, Y9, Y8, Y0
+	VSHUFPS        $0xdd, Y9, Y8, Y8
+	VPADDD         Y0, Y8, Y8
 	PREFETCHT1     1024(DX)(SI*2)
 	VMOVDQU        2(DX)(SI*2), X0
 	VBROADCASTI128 20(DX)(SI*2), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
-	VPAND          Y5, Y0, Y1
-	VPMADDWD       Y3, Y1, Y2
-	VPADDD         Y10, Y2, Y2
+	VPAND          Y3, Y0, Y1
+	VPMADDWD       Y4, Y1, Y9
 	VPSRLW         $0x04, Y0, Y1
-	VPAND          Y5, Y1, Y1
-	VPMADDWD       Y7, Y1, Y4
-	VPADDD         Y4, Y2, Y2
+	VPAND          Y3, Y1, Y1
+	VPMADDWD       Y5, Y1, Y2
+	VPADDD         Y2, Y9, Y9
 	VPSRLW         $0x08, Y0, Y1
-	VPAND          Y5, Y1, Y1
-	VPMADDWD       Y8, Y1, Y4
-	VPADDD         Y4, Y2, Y2
+	VPAND          Y3, Y1, Y1
+	VPMADDWD       Y6, Y1, Y2
+	VPADDD         Y2, Y9, Y9
 	VPSRLW         $0x0c, Y0, Y1
-	VPMADDWD       Y9, Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VCVTDQ2PS      Y2, Y2
-	VPSHUFD        $0xaa, Y6, Y4
-	VFMADD231PS    Y4, Y2, Y13
+	VPMADDWD       Y7, Y1, Y2
+	VPADDD         Y2, Y9, Y9
 	PREFETCHT1     1024(DX)(DI*1)
 	VMOVDQU        2(DX)(DI*1), X0
 	VBROADCASTI128 20(DX)(DI*1), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
-	VPAND          Y5, Y0, Y1
-	VPMADDWD       Y3, Y1, Y2
-	VPADDD         Y10, Y2, Y2
+	VPAND          Y3, Y0, Y1
+	VPMADDWD       Y4, Y1, Y10
 	VPSRLW         $0x04, Y0, Y1
-	VPAND          Y5, Y1, Y1
-	VPMADDWD       Y7, Y1, Y4
-	VPADDD         Y4, Y2, Y2
+	VPAND          Y3, Y1, Y1
+	VPMADDWD       Y5, Y1, Y2
+	VPADDD         Y2, Y10, Y10
 	VPSRLW         $0x08, Y0, Y1
-	VPAND          Y5, Y1, Y1
-	VPMADDWD       Y8, Y1, Y4
-	VPADDD         Y4, Y2, Y2
+	VPAND          Y3, Y1, Y1
+	VPMADDWD       Y6, Y1, Y2
+	VPADDD         Y2, Y10, Y10
 	VPSRLW         $0x0c, Y0, Y1
-	VPMADDWD       Y9, Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VCVTDQ2PS      Y2, Y2
-	VPSHUFD        $0xff, Y6, Y4
-	VFMADD231PS    Y4, Y2, Y12
+	VPMADDWD       Y7, Y1, Y2
+	VPADDD         Y2, Y10, Y10
+	VSHUFPS        $0x88, Y10, Y9, Y0
+	VSHUFPS        $0xdd, Y10, Y9, Y9
+	VPADDD         Y0, Y9, Y9
+	VMOVD          (DX), X11
+	VPINSRW        $0x01, (DX)(SI*1), X11, X11
+	VPINSRW        $0x02, (DX)(SI*2), X11, X11
+	VPINSRW        $0x03, (DX)(DI*1), X11, X11
+	VMOVD          18(DX), X12
+	VPINSRW        $0x01, 18(DX)(SI*1), X12, X12
+	VPINSRW        $0x02, 18(DX)(SI*2), X12, X12
+	VPINSRW        $0x03, 18(DX)(DI*1), X12, X12
+	VPUNPCKLQDQ    X12, X11, X11
+	VCVTPH2PS      X11, Y11
+	VSHUFPS        $0x88, Y9, Y8, Y0
+	VSHUFPS        $0xdd, Y9, Y8, Y8
+	VPADDD         Y0, Y8, Y8
+	VPADDD         128(AX), Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VMULPS         160(AX), Y11, Y0
+	VFMADD231PS    Y0, Y8, Y14
 	ADDQ           $+36, DX
 	ADDQ           $+192, AX
 	SUBQ           $+2, R8
@@ -1988,286 +1942,257 @@ loop1_done:
 	ADDQ        $+2, R8
 	TESTQ       R8, R8
 	JE          done1
-	VMOVUPS     (AX), Y3
-	VMOVUPS     32(AX), Y7
-	VMOVUPS     64(AX), Y8
-	VMOVUPS     96(AX), Y9
-	VMOVUPS     128(AX), Y10
-	VMOVUPS     160(AX), Y11
-	VPXOR       X0, X0, X0
-	VPINSRW     $0x00, (DX), X0, X0
-	VPINSRW     $0x01, (DX)(SI*1), X0, X0
-	VPINSRW     $0x02, (DX)(SI*2), X0, X0
-	VPINSRW     $0x03, (DX)(DI*1), X0, X0
-	VCVTPH2PS   X0, Y4
-	VMULPS      Y11, Y4, Y6
+	VMOVUPS     (AX), Y4
+	VMOVUPS     32(AX), Y5
+	VMOVUPS     64(AX), Y6
+	VMOVUPS     96(AX), Y7
 	PREFETCHT1  1024(DX)
 	VMOVDQU     2(DX), X0
-	VPAND       Y5, Y0, Y1
-	VPMADDWD    Y3, Y1, Y2
-	VPADDD      Y10, Y2, Y2
+	VPAND       Y3, Y0, Y1
+	VPMADDWD    Y4, Y1, Y8
 	VPSRLW      $0x04, Y0, Y1
-	VPAND       Y5, Y1, Y1
-	VPMADDWD    Y7, Y1, Y4
-	VPADDD      Y4, Y2, Y2
+	VPAND       Y3, Y1, Y1
+	VPMADDWD    Y5, Y1, Y2
+	VPADDD      Y2, Y8, Y8
 	VPSRLW      $0x08, Y0, Y1
-	VPAND       Y5, Y1, Y1
-	VPMADDWD    Y8, Y1, Y4
-	VPADDD      Y4, Y2, Y2
+	VPAND       Y3, Y1, Y1
+	VPMADDWD    Y6, Y1, Y2
+	VPADDD      Y2, Y8, Y8
 	VPSRLW      $0x0c, Y0, Y1
-	VPMADDWD    Y9, Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VCVTDQ2PS   Y2, Y2
-	VPSHUFD     $0x00, Y6, Y4
-	VFMADD231PS Y4, Y2, Y15
+	VPMADDWD    Y7, Y1, Y2
+	VPADDD      Y2, Y8, Y8
 	PREFETCHT1  1024(DX)(SI*1)
 	VMOVDQU     2(DX)(SI*1), X0
-	VPAND       Y5, Y0, Y1
-	VPMADDWD    Y3, Y1, Y2
-	VPADDD      Y10, Y2, Y2
+	VPAND       Y3, Y0, Y1
+	VPMADDWD    Y4, Y1, Y9
 	VPSRLW      $0x04, Y0, Y1
-	VPAND       Y5, Y1, Y1
-	VPMADDWD    Y7, Y1, Y4
-	VPADDD      Y4, Y2, Y2
+	VPAND       Y3, Y1, Y1
+	VPMADDWD    Y5, Y1, Y2
+	VPADDD      Y2, Y9, Y9
 	VPSRLW      $0x08, Y0, Y1
-	VPAND       Y5, Y1, Y1
-	VPMADDWD    Y8, Y1, Y4
-	VPADDD      Y4, Y2, Y2
+	VPAND       Y3, Y1, Y1
+	VPMADDWD    Y6, Y1, Y2
+	VPADDD      Y2, Y9, Y9
 	VPSRLW      $0x0c, Y0, Y1
-	VPMADDWD    Y9, Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VCVTDQ2PS   Y2, Y2
-	VPSHUFD     $0x55, Y6, Y4
-	VFMADD231PS Y4, Y2, Y14
+	VPMADDWD    Y7, Y1, Y2
+	VPADDD      Y2, Y9, Y9
+	VSHUFPS     $0x88, Y9, Y8, Y0
+	VSHUFPS     $0xdd, Y9, Y8, Y8
+	VPADDD      Y0, Y8, Y8
 	PREFETCHT1  1024(DX)(SI*2)
 	VMOVDQU     2(DX)(SI*2), X0
-	VPAND       Y5, Y0, Y1
-	VPMADDWD    Y3, Y1, Y2
-	VPADDD      Y10, Y2, Y2
+	VPAND       Y3, Y0, Y1
+	VPMADDWD    Y4, Y1, Y9
 	VPSRLW      $0x04, Y0, Y1
-	VPAND       Y5, Y1, Y1
-	VPMADDWD    Y7, Y1, Y4
-	VPADDD      Y4, Y2, Y2
+	VPAND       Y3, Y1, Y1
+	VPMADDWD    Y5, Y1, Y2
+	VPADDD      Y2, Y9, Y9
 	VPSRLW      $0x08, Y0, Y1
-	VPAND       Y5, Y1, Y1
-	VPMADDWD    Y8, Y1, Y4
-	VPADDD      Y4, Y2, Y2
+	VPAND       Y3, Y1, Y1
+	VPMADDWD    Y6, Y1, Y2
+	VPADDD      Y2, Y9, Y9
 	VPSRLW      $0x0c, Y0, Y1
-	VPMADDWD    Y9, Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VCVTDQ2PS   Y2, Y2
-	VPSHUFD     $0xaa, Y6, Y4
-	VFMADD231PS Y4, Y2, Y13
+	VPMADDWD    Y7, Y1, Y2
+	VPADDD      Y2, Y9, Y9
 	PREFETCHT1  1024(DX)(DI*1)
 	VMOVDQU     2(DX)(DI*1), X0
-	VPAND       Y5, Y0, Y1
-	VPMADDWD    Y3, Y1, Y2
-	VPADDD      Y10, Y2, Y2
+	VPAND       Y3, Y0, Y1
+	VPMADDWD    Y4, Y1, Y10
 	VPSRLW      $0x04, Y0, Y1
-	VPAND       Y5, Y1, Y1
-	VPMADDWD    Y7, Y1, Y4
-	VPADDD      Y4, Y2, Y2
+	VPAND       Y3, Y1, Y1
+	VPMADDWD    Y5, Y1, Y2
+	VPADDD      Y2, Y10, Y10
 	VPSRLW      $0x08, Y0, Y1
-	VPAND       Y5, Y1, Y1
-	VPMADDWD    Y8, Y1, Y4
-	VPADDD      Y4, Y2, Y2
+	VPAND       Y3, Y1, Y1
+	VPMADDWD    Y6, Y1, Y2
+	VPADDD      Y2, Y10, Y10
 	VPSRLW      $0x0c, Y0, Y1
-	VPMADDWD    Y9, Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VCVTDQ2PS   Y2, Y2
-	VPSHUFD     $0xff, Y6, Y4
-	VFMADD231PS Y4, Y2, Y12
+	VPMADDWD    Y7, Y1, Y2
+	VPADDD      Y2, Y10, Y10
+	VSHUFPS     $0x88, Y10, Y9, Y0
+	VSHUFPS     $0xdd, Y10, Y9, Y9
+	VPADDD      Y0, Y9, Y9
+	VMOVD       (DX), X11
+	VPINSRW     $0x01, (DX)(SI*1), X11, X11
+	VPINSRW     $0x02, (DX)(SI*2), X11, X11
+	VPINSRW     $0x03, (DX)(DI*1), X11, X11
+	VCVTPH2PS   X11, Y11
+	VSHUFPS     $0x88, Y9, Y8, Y0
+	VSHUFPS     $0xdd, Y9, Y8, Y8
+	VPADDD      Y0, Y8, Y8
+	VPADDD      128(AX), Y8, Y8
+	VCVTDQ2PS   Y8, Y8
+	VMULPS      160(AX), Y11, Y0
+	VFMADD231PS Y0, Y8, Y14
+	ADDQ        $+18, DX
 
 done1:
-	MOVQ         out+0(FP), AX
-	VMOVUPS      Y15, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, (AX)
-	VMOVUPS      Y14, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 4(AX)
-	VMOVUPS      Y13, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 8(AX)
-	VMOVUPS      Y12, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 12(AX)
+	VEXTRACTF128 $0x01, Y14, X0
+	VADDPS       X0, X14, X14
+	VMOVSS       X14, (R9)
+	VEXTRACTPS   $0x01, X14, (R9)(R10*1)
+	VEXTRACTPS   $0x02, X14, (R9)(R10*2)
+	VEXTRACTPS   $0x03, X14, (R9)(R11*1)
+	ADDQ         $+4, R9
+	DECQ         R13
+	JNE          group1
 	VZEROUPPER
 	RET
 
 rows2:
-	VPCMPEQD Y5, Y5, Y5
-	VPSRLW   $0x0c, Y5, Y5
-	MOVQ     x+8(FP), AX
-	MOVQ     ldx+16(FP), BX
-	MOVQ     w+24(FP), DX
-	MOVQ     ldw+32(FP), SI
+	VPCMPEQD Y3, Y3, Y3
+	VPSRLW   $0x0c, Y3, Y3
+	MOVQ     out+0(FP), R9
+	MOVQ     ldo+8(FP), R12
+	MOVQ     step+16(FP), R10
+	LEAQ     (R10)(R10*2), R11
+	MOVQ     ldx+32(FP), BX
+	MOVQ     w+40(FP), DX
+	MOVQ     ldw+48(FP), SI
 	LEAQ     (SI)(SI*2), DI
-	MOVQ     blocks+40(FP), R8
-	VXORPS   Y15, Y15, Y15
-	VXORPS   Y14, Y14, Y14
-	VXORPS   Y13, Y13, Y13
-	VXORPS   Y12, Y12, Y12
-	VXORPS   Y11, Y11, Y11
-	VXORPS   Y10, Y10, Y10
-	VXORPS   Y9, Y9, Y9
-	VXORPS   Y8, Y8, Y8
-	SUBQ     $+2, R8
-	JL       loop2_done
+	MOVQ     groups+72(FP), R13
+
+group2:
+	MOVQ   x+24(FP), AX
+	MOVQ   blocks+56(FP), R8
+	VXORPS Y14, Y14, Y14
+	VXORPS Y15, Y15, Y15
+	SUBQ   $+2, R8
+	JL     loop2_done
 
 loop2:
-	VPXOR          X0, X0, X0
-	VPINSRW        $0x00, (DX), X0, X0
-	VPINSRW        $0x01, (DX)(SI*1), X0, X0
-	VPINSRW        $0x02, (DX)(SI*2), X0, X0
-	VPINSRW        $0x03, (DX)(DI*1), X0, X0
-	VPINSRW        $0x04, 18(DX), X0, X0
-	VPINSRW        $0x05, 18(DX)(SI*1), X0, X0
-	VPINSRW        $0x06, 18(DX)(SI*2), X0, X0
-	VPINSRW        $0x07, 18(DX)(DI*1), X0, X0
-	VCVTPH2PS      X0, Y4
-	VMULPS         160(AX), Y4, Y6
-	VMULPS         160(AX)(BX*1), Y4, Y7
 	PREFETCHT1     1024(DX)
 	VMOVDQU        2(DX), X0
 	VBROADCASTI128 20(DX), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
-	VPAND          Y5, Y0, Y1
-	VPMADDWD       (AX), Y1, Y2
-	VPADDD         128(AX), Y2, Y2
-	VPMADDWD       (AX)(BX*1), Y1, Y3
-	VPADDD         128(AX)(BX*1), Y3, Y3
+	VPAND          Y3, Y0, Y1
+	VPMADDWD       (AX), Y1, Y8
+	VPMADDWD       (AX)(BX*1), Y1, Y4
 	VPSRLW         $0x04, Y0, Y1
-	VPAND          Y5, Y1, Y1
-	VPMADDWD       32(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       32(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
+	VPAND          Y3, Y1, Y1
+	VPMADDWD       32(AX), Y1, Y2
+	VPADDD         Y2, Y8, Y8
+	VPMADDWD       32(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y4, Y4
 	VPSRLW         $0x08, Y0, Y1
-	VPAND          Y5, Y1, Y1
-	VPMADDWD       64(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       64(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
+	VPAND          Y3, Y1, Y1
+	VPMADDWD       64(AX), Y1, Y2
+	VPADDD         Y2, Y8, Y8
+	VPMADDWD       64(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y4, Y4
 	VPSRLW         $0x0c, Y0, Y1
-	VPMADDWD       96(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       96(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y2, Y2
-	VPSHUFD        $0x00, Y6, Y4
-	VFMADD231PS    Y4, Y2, Y15
-	VCVTDQ2PS      Y3, Y3
-	VPSHUFD        $0x00, Y7, Y4
-	VFMADD231PS    Y4, Y3, Y11
+	VPMADDWD       96(AX), Y1, Y2
+	VPADDD         Y2, Y8, Y8
+	VPMADDWD       96(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y4, Y4
 	PREFETCHT1     1024(DX)(SI*1)
 	VMOVDQU        2(DX)(SI*1), X0
 	VBROADCASTI128 20(DX)(SI*1), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
-	VPAND          Y5, Y0, Y1
-	VPMADDWD       (AX), Y1, Y2
-	VPADDD         128(AX), Y2, Y2
-	VPMADDWD       (AX)(BX*1), Y1, Y3
-	VPADDD         128(AX)(BX*1), Y3, Y3
+	VPAND          Y3, Y0, Y1
+	VPMADDWD       (AX), Y1, Y9
+	VPMADDWD       (AX)(BX*1), Y1, Y5
 	VPSRLW         $0x04, Y0, Y1
-	VPAND          Y5, Y1, Y1
-	VPMADDWD       32(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       32(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
+	VPAND          Y3, Y1, Y1
+	VPMADDWD       32(AX), Y1, Y2
+	VPADDD         Y2, Y9, Y9
+	VPMADDWD       32(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y5, Y5
 	VPSRLW         $0x08, Y0, Y1
-	VPAND          Y5, Y1, Y1
-	VPMADDWD       64(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       64(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
+	VPAND          Y3, Y1, Y1
+	VPMADDWD       64(AX), Y1, Y2
+	VPADDD         Y2, Y9, Y9
+	VPMADDWD       64(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y5, Y5
 	VPSRLW         $0x0c, Y0, Y1
-	VPMADDWD       96(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       96(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y2, Y2
-	VPSHUFD        $0x55, Y6, Y4
-	VFMADD231PS    Y4, Y2, Y14
-	VCVTDQ2PS      Y3, Y3
-	VPSHUFD        $0x55, Y7, Y4
-	VFMADD231PS    Y4, Y3, Y10
+	VPMADDWD       96(AX), Y1, Y2
+	VPADDD         Y2, Y9, Y9
+	VPMADDWD       96(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y5, Y5
+	VSHUFPS        $0x88, Y9, Y8, Y0
+	VSHUFPS        $0xdd, Y9, Y8, Y8
+	VPADDD         Y0, Y8, Y8
+	VSHUFPS        $0x88, Y5, Y4, Y0
+	VSHUFPS        $0xdd, Y5, Y4, Y4
+	VPADDD         Y0, Y4, Y4
 	PREFETCHT1     1024(DX)(SI*2)
 	VMOVDQU        2(DX)(SI*2), X0
 	VBROADCASTI128 20(DX)(SI*2), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
-	VPAND          Y5, Y0, Y1
-	VPMADDWD       (AX), Y1, Y2
-	VPADDD         128(AX), Y2, Y2
-	VPMADDWD       (AX)(BX*1), Y1, Y3
-	VPADDD         128(AX)(BX*1), Y3, Y3
+	VPAND          Y3, Y0, Y1
+	VPMADDWD       (AX), Y1, Y9
+	VPMADDWD       (AX)(BX*1), Y1, Y5
 	VPSRLW         $0x04, Y0, Y1
-	VPAND          Y5, Y1, Y1
-	VPMADDWD       32(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       32(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
+	VPAND          Y3, Y1, Y1
+	VPMADDWD       32(AX), Y1, Y2
+	VPADDD         Y2, Y9, Y9
+	VPMADDWD       32(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y5, Y5
 	VPSRLW         $0x08, Y0, Y1
-	VPAND          Y5, Y1, Y1
-	VPMADDWD       64(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       64(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
+	VPAND          Y3, Y1, Y1
+	VPMADDWD       64(AX), Y1, Y2
+	VPADDD         Y2, Y9, Y9
+	VPMADDWD       64(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y5, Y5
 	VPSRLW         $0x0c, Y0, Y1
-	VPMADDWD       96(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       96(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y2, Y2
-	VPSHUFD        $0xaa, Y6, Y4
-	VFMADD231PS    Y4, Y2, Y13
-	VCVTDQ2PS      Y3, Y3
-	VPSHUFD        $0xaa, Y7, Y4
-	VFMADD231PS    Y4, Y3, Y9
+	VPMADDWD       96(AX), Y1, Y2
+	VPADDD         Y2, Y9, Y9
+	VPMADDWD       96(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y5, Y5
 	PREFETCHT1     1024(DX)(DI*1)
 	VMOVDQU        2(DX)(DI*1), X0
 	VBROADCASTI128 20(DX)(DI*1), Y1
 	VPBLENDD       $0xf0, Y1, Y0, Y0
-	VPAND          Y5, Y0, Y1
-	VPMADDWD       (AX), Y1, Y2
-	VPADDD         128(AX), Y2, Y2
-	VPMADDWD       (AX)(BX*1), Y1, Y3
-	VPADDD         128(AX)(BX*1), Y3, Y3
+	VPAND          Y3, Y0, Y1
+	VPMADDWD       (AX), Y1, Y10
+	VPMADDWD       (AX)(BX*1), Y1, Y6
 	VPSRLW         $0x04, Y0, Y1
-	VPAND          Y5, Y1, Y1
-	VPMADDWD       32(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       32(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
+	VPAND          Y3, Y1, Y1
+	VPMADDWD       32(AX), Y1, Y2
+	VPADDD         Y2, Y10, Y10
+	VPMADDWD       32(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y6, Y6
 	VPSRLW         $0x08, Y0, Y1
-	VPAND          Y5, Y1, Y1
-	VPMADDWD       64(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       64(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
+	VPAND          Y3, Y1, Y1
+	VPMADDWD       64(AX), Y1, Y2
+	VPADDD         Y2, Y10, Y10
+	VPMADDWD       64(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y6, Y6
 	VPSRLW         $0x0c, Y0, Y1
-	VPMADDWD       96(AX), Y1, Y4
-	VPADDD         Y4, Y2, Y2
-	VPMADDWD       96(AX)(BX*1), Y1, Y4
-	VPADDD         Y4, Y3, Y3
-	VCVTDQ2PS      Y2, Y2
-	VPSHUFD        $0xff, Y6, Y4
-	VFMADD231PS    Y4, Y2, Y12
-	VCVTDQ2PS      Y3, Y3
-	VPSHUFD        $0xff, Y7, Y4
-	VFMADD231PS    Y4, Y3, Y8
+	VPMADDWD       96(AX), Y1, Y2
+	VPADDD         Y2, Y10, Y10
+	VPMADDWD       96(AX)(BX*1), Y1, Y2
+	VPADDD         Y2, Y6, Y6
+	VSHUFPS        $0x88, Y10, Y9, Y0
+	VSHUFPS        $0xdd, Y10, Y9, Y9
+	VPADDD         Y0, Y9, Y9
+	VSHUFPS        $0x88, Y6, Y5, Y0
+	VSHUFPS        $0xdd, Y6, Y5, Y5
+	VPADDD         Y0, Y5, Y5
+	VMOVD          (DX), X11
+	VPINSRW        $0x01, (DX)(SI*1), X11, X11
+	VPINSRW        $0x02, (DX)(SI*2), X11, X11
+	VPINSRW        $0x03, (DX)(DI*1), X11, X11
+	VMOVD          18(DX), X12
+	VPINSRW        $0x01, 18(DX)(SI*1), X12, X12
+	VPINSRW        $0x02, 18(DX)(SI*2), X12, X12
+	VPINSRW        $0x03, 18(DX)(DI*1), X12, X12
+	VPUNPCKLQDQ    X12, X11, X11
+	VCVTPH2PS      X11, Y11
+	VSHUFPS        $0x88, Y9, Y8, Y0
+	VSHUFPS        $0xdd, Y9, Y8, Y8
+	VPADDD         Y0, Y8, Y8
+	VPADDD         128(AX), Y8, Y8
+	VCVTDQ2PS      Y8, Y8
+	VMULPS         160(AX), Y11, Y0
+	VFMADD231PS    Y0, Y8, Y14
+	VSHUFPS        $0x88, Y5, Y4, Y0
+	VSHUFPS        $0xdd, Y5, Y4, Y4
+	VPADDD         Y0, Y4, Y4
+	VPADDD         128(AX)(BX*1), Y4, Y4
+	VCVTDQ2PS      Y4, Y4
+	VMULPS         160(AX)(BX*1), Y11, Y0
+	VFMADD231PS    Y0, Y4, Y15
 	ADDQ           $+36, DX
 	ADDQ           $+192, AX
 	SUBQ           $+2, R8
@@ -2277,184 +2202,143 @@ loop2_done:
 	ADDQ        $+2, R8
 	TESTQ       R8, R8
 	JE          done2
-	VPXOR       X0, X0, X0
-	VPINSRW     $0x00, (DX), X0, X0
-	VPINSRW     $0x01, (DX)(SI*1), X0, X0
-	VPINSRW     $0x02, (DX)(SI*2), X0, X0
-	VPINSRW     $0x03, (DX)(DI*1), X0, X0
-	VCVTPH2PS   X0, Y4
-	VMULPS      160(AX), Y4, Y6
-	VMULPS      160(AX)(BX*1), Y4, Y7
 	PREFETCHT1  1024(DX)
 	VMOVDQU     2(DX), X0
-	VPAND       Y5, Y0, Y1
-	VPMADDWD    (AX), Y1, Y2
-	VPADDD      128(AX), Y2, Y2
-	VPMADDWD    (AX)(BX*1), Y1, Y3
-	VPADDD      128(AX)(BX*1), Y3, Y3
+	VPAND       Y3, Y0, Y1
+	VPMADDWD    (AX), Y1, Y8
+	VPMADDWD    (AX)(BX*1), Y1, Y4
 	VPSRLW      $0x04, Y0, Y1
-	VPAND       Y5, Y1, Y1
-	VPMADDWD    32(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    32(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
+	VPAND       Y3, Y1, Y1
+	VPMADDWD    32(AX), Y1, Y2
+	VPADDD      Y2, Y8, Y8
+	VPMADDWD    32(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y4, Y4
 	VPSRLW      $0x08, Y0, Y1
-	VPAND       Y5, Y1, Y1
-	VPMADDWD    64(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    64(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
+	VPAND       Y3, Y1, Y1
+	VPMADDWD    64(AX), Y1, Y2
+	VPADDD      Y2, Y8, Y8
+	VPMADDWD    64(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y4, Y4
 	VPSRLW      $0x0c, Y0, Y1
-	VPMADDWD    96(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    96(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
-	VCVTDQ2PS   Y2, Y2
-	VPSHUFD     $0x00, Y6, Y4
-	VFMADD231PS Y4, Y2, Y15
-	VCVTDQ2PS   Y3, Y3
-	VPSHUFD     $0x00, Y7, Y4
-	VFMADD231PS Y4, Y3, Y11
+	VPMADDWD    96(AX), Y1, Y2
+	VPADDD      Y2, Y8, Y8
+	VPMADDWD    96(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y4, Y4
 	PREFETCHT1  1024(DX)(SI*1)
 	VMOVDQU     2(DX)(SI*1), X0
-	VPAND       Y5, Y0, Y1
-	VPMADDWD    (AX), Y1, Y2
-	VPADDD      128(AX), Y2, Y2
-	VPMADDWD    (AX)(BX*1), Y1, Y3
-	VPADDD      128(AX)(BX*1), Y3, Y3
+	VPAND       Y3, Y0, Y1
+	VPMADDWD    (AX), Y1, Y9
+	VPMADDWD    (AX)(BX*1), Y1, Y5
 	VPSRLW      $0x04, Y0, Y1
-	VPAND       Y5, Y1, Y1
-	VPMADDWD    32(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    32(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
+	VPAND       Y3, Y1, Y1
+	VPMADDWD    32(AX), Y1, Y2
+	VPADDD      Y2, Y9, Y9
+	VPMADDWD    32(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y5, Y5
 	VPSRLW      $0x08, Y0, Y1
-	VPAND       Y5, Y1, Y1
-	VPMADDWD    64(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    64(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
+	VPAND       Y3, Y1, Y1
+	VPMADDWD    64(AX), Y1, Y2
+	VPADDD      Y2, Y9, Y9
+	VPMADDWD    64(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y5, Y5
 	VPSRLW      $0x0c, Y0, Y1
-	VPMADDWD    96(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    96(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
-	VCVTDQ2PS   Y2, Y2
-	VPSHUFD     $0x55, Y6, Y4
-	VFMADD231PS Y4, Y2, Y14
-	VCVTDQ2PS   Y3, Y3
-	VPSHUFD     $0x55, Y7, Y4
-	VFMADD231PS Y4, Y3, Y10
+	VPMADDWD    96(AX), Y1, Y2
+	VPADDD      Y2, Y9, Y9
+	VPMADDWD    96(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y5, Y5
+	VSHUFPS     $0x88, Y9, Y8, Y0
+	VSHUFPS     $0xdd, Y9, Y8, Y8
+	VPADDD      Y0, Y8, Y8
+	VSHUFPS     $0x88, Y5, Y4, Y0
+	VSHUFPS     $0xdd, Y5, Y4, Y4
+	VPADDD      Y0, Y4, Y4
 	PREFETCHT1  1024(DX)(SI*2)
 	VMOVDQU     2(DX)(SI*2), X0
-	VPAND       Y5, Y0, Y1
-	VPMADDWD    (AX), Y1, Y2
-	VPADDD      128(AX), Y2, Y2
-	VPMADDWD    (AX)(BX*1), Y1, Y3
-	VPADDD      128(AX)(BX*1), Y3, Y3
+	VPAND       Y3, Y0, Y1
+	VPMADDWD    (AX), Y1, Y9
+	VPMADDWD    (AX)(BX*1), Y1, Y5
 	VPSRLW      $0x04, Y0, Y1
-	VPAND       Y5, Y1, Y1
-	VPMADDWD    32(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    32(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
+	VPAND       Y3, Y1, Y1
+	VPMADDWD    32(AX), Y1, Y2
+	VPADDD      Y2, Y9, Y9
+	VPMADDWD    32(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y5, Y5
 	VPSRLW      $0x08, Y0, Y1
-	VPAND       Y5, Y1, Y1
-	VPMADDWD    64(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    64(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
+	VPAND       Y3, Y1, Y1
+	VPMADDWD    64(AX), Y1, Y2
+	VPADDD      Y2, Y9, Y9
+	VPMADDWD    64(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y5, Y5
 	VPSRLW      $0x0c, Y0, Y1
-	VPMADDWD    96(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    96(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
-	VCVTDQ2PS   Y2, Y2
-	VPSHUFD     $0xaa, Y6, Y4
-	VFMADD231PS Y4, Y2, Y13
-	VCVTDQ2PS   Y3, Y3
-	VPSHUFD     $0xaa, Y7, Y4
-	VFMADD231PS Y4, Y3, Y9
+	VPMADDWD    96(AX), Y1, Y2
+	VPADDD      Y2, Y9, Y9
+	VPMADDWD    96(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y5, Y5
 	PREFETCHT1  1024(DX)(DI*1)
 	VMOVDQU     2(DX)(DI*1), X0
-	VPAND       Y5, Y0, Y1
-	VPMADDWD    (AX), Y1, Y2
-	VPADDD      128(AX), Y2, Y2
-	VPMADDWD    (AX)(BX*1), Y1, Y3
-	VPADDD      128(AX)(BX*1), Y3, Y3
+	VPAND       Y3, Y0, Y1
+	VPMADDWD    (AX), Y1, Y10
+	VPMADDWD    (AX)(BX*1), Y1, Y6
 	VPSRLW      $0x04, Y0, Y1
-	VPAND       Y5, Y1, Y1
-	VPMADDWD    32(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    32(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
+	VPAND       Y3, Y1, Y1
+	VPMADDWD    32(AX), Y1, Y2
+	VPADDD      Y2, Y10, Y10
+	VPMADDWD    32(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y6, Y6
 	VPSRLW      $0x08, Y0, Y1
-	VPAND       Y5, Y1, Y1
-	VPMADDWD    64(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    64(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
+	VPAND       Y3, Y1, Y1
+	VPMADDWD    64(AX), Y1, Y2
+	VPADDD      Y2, Y10, Y10
+	VPMADDWD    64(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y6, Y6
 	VPSRLW      $0x0c, Y0, Y1
-	VPMADDWD    96(AX), Y1, Y4
-	VPADDD      Y4, Y2, Y2
-	VPMADDWD    96(AX)(BX*1), Y1, Y4
-	VPADDD      Y4, Y3, Y3
-	VCVTDQ2PS   Y2, Y2
-	VPSHUFD     $0xff, Y6, Y4
-	VFMADD231PS Y4, Y2, Y12
-	VCVTDQ2PS   Y3, Y3
-	VPSHUFD     $0xff, Y7, Y4
-	VFMADD231PS Y4, Y3, Y8
+	VPMADDWD    96(AX), Y1, Y2
+	VPADDD      Y2, Y10, Y10
+	VPMADDWD    96(AX)(BX*1), Y1, Y2
+	VPADDD      Y2, Y6, Y6
+	VSHUFPS     $0x88, Y10, Y9, Y0
+	VSHUFPS     $0xdd, Y10, Y9, Y9
+	VPADDD      Y0, Y9, Y9
+	VSHUFPS     $0x88, Y6, Y5, Y0
+	VSHUFPS     $0xdd, Y6, Y5, Y5
+	VPADDD      Y0, Y5, Y5
+	VMOVD       (DX), X11
+	VPINSRW     $0x01, (DX)(SI*1), X11, X11
+	VPINSRW     $0x02, (DX)(SI*2), X11, X11
+	VPINSRW     $0x03, (DX)(DI*1), X11, X11
+	VCVTPH2PS   X11, Y11
+	VSHUFPS     $0x88, Y9, Y8, Y0
+	VSHUFPS     $0xdd, Y9, Y8, Y8
+	VPADDD      Y0, Y8, Y8
+	VPADDD      128(AX), Y8, Y8
+	VCVTDQ2PS   Y8, Y8
+	VMULPS      160(AX), Y11, Y0
+	VFMADD231PS Y0, Y8, Y14
+	VSHUFPS     $0x88, Y5, Y4, Y0
+	VSHUFPS     $0xdd, Y5, Y4, Y4
+	VPADDD      Y0, Y4, Y4
+	VPADDD      128(AX)(BX*1), Y4, Y4
+	VCVTDQ2PS   Y4, Y4
+	VMULPS      160(AX)(BX*1), Y11, Y0
+	VFMADD231PS Y0, Y4, Y15
+	ADDQ        $+18, DX
 
 done2:
-	MOVQ         out+0(FP), AX
-	VMOVUPS      Y15, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, (AX)
-	VMOVUPS      Y14, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 4(AX)
-	VMOVUPS      Y13, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 8(AX)
-	VMOVUPS      Y12, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 12(AX)
-	VMOVUPS      Y11, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 16(AX)
-	VMOVUPS      Y10, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 20(AX)
-	VMOVUPS      Y9, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 24(AX)
-	VMOVUPS      Y8, Y0
-	VEXTRACTF128 $0x01, Y0, X1
-	VADDPS       X1, X0, X0
-	VHADDPS      X0, X0, X0
-	VHADDPS      X0, X0, X0
-	VMOVSS       X0, 28(AX)
+	VEXTRACTF128 $0x01, Y14, X0
+	VADDPS       X0, X14, X14
+	VMOVSS       X14, (R9)
+	VEXTRACTPS   $0x01, X14, (R9)(R10*1)
+	VEXTRACTPS   $0x02, X14, (R9)(R10*2)
+	VEXTRACTPS   $0x03, X14, (R9)(R11*1)
+	LEAQ         (R9)(R12*1), AX
+	VEXTRACTF128 $0x01, Y15, X0
+	VADDPS       X0, X15, X15
+	VMOVSS       X15, (AX)
+	VEXTRACTPS   $0x01, X15, (AX)(R10*1)
+	VEXTRACTPS   $0x02, X15, (AX)(R10*2)
+	VEXTRACTPS   $0x03, X15, (AX)(R11*1)
+	ADDQ         $+4, R9
+	DECQ         R13
+	JNE          group2
 	VZEROUPPER
 	RET

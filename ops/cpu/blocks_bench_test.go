@@ -31,7 +31,7 @@ func BenchmarkBlockDots(b *testing.B) {
 				k.rounded.round(&rounded[0], &x[0], rows*blocks)
 				b.Run(fmt.Sprintf("%s/%s rounded/rows=%d", v.name, name, rows), func(b *testing.B) {
 					for b.Loop() {
-						k.rounded.dot(&out[0], &rounded[0], 4*roundedLen(blocks), &w[0], k.bytes*blocks, blocks, rows)
+						k.rounded.dot(&out[0], 16, 4, &rounded[0], 4*roundedLen(blocks), &w[0], k.bytes*blocks, blocks, rows, 1)
 					}
 					reportBlocks(b, 4*blocks, k.bytes)
 				})

@@ -49,8 +49,10 @@ func decodeF16NEON(to *float32, from *byte, blocks int)
 //go:noescape
 func roundBlocksNEON(to *uint32, x *float32, blocks int) bool
 
-// dotQ4RoundedNEON is dotQ4NEON for rows of x, one or two, as roundBlocksNEON leaves them.
+// dotQ4RoundedNEON is dotQ4NEON for rows of x, one or two, as roundBlocksNEON leaves them, and for groups of four rows of w, one at
+// least: out[g+i·ldo+j·step] is the dot of row i of x and row j of group g, ldo and step in bytes. A row of w is followed by that of the
+// next group.
 // Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched.
 //
 //go:noescape
-func dotQ4RoundedNEON(out *float32, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int)
+func dotQ4RoundedNEON(out *float32, ldo int, step int, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int, groups int)

@@ -2620,9 +2620,9 @@ done:
 	MOVB R5, ret+24(FP)
 	RET
 
-// func dotQ4RoundedNEON(out *float32, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int)
-TEXT ·dotQ4RoundedNEON(SB), NOSPLIT, $0-56
-	MOVD rows+48(FP), R0
+// func dotQ4RoundedNEON(out *float32, ldo int, step int, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int, groups int)
+TEXT ·dotQ4RoundedNEON(SB), NOSPLIT, $0-80
+	MOVD rows+64(FP), R0
 	CMP  $1, R0
 	BEQ  rows1
 	CMP  $2, R0
@@ -2632,14 +2632,20 @@ TEXT ·dotQ4RoundedNEON(SB), NOSPLIT, $0-56
 rows1:
 	VMOVI $15, V13.B16
 	VUSHR $8, V13.H8, V13.H8
-	MOVD  x+8(FP), R0
-	MOVD  ldx+16(FP), R9
-	MOVD  w+24(FP), R4
-	MOVD  ldw+32(FP), R9
+	MOVD  out+0(FP), R10
+	MOVD  ldo+8(FP), R11
+	MOVD  step+16(FP), R12
+	MOVD  groups+72(FP), R13
+	MOVD  w+40(FP), R4
+	MOVD  ldw+48(FP), R9
 	ADD   R9, R4, R5
 	ADD   R9, R5, R6
 	ADD   R9, R6, R7
-	MOVD  blocks+40(FP), R8
+	MOVD  ldx+32(FP), R9
+
+group1:
+	MOVD  x+24(FP), R0
+	MOVD  blocks+56(FP), R8
 	VMOVI $0, V16.B16
 	VMOVI $0, V17.B16
 	VMOVI $0, V18.B16
@@ -2921,25 +2927,43 @@ loop1_done:
 	WORD    $0x4faa1b13 // fmla v19.4s, v24.4s, v10.s[3]
 
 done1:
-	MOVD  out+0(FP), R0
-	WORD  $0x6e31d610 // faddp v16.4s, v16.4s, v17.4s
-	WORD  $0x6e33d652 // faddp v18.4s, v18.4s, v19.4s
-	WORD  $0x6e32d610 // faddp v16.4s, v16.4s, v18.4s
-	FMOVQ F16, 0(R0)
+	MOVD R10, R0
+	WORD $0x6e31d610 // faddp v16.4s, v16.4s, v17.4s
+	WORD $0x6e33d652 // faddp v18.4s, v18.4s, v19.4s
+	WORD $0x6e32d610 // faddp v16.4s, v16.4s, v18.4s
+	MOVD R0, R14
+	VST1 V16.S[0], 0(R14)
+	ADD  R12, R14, R14
+	VST1 V16.S[1], 0(R14)
+	ADD  R12, R14, R14
+	VST1 V16.S[2], 0(R14)
+	ADD  R12, R14, R14
+	VST1 V16.S[3], 0(R14)
+	ADD  R12, R14, R14
+	ADD  R11, R0, R0
+	ADD  $4, R10, R10
+	SUBS $1, R13, R13
+	BNE  group1
 	RET
 
 rows2:
 	VMOVI $15, V13.B16
 	VUSHR $8, V13.H8, V13.H8
-	MOVD  x+8(FP), R0
-	MOVD  ldx+16(FP), R9
-	ADD   R9, R0, R1
-	MOVD  w+24(FP), R4
-	MOVD  ldw+32(FP), R9
+	MOVD  out+0(FP), R10
+	MOVD  ldo+8(FP), R11
+	MOVD  step+16(FP), R12
+	MOVD  groups+72(FP), R13
+	MOVD  w+40(FP), R4
+	MOVD  ldw+48(FP), R9
 	ADD   R9, R4, R5
 	ADD   R9, R5, R6
 	ADD   R9, R6, R7
-	MOVD  blocks+40(FP), R8
+	MOVD  ldx+32(FP), R9
+
+group2:
+	MOVD  x+24(FP), R0
+	ADD   R9, R0, R1
+	MOVD  blocks+56(FP), R8
 	VMOVI $0, V16.B16
 	VMOVI $0, V17.B16
 	VMOVI $0, V18.B16
@@ -3379,13 +3403,34 @@ loop2_done:
 	WORD    $0x4fab1b37 // fmla v23.4s, v25.4s, v11.s[3]
 
 done2:
-	MOVD  out+0(FP), R0
-	WORD  $0x6e31d610 // faddp v16.4s, v16.4s, v17.4s
-	WORD  $0x6e33d652 // faddp v18.4s, v18.4s, v19.4s
-	WORD  $0x6e32d610 // faddp v16.4s, v16.4s, v18.4s
-	FMOVQ F16, 0(R0)
-	WORD  $0x6e35d694 // faddp v20.4s, v20.4s, v21.4s
-	WORD  $0x6e37d6d6 // faddp v22.4s, v22.4s, v23.4s
-	WORD  $0x6e36d694 // faddp v20.4s, v20.4s, v22.4s
-	FMOVQ F20, 16(R0)
+	MOVD R10, R0
+	WORD $0x6e31d610 // faddp v16.4s, v16.4s, v17.4s
+	WORD $0x6e33d652 // faddp v18.4s, v18.4s, v19.4s
+	WORD $0x6e32d610 // faddp v16.4s, v16.4s, v18.4s
+	MOVD R0, R14
+	VST1 V16.S[0], 0(R14)
+	ADD  R12, R14, R14
+	VST1 V16.S[1], 0(R14)
+	ADD  R12, R14, R14
+	VST1 V16.S[2], 0(R14)
+	ADD  R12, R14, R14
+	VST1 V16.S[3], 0(R14)
+	ADD  R12, R14, R14
+	ADD  R11, R0, R0
+	WORD $0x6e35d694 // faddp v20.4s, v20.4s, v21.4s
+	WORD $0x6e37d6d6 // faddp v22.4s, v22.4s, v23.4s
+	WORD $0x6e36d694 // faddp v20.4s, v20.4s, v22.4s
+	MOVD R0, R14
+	VST1 V20.S[0], 0(R14)
+	ADD  R12, R14, R14
+	VST1 V20.S[1], 0(R14)
+	ADD  R12, R14, R14
+	VST1 V20.S[2], 0(R14)
+	ADD  R12, R14, R14
+	VST1 V20.S[3], 0(R14)
+	ADD  R12, R14, R14
+	ADD  R11, R0, R0
+	ADD  $4, R10, R10
+	SUBS $1, R13, R13
+	BNE  group2
 	RET

@@ -15,8 +15,9 @@ type roundedKernels struct {
 	// whether it could: not if a max|x| is NaN, infinite or so large or small that d·s might overflow or be subnormal. Two blocks,
 	// or one that is left, become roundedWords.
 	round func(to *uint32, x *float32, blocks int) bool
-	// dot is blockKernels.dot for rows that round has made.
-	dot func(out *float32, x *uint32, ldx int, w *byte, ldw, blocks, rows int)
+	// dot is blockKernels.dot for rows of x that round has made, and for groups of four rows of w, those of a group behind those of the
+	// one before: out[g+i·ldo+j·step] is the dot of row i of x and row j of group g. ldo and step are in bytes.
+	dot func(out *float32, ldo, step int, x *uint32, ldx int, w *byte, ldw, blocks, rows, groups int)
 }
 
 // roundedWords are those of two rounded blocks.

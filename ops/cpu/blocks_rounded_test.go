@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 	"unsafe"
@@ -22,7 +23,7 @@ func withRounded(k blockKernels, f backend.BlockFormat) blockKernels {
 // roundedPair is two blocks of x as the kernels have them, of each a half of every array.
 type roundedPair struct {
 	n      [4][16]int16 // elements 0, 2, …; 16, 18, …; 1, 3, …; 17, 19, …
-	eights [8]int32
+	eights [8]int32     // −8 times the sum of all n, four times; on arm64 that of the n of four places each
 	scale  [8]float32
 }
 
@@ -60,20 +61,28 @@ func goRound(to *uint32, x *float32, blocks int) bool {
 			array, i := placeOf(k)
 			n := int16(math.RoundToEven(float64(v * (32767 / most))))
 			out.n[array][8*half+i] = n
-			out.eights[4*half+i/2] -= 8 * int32(n)
+			if runtime.GOARCH == "arm64" {
+				out.eights[4*half+i/2] -= 8 * int32(n)
+				continue
+			}
+			for part := range 4 {
+				out.eights[4*half+part] -= 8 * int32(n)
+			}
 		}
 	}
 	return fits
 }
 
-func goRoundedDots(f backend.BlockFormat) func(out *float32, x *uint32, ldx int, w *byte, ldw, blocks, rows int) {
-	return func(out *float32, x *uint32, ldx int, w *byte, ldw, blocks, rows int) {
+func goRoundedDots(f backend.BlockFormat) func(out *float32, ldo, step int, x *uint32, ldx int, w *byte, ldw, blocks, rows, groups int) {
+	return func(out *float32, ldo, step int, x *uint32, ldx int, w *byte, ldw, blocks, rows, groups int) {
 		for i := range rows {
-			for j := range 4 {
+			for j := range 4 * groups {
+				group, j := j/4, j%4
+				row := byteAt(w, ldw*j+f.BlockBytes()*blocks*group)
 				sum := float32(0)
 				for b := range blocks {
 					in, half := pairOf(at(x, ldx*i), b)
-					block := unsafe.Slice(byteAt(w, ldw*j+f.BlockBytes()*b), f.BlockBytes())
+					block := unsafe.Slice(byteAt(row, f.BlockBytes()*b), f.BlockBytes())
 					whole := int32(0)
 					for k := range backend.BlockElements {
 						array, i := placeOf(k)
@@ -81,7 +90,7 @@ func goRoundedDots(f backend.BlockFormat) func(out *float32, x *uint32, ldx int,
 					}
 					sum += float32(whole) * (in.scale[4*half] * backend.F16(uint16(block[0])|uint16(block[1])<<8).Float32())
 				}
-				*at(out, 4*(4*i+j)) = sum
+				*at(out, 4*group+ldo*i+step*j) = sum
 			}
 		}
 	}
@@ -113,7 +122,8 @@ func TestRoundedDotKernels(t *testing.T) {
 				n := backend.BlockElements * blocks
 				x := make([]float32, n*rows)
 				wholeRow(r, x)
-				size := f.BlockBytes() * blocks
+				groups := 1 + r.IntN(3)
+				size := f.BlockBytes() * blocks * groups
 				ldx, ldw := roundedLen(blocks)+r.IntN(3), size+r.IntN(3)
 				rounded := guarded[uint32](t, max((rows-1)*ldx+roundedLen(blocks), 1), atEnd)
 				for i := range rows {
@@ -131,12 +141,16 @@ func TestRoundedDotKernels(t *testing.T) {
 						}
 					}
 				}
-				out, want := guarded[float32](t, 4*rows, atEnd), make([]float32, 4*rows)
-				for _, ldw := range []int{ldw, 0} {
-					got.rounded.dot(&out[0], &rounded[0], 4*ldx, &w[0], ldw, blocks, rows)
-					goRoundedDots(f)(&want[0], &rounded[0], 4*ldx, &w[0], ldw, blocks, rows)
+				step := groups + r.IntN(3)
+				ldo := 3*step + groups + r.IntN(3)
+				for _, apart := range []int{1, 0} {
+					out := fill(guarded[float32](t, (rows-1)*ldo+3*step*apart+groups, atEnd), func() float32 { return -1 })
+					want := slices.Clone(out)
+					got.rounded.dot(&out[0], 4*ldo, 4*step*apart, &rounded[0], 4*ldx, &w[0], ldw*apart, blocks, rows, groups)
+					goRoundedDots(f)(&want[0], 4*ldo, 4*step*apart, &rounded[0], 4*ldx, &w[0], ldw*apart, blocks, rows, groups)
 					if !slices.Equal(out, want) {
-						t.Fatalf("%d blocks, %d rows, w's rows %d apart: dots %v, want %v", blocks, rows, ldw, out, want)
+						t.Fatalf("%d blocks, %d rows, %d groups, w's rows %d apart: dots %v, want %v",
+							blocks, rows, groups, ldw*apart, out, want)
 					}
 				}
 			}
@@ -155,7 +169,7 @@ func TestRoundedDotsOfExtremes(t *testing.T) {
 				w := fill(guarded[byte](t, f.BlockBytes(), atEnd), func() byte { return code })
 				binary.LittleEndian.PutUint16(w, uint16(backend.ToF16(1)))
 				out := guarded[float32](t, 4, atEnd)
-				got.rounded.dot(&out[0], &rounded[0], 0, &w[0], 0, 1, 1)
+				got.rounded.dot(&out[0], 0, 4, &rounded[0], 0, &w[0], 0, 1, 1, 1)
 				want := sign * 32767 * 16 * float32(codeOf(f, w, 0)+codeOf(f, w, 31))
 				if !slices.Equal(out, []float32{want, want, want, want}) {
 					t.Fatalf("x %v, codes %#02x: dots %v, want %v", sign*32767, code, out, want)
