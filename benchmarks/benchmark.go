@@ -73,14 +73,12 @@ func (b *benchmark) measure(o *options, against *ceilings) (*record, error) {
 		return nil, err
 	}
 	runs := []func() error{run}
-	if !b.work.host {
-		for range o.backend.sets(bytes) - 1 {
-			_, run, err := b.prepare(o)
-			if err != nil {
-				return nil, err
-			}
-			runs = append(runs, run)
+	for range sets(b.cache(o), bytes) - 1 {
+		_, run, err := b.prepare(o)
+		if err != nil {
+			return nil, err
 		}
+		runs = append(runs, run)
 	}
 	runtime.GC() // of what setups left
 	time.Sleep(o.pause)
@@ -97,5 +95,17 @@ func (b *benchmark) measure(o *options, against *ceilings) (*record, error) {
 	if against == nil {
 		return r, nil
 	}
-	return r, against.shares(o, r, b.work, runs[0], flops, bytes)
+	n := float64(len(runs))
+	return r, against.shares(o, r, b.work, inOrder(runs...), n*flops, n*bytes)
+}
+
+// cache is the size of the cache that the case's operands are to leave from one run to the next, 0 if they may stay.
+func (b *benchmark) cache(o *options) float64 {
+	switch {
+	case b.work.leavesCaches:
+		return float64(hostCache())
+	case b.work.host:
+		return 0
+	}
+	return o.backend.cache
 }

@@ -32,9 +32,9 @@ func gpus() []place {
 
 const maxSets = 64
 
-// sets is the number of sets of operands for a case that moves so many bytes.
-func (p *place) sets(bytes float64) int {
-	return int(max(1, min(maxSets, math.Ceil(2*p.cache/max(bytes, 1)))))
+// sets is the number of sets of operands for a case that moves so many bytes, so that no run finds its operands in a cache of that size.
+func sets(cache, bytes float64) int {
+	return int(max(1, min(maxSets, math.Ceil(2*cache/max(bytes, 1)))))
 }
 
 // timingOn times one run, the mean over runs, each of which has operands of its own.

@@ -80,3 +80,48 @@ func TestShares(t *testing.T) {
 		}
 	}
 }
+
+// TestOperandsLeaveTheCaches counts the operands of a work that wants them out of the caches, and how often each runs, with shares too.
+func TestOperandsLeaveTheCaches(t *testing.T) {
+	var runs []int
+	w := &work{
+		name: "w", peer: "p", host: true, activations: []*dtype{f32}, flops: "T", bytes: "H",
+		setup: func(*problem) func() error {
+			i := len(runs)
+			runs = append(runs, 0)
+			return func() error { runs[i]++; time.Sleep(minSample); return nil }
+		},
+	}
+	o := &options{device: backend.Host, backend: &places[0], activations: f32, routing: routings[0]}
+	c, err := o.measureCeilings(1 << 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, leaves := range []bool{false, true} {
+		runs, w.leavesCaches = nil, leaves
+		third := hostCache() / 3
+		b := &benchmark{work: w, shape: shape{H: third, F: 1, E: 1, K: 1, G: 1, Q: 1, P: 1, D: 2, V: 1}, tokens: 1, dtype: f32, store: &store{}}
+		want := 1
+		if leaves {
+			want = sets(float64(hostCache()), float64(third))
+		}
+		r, err := b.measure(o, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(runs) != want || leaves != (want > 5) {
+			t.Fatalf("%d sets of operands, want %d", len(runs), want)
+		}
+		for i, n := range runs[1:] {
+			if n != runs[0]-1 { // the first is run once more, to see who does the work
+				t.Errorf("set %d runs %d times, set 0 %d times", i+1, n, runs[0])
+			}
+		}
+		if once := r.NS * r.GBS; once < 0.99*float64(third) || once > 1.01*float64(third) || r.NS < float64(minSample) || r.NS > 20*float64(minSample) {
+			t.Errorf("%v bytes in %v ns, want %d in a little more than %v", once, r.NS, third, minSample)
+		}
+		if r.OfRead <= 0 || r.OfFMA <= 0 {
+			t.Errorf("shares %v and %v", r.OfFMA, r.OfRead)
+		}
+	}
+}

@@ -26,6 +26,8 @@ type work struct {
 	activations []*dtype
 	// host says that it runs on the host, whatever -backend says.
 	host bool
+	// leavesCaches says, of one on the host, that its operands are made as often as it takes for no run to find them in a cache.
+	leavesCaches bool
 	// layered says that it is made of layers, which make their plans themselves, whatever -rows says.
 	layered bool
 	// copies says that it copies, more or less: a copy of as many bytes is what it can reach at most.

@@ -60,7 +60,7 @@ func sgemvWorks(name, of, software string, with gonumblas.Float32) (list []work)
 	for _, a := range layouts {
 		list = append(list, work{
 			name: name + "-" + a.letter, what: "Sgemv of " + of + ", " + strings.ToUpper(a.letter) + ": a matrix (H,F) times a vector, as it is (N) or its transpose (T)",
-			peer: software, activations: []*dtype{f32}, host: true,
+			peer: software, activations: []*dtype{f32}, host: true, leavesCaches: true,
 			flops: "2·H·F",
 			bytes: "4·(H·F + H + F)",
 			setup: func(p *problem) func() error {

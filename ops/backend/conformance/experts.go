@@ -30,8 +30,6 @@ func expertsChecks(s backend.Experts) []check {
 		{dense(tensor.Float32), q4, q4, tensor.Float32},
 		{dense(backend.BFloat16), q8, q8, backend.BFloat16},
 		{dense(backend.BFloat16), q4, q4, backend.BFloat16},
-		{dense(tensor.Float32), q4, q8, tensor.Float32},
-		{dense(tensor.Float32), q8, dense(backend.BFloat16), tensor.Float32},
 		{dense(tensor.Float32), f16, f16, tensor.Float32},
 		{dense(backend.BFloat16), f16, f16, backend.BFloat16},
 	} {
@@ -58,6 +56,8 @@ func expertsChecks(s backend.Experts) []check {
 		special("a NaN weight of a gate", func(x *experts) { poisonWeight(x.w13, x.first, 4*18*20+19) })
 		special("a NaN weight of the second product", func(x *experts) { poisonWeight(x.w2, x.second, 4*20*9+3*9+8) })
 	}
+	packer, _ := s.(backend.PackWeight)
+	checks = append(checks, mixedExpertsChecks(call, packer)...)
 	return append(checks, check{"misfits", func(e *env) error {
 		f32 := dense(tensor.Float32)
 		x := e.newExperts(fused{f32, f32, f32, tensor.Float32}, routing{33, 3, 8, 16, partial, rowsSpare}, 6, 4)

@@ -188,6 +188,19 @@ var expertMutants = []mutant{
 		}
 		return r.Experts(y, x, gates, p, w13, withoutLastColumn(w2))
 	}}},
+	{"the last hidden unit is dropped where one weight alone is packed", "Experts", expertsMutant{f: func(r reference, y, x, gates backend.Value, p *backend.Plan, w13, w2 backend.Value) error {
+		_, first := w13.(*packedCopy)
+		if _, second := w2.(*packedCopy); first != second {
+			w2 = withoutLastColumn(unpacked(w2))
+		}
+		return r.Experts(y, x, gates, p, w13, w2)
+	}}},
+	{"the last hidden unit is dropped where the weights are of two dtypes", "Experts", expertsMutant{f: func(r reference, y, x, gates backend.Value, p *backend.Plan, w13, w2 backend.Value) error {
+		if w13.Dtype() != w2.Dtype() {
+			w2 = withoutLastColumn(w2)
+		}
+		return r.Experts(y, x, gates, p, w13, w2)
+	}}},
 }
 
 type groupedMutant struct {
