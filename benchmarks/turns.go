@@ -12,6 +12,9 @@ const (
 	minTurn  = 5 * time.Millisecond // what takes less runs several times in a turn
 )
 
+// now is the clock of turns. Tests set another.
+var now = time.Now
+
 // turns runs a case and what it is held against one after the other, at least minTurns times and until the budget is spent: machines that
 // are shared change their speed from second to second, for both alike. It gives the median over the case's turns of the time that one
 // run of it would take at the ceiling's speed in the turns before and after, as a share of the time that it took. A turn of the ceiling
@@ -32,7 +35,7 @@ func turns(run, ceiling func() error, part float64, budget time.Duration) (float
 		return 0, err
 	}
 	var shares []float64
-	for start := time.Now(); len(shares) < minTurns || time.Since(start) < budget; {
+	for start := now(); len(shares) < minTurns || now().Sub(start) < budget; {
 		took, err := timed(run, runs)
 		if err != nil {
 			return 0, err
@@ -50,13 +53,13 @@ func turns(run, ceiling func() error, part float64, budget time.Duration) (float
 
 // timed is the time of one of some runs in nanoseconds, at least 1.
 func timed(run func() error, runs int) (float64, error) {
-	start := time.Now()
+	start := now()
 	for range runs {
 		if err := run(); err != nil {
 			return 0, err
 		}
 	}
-	return max(1, float64(time.Since(start))/float64(runs)), nil
+	return max(1, float64(now().Sub(start))/float64(runs)), nil
 }
 
 // shares fills in the shares of ceilings that a case on CPUs has. That of the one which it is nearest to is taken in turns with it; a work
