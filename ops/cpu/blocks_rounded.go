@@ -10,7 +10,7 @@ import "github.com/gorgonia/moe/ops/backend"
 // roundedKernels are the inner loops of such products, the zero value where a level has none for a format.
 type roundedKernels struct {
 	rows   int // of x that dot takes at most
-	strips int // strips of up to so many rows are faster by these than by blockKernels.dot
+	strips int // strips of up to so many rows, dotStrip at most as taller ones go on tiles, are faster by these than by blockKernels.dot
 	// round rounds blocks of 32 elements of x: with s = max|x|/32767 over a block, to the whole numbers n nearest to x/s. It tells
 	// whether it could: not if a max|x| is NaN, infinite or so large or small that d·s might overflow or be subnormal. Two blocks,
 	// or one that is left, become roundedWords.

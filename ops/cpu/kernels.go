@@ -3,18 +3,17 @@ package cpu
 // panelCols is the width of a panel: the rows of a weight that a tile multiplies with at a time.
 const panelCols = 32
 
-// matrixSteps is the part of a panel that matrix units multiply with at a time: 64 KiB, and 256 KiB of x.
-const matrixSteps = 512
+// unlimited is more rows than a strip has, and more steps than a panel.
+const unlimited = 1 << 30
 
 // axpyRows is the number of rows that axpyF32 takes at a time.
 const axpyRows = 8
 
-// tileKernel computes c (rows, cols) = a·b, or adds it to c if add is not 0, for rows in [1, kernels.rows], with kernels.matrix any
-// that are positive, and cols up to what kernels.cols says. Rows of a and c are lda and ldc bytes apart. b is a part of a panel:
-// steps of 32 elements of 32 bits, of which it reads the first cols and may read as many as kernels.cols says. Nothing of a or c is
-// touched beyond rows and cols. Every kernels.prefetch steps a cache line, or kernels.lines of them if ahead is above 64, is
+// tileKernel computes c (rows, cols) = a·b, or adds it to c if add is not 0, for rows in [1, kernels.callRows], and cols up to what
+// kernels.cols says. Rows of a and c are lda and ldc bytes apart. b is a part of a panel: steps of 32 elements of 32 bits, of which it
+// reads the first cols and may read as many as kernels.cols says. Nothing of a or c is touched beyond rows and cols. Every kernels.prefetch steps a cache line, or kernels.lines of them if ahead is above 64, is
 // prefetched at each of kernels.places places, the first at next and the others apart bytes from the one before, and next moves by
-// ahead bytes. With kernels.matrix all lines of these are prefetched, and steps count anew for each kernels.rows rows.
+// ahead bytes. A call with more than kernels.rows rows is as so many for kernels.rows each: steps count anew for each.
 type tileKernel func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, apart, ahead int)
 
 // fewKernel is a tileKernel for rows that kernels.streams and all columns of kernels.fewPanels(rows) panels: b is parts of them, apart
@@ -25,8 +24,14 @@ type fewKernel func(a *uint32, lda int, b *uint32, apart int, c *float32, ldc, s
 // 32 bits: a float32, or two bfloat16 of which the first is the lower half.
 type kernels struct {
 	lanes int // 32-bit elements of a vector
-	rows  int // rows of a tile at most
-	full  int // tiles of up to so many rows have panelCols columns, taller ones half of them
+	rows  int // rows of a tile at most; strips are cut where a tile ends
+	// callRows are the rows that a tileKernel takes at most: rows or, where it cuts them into tiles itself, unlimited.
+	callRows int
+	// part and streamPart are the steps of a part of a panel, at most, of a strip that is copied and of one that streams. Where kernels
+	// have the same order of sums they have partSteps.
+	part, streamPart int
+	reading          int // rows that tiles multiply in the time that reading a panel takes
+	full             int // tiles of up to so many rows have panelCols columns, taller ones half of them
 	// What a tile prefetches: see tileKernel. Of several places the hardware fetches more ahead than of one.
 	prefetch, places, lines int
 	// besideRows is the rows from which on a strip's copy is for tileBesideF32. All are for tileBesideWidened, where there is one.
@@ -74,8 +79,6 @@ type kernels struct {
 	// pairs are the kernels that multiply bfloat16 by bfloat16, where these are others: then tileDot is nil here, and there what is of
 	// no use to such a product.
 	pairs *kernels
-	// matrix says that these are for pairs alone and on the CPU's matrix units.
-	matrix bool
 }
 
 // forPairs are the kernels that multiply bfloat16 by bfloat16.
@@ -103,7 +106,7 @@ type blasTiles struct {
 
 // cols is the number of columns of a tile of some rows.
 func (k *kernels) cols(rows int) int {
-	if rows <= k.full || k.matrix {
+	if rows <= k.full {
 		return panelCols
 	}
 	return panelCols / 2

@@ -10,7 +10,8 @@ import (
 // goKernels are the kernels in plain Go, word by word what the type kernels says of each: the specification of those in assembly,
 // and a way to test on any GOARCH how products are cut.
 var goKernels = kernels{
-	lanes: 4, rows: 5, full: 3, prefetch: 3, places: 3, lines: 1, besideRows: 32, panels: [2]int{3, 2}, streamRows: 4, formats: &goFormats,
+	lanes: 4, rows: 5, callRows: 5, part: partSteps, streamPart: partSteps, reading: 8,
+	full: 3, prefetch: 3, places: 3, lines: 1, besideRows: 32, panels: [2]int{3, 2}, streamRows: 4, formats: &goFormats,
 	tileF32: goTileF32,
 	tileDot: goTileDot,
 	tileBesideF32: func(a *uint32, _ int, b *uint32, c *float32, ldc, steps, rows, cols, add int, _ *uint32, _, _ int) {
@@ -140,7 +141,9 @@ var goVariant = simd{"cpu/kernels in go", &goKernels, 0}
 // goPairs are such kernels with others for pairs of bfloat16, whose tiles have other sizes.
 var goPairs = func() kernels {
 	k, pairs := goKernels, goKernels
-	pairs.rows, pairs.full, pairs.prefetch, pairs.matrix = 19, 0, 5, true
+	pairs.rows, pairs.callRows, pairs.full, pairs.prefetch = 19, unlimited, unlimited, 5
+	pairs.part, pairs.streamPart, pairs.reading = 512, unlimited, 64
+	pairs.dotF32, pairs.addScaled = nil, nil
 	pairs.tileF32, pairs.tileWidened, pairs.tileBesideF32, pairs.tileBesideWidened = nil, nil, nil, nil
 	pairs.fewF32, pairs.fewWidened = nil, nil
 	pairs.panels, pairs.streamRows = [2]int{2, 2}, 16

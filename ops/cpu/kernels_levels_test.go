@@ -11,20 +11,31 @@ import (
 // TestKernelsOfEachLevel says which kernels a level lacks. Tests of these kernels pass over the level.
 func TestKernelsOfEachLevel(t *testing.T) {
 	lacking := map[string][]string{
-		"cpu/avx2":       {"tileDot", "fewDot", "widenPanel", "formats.f16.rounded", "pairs", "matrix"},
-		"cpu/avx512":     {"tileDot", "fewDot", "widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs", "matrix"},
-		"cpu/avx512bf16": {"widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs", "matrix"},
+		"cpu/avx2":       {"tileDot", "fewDot", "widenPanel", "formats.f16.rounded", "pairs"},
+		"cpu/avx512":     {"tileDot", "fewDot", "widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs"},
+		"cpu/avx512bf16": {"widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs"},
 		"cpu/neon": {"besideRows", "tileDot", "tileBesideF32", "tileBesideWidened", "beside", "fewF32", "fewWidened", "fewDot", "panels",
-			"blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs", "matrix"},
+			"blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs"},
 		"cpu/amxbf16": {"tileDot", "fewDot", "widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded",
-			"pairs.full", "pairs.lines", "pairs.besideRows", "pairs.tileF32", "pairs.tileWidened", "pairs.tileBesideF32",
-			"pairs.tileBesideWidened", "pairs.beside", "pairs.fewF32", "pairs.fewWidened", "pairs.axpyF32", "pairs.blas",
-			"pairs.vectors", "pairs.widenPanel", "pairs.formats", "pairs.pairs", "matrix"},
+			"pairs.lines", "pairs.besideRows", "pairs.tileF32", "pairs.tileWidened", "pairs.tileBesideF32",
+			"pairs.tileBesideWidened", "pairs.beside", "pairs.fewF32", "pairs.fewWidened", "pairs.dotF32", "pairs.axpyF32", "pairs.blas",
+			"pairs.vectors", "pairs.widenPanel", "pairs.addScaled", "pairs.formats", "pairs.pairs"},
 	}
 	for _, v := range machineVariants() {
 		want, known := lacking[v.name]
 		if got := zeroFields(reflect.ValueOf(*v.k), ""); !known || !slices.Equal(got, want) {
 			t.Errorf("%s lacks %v, want %v", v.name, got, want)
+		}
+	}
+}
+
+// TestRoundedStripsGoWithoutTiles holds each format's roundedKernels.strips to the strips that read rounded rows.
+func TestRoundedStripsGoWithoutTiles(t *testing.T) {
+	for _, v := range someVariants(t, hasFormats) {
+		for i, f := range append(v.k.formats.blocks[:], v.k.formats.f16) {
+			if strips := f.rounded.strips; strips > dotStrip || (strips > 0) != (f.rounded.dot != nil) {
+				t.Errorf("%s, format %d: strips of up to %d rows are rounded, want up to %d at most, and none without a kernel", v.name, i, strips, dotStrip)
+			}
 		}
 	}
 }

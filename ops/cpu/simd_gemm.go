@@ -262,12 +262,8 @@ const unit = 64
 
 // weight is how long a column of a strip takes. What reads w takes as long as some rows at least.
 func (g *gemm) weight(s strip) int {
-	reading := 8
-	if g.k.matrix {
-		reading = 64
-	}
 	if s.matrix == padding {
 		return s.rows
 	}
-	return unit * max(s.rows, reading)
+	return unit * max(s.rows, g.k.reading)
 }

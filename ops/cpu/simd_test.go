@@ -114,10 +114,12 @@ func TestStreamsRoundAsTiles(t *testing.T) {
 func TestProductsReadNothingBehindPanels(t *testing.T) {
 	r := rand.New(rand.NewPCG(23, 24))
 	const d, n = 46, 2*panelCols - 3
-	for _, v := range append(machineVariants(), goVariant) {
-		for rows := 1; rows <= 3*v.k.rows; rows++ {
-			for _, dt := range []tensor.Dtype{tensor.Float32, backend.BFloat16} {
-				x, plain := guardedTensor(t, r, tensor.Float32, rows, d), guardedTensor(t, r, dt, n, d)
+	for _, v := range append(machineVariants(), goVariant, simd{"cpu/kernels in go with pairs", &goPairs, 0}) {
+		for rows := 1; rows <= 3*max(v.k.rows, v.k.forPairs().rows); rows++ {
+			for _, dts := range [][2]tensor.Dtype{
+				{tensor.Float32, tensor.Float32}, {tensor.Float32, backend.BFloat16}, {backend.BFloat16, tensor.Float32}, {backend.BFloat16, backend.BFloat16},
+			} {
+				x, plain := guardedTensor(t, r, dts[0], rows, d), guardedTensor(t, r, dts[1], n, d)
 				w, err := pack(v.k, plain)
 				if err != nil {
 					t.Fatal(err)

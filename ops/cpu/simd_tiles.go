@@ -13,7 +13,10 @@ type layout struct {
 }
 
 func (g *gemm) layout(s strip) layout {
-	l := layout{kernel: g.k.tileF32, words: 1, steps: partSteps}
+	l := layout{kernel: g.k.tileF32, words: 1, steps: g.k.part}
+	if g.k.streams(s.rows) {
+		l.steps = g.k.streamPart
+	}
 	switch {
 	case g.w.size == 4:
 		if s.rows >= g.k.besideRows && g.k.tileBesideF32 != nil {
@@ -21,12 +24,6 @@ func (g *gemm) layout(s strip) layout {
 		}
 	case g.xIsBF16 && g.k.tileDot != nil:
 		l.kernel, l.dot = g.k.tileDot, true
-		switch { // the sums of matrix units are the same however steps are cut into parts
-		case g.k.matrix && g.k.streams(s.rows):
-			l.steps = g.w.steps
-		case g.k.matrix:
-			l.steps = matrixSteps
-		}
 	case !g.k.streams(s.rows) && g.k.tileBesideWidened != nil:
 		l.kernel, l.words, l.beside = g.k.tileBesideWidened, 2, true
 	case s.rows >= widenRows:
@@ -40,13 +37,10 @@ func (g *gemm) layout(s strip) layout {
 // onTiles tells whether a strip is computed on tiles.
 func (g *gemm) onTiles(s strip) bool { return g.w.packed != nil || s.rows > dotStrip }
 
-// tileCount is the number of tiles of a strip. What is not streamed has two at least where one alone is too short to prefetch all of
-// the next panel. Matrix units take all rows in one call.
+// tileCount is the number of calls of a tileKernel for a strip's rows. What is not streamed has two at least where one alone is too
+// short to prefetch all of the next panel.
 func (g *gemm) tileCount(s strip) int {
-	if g.k.matrix {
-		return 1
-	}
-	count := pieces(s.rows, g.k.rows)
+	count := pieces(s.rows, g.k.callRows)
 	if g.k.lines == 1 && !g.k.streams(s.rows) {
 		return max(count, 2)
 	}
@@ -159,11 +153,9 @@ func (g *gemm) panelTiles(t task, s *workspace, l layout, from, col int, a *uint
 		add = 0
 	}
 	count := g.tileCount(t.strip)
-	calls := count * pieces(cols, g.k.cols(pieces(t.rows, count))) // or less, where some tiles are less high and wider
-	passes := calls                                                // over the part of the panel
-	if g.k.matrix {
-		passes = pieces(t.rows, g.k.rows)
-	}
+	tallest := pieces(t.rows, count)
+	calls := count * pieces(cols, g.k.cols(tallest)) // or less, where some tiles are less high and wider
+	passes := calls * pieces(tallest, g.k.rows)      // over the part of the panel
 	share := len(next) / g.k.places
 	ahead := 4 * share * g.k.prefetch / (passes * steps)
 	call := 0

@@ -9,7 +9,8 @@ var levels = []string{"go", "avx2", "avx512", "avx512bf16", "amxbf16"}
 
 var (
 	avx2 = kernels{
-		lanes: 8, rows: 6, full: 2, prefetch: 4, places: 4, lines: 1, besideRows: 32,
+		lanes: 8, rows: 6, callRows: 6, part: partSteps, streamPart: partSteps, reading: 8,
+		full: 2, prefetch: 4, places: 4, lines: 1, besideRows: 32,
 		tileF32: tileF32AVX2, tileWidened: tileWidenedAVX2,
 		tileBesideF32: tileBesideF32AVX2, tileBesideWidened: tileBesideWidenedAVX2, beside: besideAVX2,
 		fewF32: fewF32AVX2, fewWidened: fewWidenedAVX2, panels: [2]int{3, 2}, streamRows: 6,
@@ -19,7 +20,8 @@ var (
 		swiglu: swigluAVX2, addScaled: addScaledAVX2, formats: &formatsAVX2, vectors: &vectorsAVX2,
 	}
 	avx512 = kernels{
-		lanes: 16, rows: 14, full: 14, prefetch: 4, places: 4, lines: 2, besideRows: 5,
+		lanes: 16, rows: 14, callRows: 14, part: partSteps, streamPart: partSteps, reading: 8,
+		full: 14, prefetch: 4, places: 4, lines: 2, besideRows: 5,
 		tileF32: tileF32AVX512, tileWidened: tileWidenedAVX512,
 		tileBesideF32: tileBesideF32AVX512, tileBesideWidened: tileBesideWidenedAVX512, beside: besideAVX512,
 		fewF32: fewF32AVX512, fewWidened: fewWidenedAVX512, panels: [2]int{4, 2}, streamRows: 4,
@@ -33,11 +35,13 @@ var (
 	avx512bf16 = withDots(avx512)
 	amxbf16    = withTiles(avx512)
 	amx        = kernels{
-		lanes: 16, rows: 32, prefetch: 16, places: 4, matrix: true,
+		// Its sums are the same however steps are cut into parts. A part of a copied strip has 64 KiB of a panel and 256 KiB of x.
+		lanes: 16, rows: 32, callRows: unlimited, part: 512, streamPart: unlimited, reading: 64,
+		full: unlimited, prefetch: 16, places: 4,
 		tileDot: tileDotAMX, fewDot: fewDotAMX, panels: [2]int{2, 2}, streamRows: 16, // rows that a tile multiplies in the time of one
-		dotF32: dotF32AVX512, dotWidened: dotWidenedAVX512, dotRows: 4,
+		dotWidened: dotWidenedAVX512, dotRows: 4,
 		transpose: transposeAVX512, widen: widenAVX512, narrow: narrowAVX512,
-		swiglu: swigluAVX512, addScaled: addScaledAVX512,
+		swiglu: swigluAVX512,
 	}
 )
 

@@ -5,7 +5,8 @@ var levels = []string{"go", "neon"}
 
 var (
 	neon = kernels{
-		lanes: 4, rows: 6, full: 3, prefetch: 1, places: 1, lines: 1, streamRows: 4,
+		lanes: 4, rows: 6, callRows: 6, part: partSteps, streamPart: partSteps, reading: 8,
+		full: 3, prefetch: 1, places: 1, lines: 1, streamRows: 4,
 		tileF32: tileF32NEON, tileWidened: tileWidenedNEON,
 		dotF32: dotF32NEON, dotWidened: dotWidenedNEON, dotRows: 3,
 		axpyF32: axpyF32NEON, blas: &blasNEON,
