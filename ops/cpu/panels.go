@@ -20,11 +20,12 @@ import (
 //	float32:   panel p, step k, column j = w[32p+j, k]                      steps = D
 //	bfloat16:  panel p, step k, column j = w[32p+j, 2k], w[32p+j, 2k+1]     steps = ⌈D/2⌉
 //
-// Rows and elements that are not there are zero. It implements backend.Packed and is never changed.
+// Rows and elements that are not there are zero. There may be lines between two panels (see apart). It implements backend.Packed and is never changed.
 type panels struct {
 	shape tensor.Shape
 	dtype tensor.Dtype
 	steps int
+	apart int        // from a panel to the next, in 32-bit elements
 	data  [][]uint32 // of each matrix
 }
 
@@ -37,26 +38,41 @@ func pack(k *kernels, w backend.Value) (*panels, error) {
 	if w == nil || !s.set(w) {
 		return nil, fmt.Errorf("pack weight: %T is no contiguous weight (N,D) or (E,N,D) of float32 or bfloat16: %w", w, backend.ErrUnsupported)
 	}
-	p := &panels{shape: w.Shape().Clone(), dtype: w.Dtype(), steps: s.steps, data: make([][]uint32, s.matrices)}
+	p := &panels{shape: w.Shape().Clone(), dtype: w.Dtype(), steps: s.steps, apart: apart(s.steps * panelCols), data: make([][]uint32, s.matrices)}
 	across := pieces(s.n, panelCols)
-	all := make([]uint32, s.matrices*across*p.panelSize())
+	all := make([]uint32, s.matrices*across*p.apart)
 	hugepages.Want(all)
 	for e := range p.data {
-		p.data[e] = all[e*across*p.panelSize():][:across*p.panelSize()]
+		p.data[e] = all[e*across*p.apart:][:p.matrix(s.n)]
 	}
 	parallel(len(p.data)*across, func(i int) {
 		e, at := i/across, i%across
-		s.panel(k, p.data[e][at*p.panelSize():][:p.panelSize()], e, at*panelCols, 0)
+		s.panel(k, p.part(e, at*panelCols, 0, p.steps), e, at*panelCols, 0)
 	})
 	return p, nil
 }
 
-// panelSize is the number of 32-bit elements of a panel.
-func (p *panels) panelSize() int { return p.steps * panelCols }
+// apart is the number of 32-bit elements from a panel to the next, which are read at the same time. Panels at like places of their pages
+// of 4 KiB take up to a sixth more time to read, so such ones have lines between them that nobody reads.
+func apart(size int) int {
+	const page, near, between = 4096 / 4, 256 / 4, 17 * 64 / 4
+	if (size+near)%page <= 2*near {
+		return size + between
+	}
+	return size
+}
+
+// matrix is the number of 32-bit elements from the first panel of n rows to the end of the last.
+func (p *panels) matrix(n int) int { return (pieces(n, panelCols)-1)*p.apart + p.steps*panelCols }
+
+// part is some steps, from one on, of the panel of matrix e that begins with a column.
+func (p *panels) part(e, col, from, steps int) []uint32 {
+	return p.data[e][col/panelCols*p.apart+from*panelCols:][:steps*panelCols]
+}
 
 // holds tells whether there are panels for all that s says: whoever asked for the shape can write to it.
 func (p *panels) holds(s *source) bool {
-	return p.steps == s.steps && len(p.data) == s.matrices && len(p.data[0]) == pieces(s.n, panelCols)*p.panelSize()
+	return p.steps == s.steps && len(p.data) == s.matrices && len(p.data[0]) == p.matrix(s.n)
 }
 
 // Unpack implements backend.Packed: a new tensor of the elements that were packed.
@@ -74,7 +90,7 @@ func (p *panels) Unpack() (backend.Value, error) {
 	split(len(p.data)*n, 16, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			row := to[i*d*size:][:d*size]
-			from := p.data[i/n][i%n/panelCols*p.panelSize()+i%n%panelCols:]
+			from := p.data[i/n][i%n/panelCols*p.apart+i%n%panelCols:]
 			for k := range d * size / 4 {
 				binary.NativeEndian.PutUint32(row[4*k:], from[k*panelCols])
 			}
@@ -109,7 +125,7 @@ func (p *panels) Uintptr() uintptr {
 	return uintptr(unsafe.Pointer(&p.data[0][0]))
 }
 
-// MemSize is the size of all panels in bytes.
+// MemSize is the size of all panels in bytes, and of what is between those of a matrix.
 func (p *panels) MemSize() uintptr {
 	var n uintptr
 	for _, m := range p.data {

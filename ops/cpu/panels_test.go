@@ -33,6 +33,21 @@ func TestPanelsAreAValue(t *testing.T) {
 	}
 }
 
+func TestPanelsAtLikePlacesOfPagesAreMovedApart(t *testing.T) {
+	for size, want := range map[int]int{0: 272, 64: 336, 65: 65, 959: 959, 960: 1232, 1024: 1296, 3 << 20: 3<<20 + 272} {
+		if got := apart(size); got != want {
+			t.Errorf("panels of %d elements: %d apart, want %d", size, got, want)
+		}
+	}
+	p, err := pack(&goKernels, filled(tensor.Float32, 2, 33, 32))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := uintptr(2 * (2*32*32 + 272) * 4); p.MemSize() != want {
+		t.Fatalf("memory of %d bytes, want %d", p.MemSize(), want)
+	}
+}
+
 func TestClonedPanelsAreTheirOwn(t *testing.T) {
 	w := filled(tensor.Float32, 3, 4)
 	p, err := pack(&goKernels, w)

@@ -112,8 +112,13 @@ func TestStreamsRoundAsTiles(t *testing.T) {
 // TestProductsReadNothingBehindPanels multiplies all numbers of rows that tiles are cut from with panels that end at a page that cannot
 // be touched.
 func TestProductsReadNothingBehindPanels(t *testing.T) {
+	for _, d := range []int{46, 128} { // panels that touch, and such with lines between them
+		productsReadNothingBehindPanels(t, 3*panelCols-3, d)
+	}
+}
+
+func productsReadNothingBehindPanels(t *testing.T, n, d int) {
 	r := rand.New(rand.NewPCG(23, 24))
-	const d, n = 46, 2*panelCols - 3
 	for _, v := range append(machineVariants(), goVariant, simd{"cpu/kernels in go with pairs", &goPairs, 0}) {
 		for rows := 1; rows <= 3*max(v.k.rows, v.k.forPairs().rows); rows++ {
 			for _, dts := range [][2]tensor.Dtype{
@@ -141,7 +146,7 @@ func TestProductsReadNothingBehindPanels(t *testing.T) {
 func TestPackKeepsEveryBit(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for _, dt := range []tensor.Dtype{tensor.Float32, backend.BFloat16} {
-		for _, shape := range []tensor.Shape{{1, 1}, {33, 35}, {3, 70, 131}, {2, 96, 64}} {
+		for _, shape := range []tensor.Shape{{1, 1}, {33, 35}, {3, 70, 131}, {2, 96, 64}, {2, 70, 128}} {
 			w := tensor.New(tensor.Of(dt), tensor.WithShape(shape...))
 			bits, err := backend.Bytes(w)
 			if err != nil {

@@ -68,10 +68,10 @@ func (g *gemm) stream(t task, s *workspace, l layout, c []float32, ldc int) {
 	col := 0
 	if kernel, cols := g.few(t.strip); kernel != nil {
 		for ; col+cols <= t.cols; col += cols {
-			b := g.w.packed.data[t.matrix][(t.col+col)*g.w.steps:]
+			b := g.w.packed.part(t.matrix, t.col+col, 0, g.w.steps)
 			for from, add := 0, 0; from < g.w.steps; from, add = from+l.steps, 1 {
 				at := (*uint32)(unsafe.Add(unsafe.Pointer(a), 4*l.words*from))
-				kernel(at, lda, &b[from*panelCols], 4*panelCols*g.w.steps, &c[col], 4*ldc, min(l.steps, g.w.steps-from), t.rows, add)
+				kernel(at, lda, &b[from*panelCols], 4*g.w.packed.apart, &c[col], 4*ldc, min(l.steps, g.w.steps-from), t.rows, add)
 			}
 		}
 	}
@@ -100,7 +100,7 @@ func (g *gemm) few(s strip) (kernel fewKernel, cols int) {
 // panelPart is the steps of a panel from one on.
 func (g *gemm) panelPart(t task, s *workspace, col, from, steps int) []uint32 {
 	if g.w.packed != nil {
-		return g.w.packed.data[t.matrix][col*g.w.steps+from*panelCols:][:steps*panelCols]
+		return g.w.packed.part(t.matrix, col, from, steps)
 	}
 	s.panel = grown(s.panel, steps*panelCols)
 	if g.w.coded.bytes != 0 {
@@ -132,8 +132,7 @@ func (g *gemm) nextPart(t task, l layout, col, from int) []uint32 {
 			t, col = g.tasks[i], g.tasks[i].col
 		}
 	}
-	at := col*g.w.steps + from*panelCols
-	return g.w.packed.data[t.matrix][at:][:min(l.steps, g.w.steps-from)*panelCols]
+	return g.w.packed.part(t.matrix, col, from, min(l.steps, g.w.steps-from))
 }
 
 // panelTiles multiplies the tiles of a strip with a part of a panel: the steps from one on of the panel at col, counted from the
