@@ -52,11 +52,11 @@ type reader func(from *byte, stride, rounds int)
 // Read reads all of memory once: for a backend of package ops/cpu, by name, with its vectors and from four places at once, for another
 // name as Go's library looks for a byte. It is safe for concurrent use.
 //
-// The result is where the first zero is in what is left after whole blocks of 256 KiB, −1 if there is none: something that is made of
+// The result is where the first zero is in what is left after whole blocks of 272 KiB, −1 if there is none: something that is made of
 // what was read.
 func Read(name string, memory []byte) int {
-	// The places are near enough to each other to be in different banks of memory mostly, and in one huge page.
-	const streams, line, block = 4, 64, 1 << 18
+	// The places are in one huge page mostly, and no power of two apart, which takes a tenth more time on a Xeon.
+	const streams, line, block = 4, 64, 272 << 10
 	if read, ok := readers[name]; ok {
 		for ; len(memory) >= block; memory = memory[block:] {
 			read(&memory[0], block/streams, block/streams/line)

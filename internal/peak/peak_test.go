@@ -31,7 +31,7 @@ func TestLoops(t *testing.T) {
 
 // TestRead reads memory of lengths around those of a block.
 func TestRead(t *testing.T) {
-	for _, n := range []int{0, 1, 1000, 1<<18 - 1, 1 << 18, 1<<18 + 1, 3 << 18} {
+	for _, n := range []int{0, 1, 1000, 272<<10 - 1, 272 << 10, 272<<10 + 1, 3 * 272 << 10} {
 		memory := bytes.Repeat([]byte{1}, n)
 		for _, b := range cpu.Variants() {
 			if at := Read(b.Name(), memory); at >= 0 {

@@ -52,11 +52,12 @@ func pack(k *kernels, w backend.Value) (*panels, error) {
 	return p, nil
 }
 
-// apart is the number of 32-bit elements from a panel to the next, which are read at the same time. Panels at like places of their pages
-// of 4 KiB take up to a sixth more time to read, so such ones have lines between them that nobody reads.
+// apart is the number of 32-bit elements from a panel of so many to the next. Several panels are read at the same time, and some CPUs
+// take up to a quarter more time for it where their distance is a multiple of a high power of two, so these have lines between them that
+// nobody reads: docs/notes/cpu-products.md.
 func apart(size int) int {
-	const page, near, between = 4096 / 4, 256 / 4, 17 * 64 / 4
-	if (size+near)%page <= 2*near {
+	const multiple, near, between = 16 << 10 / 4, 256 / 4, 17 * 64 / 4
+	if (size+near)%multiple <= 2*near {
 		return size + between
 	}
 	return size
