@@ -56,7 +56,7 @@ func pack(k *kernels, w backend.Value) (*panels, error) {
 // take up to a quarter more time for it where their distance is a multiple of a high power of two, so these have lines between them that
 // nobody reads: docs/notes/cpu-products.md.
 func apart(size int) int {
-	const multiple, near, between = 16 << 10 / 4, 256 / 4, 17 * 64 / 4
+	const multiple, near, between = 16 << 10 / 4, 256 / 4, 4 << 10 / 4
 	if (size+near)%multiple <= 2*near {
 		return size + between
 	}

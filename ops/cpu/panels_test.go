@@ -35,7 +35,7 @@ func TestPanelsAreAValue(t *testing.T) {
 
 func TestPanelsAreNoPowerOfTwoApart(t *testing.T) {
 	for size, want := range map[int]int{
-		64: 336, 65: 65, 4031: 4031, 4032: 4304, 4096: 4368, 4160: 4432, 4161: 4161, 3 << 20: 3<<20 + 272,
+		64: 1088, 65: 65, 4031: 4031, 4032: 5056, 4096: 5120, 4160: 5184, 4161: 4161, 3 << 20: 3<<20 + 1024,
 	} {
 		if got := apart(size); got != want {
 			t.Errorf("panels of %d elements: %d apart, want %d", size, got, want)
@@ -45,7 +45,7 @@ func TestPanelsAreNoPowerOfTwoApart(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := uintptr(2 * (2*32*128 + 272) * 4); p.MemSize() != want {
+	if want := uintptr(2 * (2*32*128 + 1024) * 4); p.MemSize() != want {
 		t.Fatalf("memory of %d bytes, want %d", p.MemSize(), want)
 	}
 }
