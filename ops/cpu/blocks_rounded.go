@@ -1,6 +1,10 @@
 package cpu
 
-import "github.com/gorgonia/moe/ops/backend"
+import (
+	"slices"
+
+	"github.com/gorgonia/moe/ops/backend"
+)
 
 // Products with a weight in blocks in whole numbers. An element of x becomes one of 16 bits times a scale that the block of 32
 // shares, so that a block's products are sums of whole numbers, exact, and only they are made float32. That takes about half as many
@@ -23,13 +27,21 @@ type roundedKernels struct {
 // roundedWords are those of two rounded blocks.
 const roundedWords = 48
 
-// roundStrips rounds the rows of x for strips that have few, each once. places[r] tells where row r is among the rounded ones; it
-// is −1 if the row is none of them and is multiplied in float32.
+// roundStrips rounds the rows of x for strips that have few, each once.
 func (g *gemm) roundStrips() {
+	const grain = 1 << 15 // elements, which take some microseconds
+	if g.placeRounded() {
+		split(len(g.strips), grain/g.w.d, g.roundBody)
+	}
+}
+
+// placeRounded gives the rows that are to be rounded their places: places[r] tells where row r is among the rounded ones; it is −1 if
+// the row is none of them and is multiplied in float32. It tells whether the weight is one that rows are rounded for.
+func (g *gemm) placeRounded() bool {
 	g.places = g.places[:0]
 	k := &g.w.coded.rounded
 	if k.dot == nil {
-		return
+		return false
 	}
 	g.places = grown(g.places, g.rows)
 	n := 0
@@ -42,9 +54,21 @@ func (g *gemm) roundStrips() {
 			}
 		}
 	}
-	const grain = 1 << 15 // elements, which take some microseconds
 	g.rounded = grown(g.rounded, n*g.roundedRow())
-	split(len(g.strips), grain/g.w.d, g.roundBody)
+	return true
+}
+
+// roundMatrix rounds those of the strips of a matrix, once they have places.
+func (g *gemm) roundMatrix(e int) {
+	if len(g.places) == 0 {
+		return
+	}
+	lo, _ := slices.BinarySearchFunc(g.strips, e, func(s placedStrip, e int) int { return s.matrix - e })
+	hi := lo
+	for hi < len(g.strips) && g.strips[hi].matrix == e {
+		hi++
+	}
+	g.roundRows(lo, hi)
 }
 
 // roundRows rounds the rows of the strips [lo,hi).

@@ -123,6 +123,40 @@ func awake(happened func() bool) bool {
 	}
 }
 
+// countdown lets iterations of a loop wait for what others make. Those come before them and wait for none: as iterations are begun in
+// ascending order, all that are waited for are under way.
+type countdown struct {
+	left     atomic.Int64 // of the others
+	ready    atomic.Bool
+	sleepers sync.WaitGroup
+}
+
+// expect adds an iteration to those that are waited for. The first comes to a zero countdown.
+func (c *countdown) expect() {
+	if c.left.Add(1) == 1 {
+		c.sleepers.Add(1)
+	}
+}
+
+// done counts one of them, be it that it panicked. After the last, finish runs, and then whoever waits goes on.
+func (c *countdown) done(finish func()) {
+	if c.left.Add(-1) > 0 {
+		return
+	}
+	defer func() {
+		c.ready.Store(true)
+		c.sleepers.Done()
+	}()
+	finish()
+}
+
+// wait waits, a while awake, as most are soon done, then asleep.
+func (c *countdown) wait() {
+	if !awake(c.ready.Load) {
+		c.sleepers.Wait()
+	}
+}
+
 // worker helps with one loop after the other. If it has woken a caller, that waits for the worker's processor: then the worker sleeps
 // at once, which gives it away, and can be woken by the caller's next loop.
 func worker() {

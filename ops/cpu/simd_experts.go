@@ -25,9 +25,7 @@ func (s simd) Experts(y, x, gates backend.Value, p *backend.Plan, w13, w2 backen
 	if p == nil || !f.weights(w13, w2) || !f.tokens(y, x, p) || !f.plan(gates, p) {
 		return s.decline("experts", x, w13)
 	}
-	f.first.followedBy(f.second)
-	f.first.run()
-	f.second.run()
+	f.multiply()
 	f.sum()
 	return nil
 }
@@ -38,6 +36,8 @@ type fused struct {
 	first, second *gemm
 	hidden        []uint32  // (R,F), float32 or bfloat16
 	rows          []float32 // (R,H)
+	task          func(i int)
+	unfinished    []countdown // the first product's tasks of each expert
 
 	y         []byte
 	yIsBF16   bool
@@ -53,6 +53,7 @@ func getFused(k *kernels) *fused {
 	f, ok := fuseds.Get().(*fused)
 	if !ok {
 		f = &fused{}
+		f.task = f.compute
 		f.sumTokens = func(i int) {
 			n := f.parts()
 			f.sumParts(i*n/f.pieces, (i+1)*n/f.pieces)
@@ -141,6 +142,41 @@ func (f *fused) plan(gates backend.Value, p *backend.Plan) bool {
 	}
 	f.first.rowSlot, f.first.slots = rowSlot, p.Slots
 	return here == 0
+}
+
+// multiply computes both products in one loop, so that no worker waits for the last task of the first one: a task of the second waits
+// for those of its expert. Where tiles differ or not all strips can be copied at a time, it computes one after the other.
+func (f *fused) multiply() {
+	a, b := f.first, f.second
+	if !a.followedBy(b) {
+		a.run()
+		b.run()
+		return
+	}
+	a.roundStrips()
+	b.placeRounded()
+	a.prepare(0)
+	b.prepare(0)
+	f.unfinished = grown(f.unfinished, a.w.matrices)
+	clear(f.unfinished)
+	for i := range a.tasks {
+		f.unfinished[a.tasks[i].matrix].expect()
+	}
+	parallel(len(a.tasks)+len(b.tasks), f.task)
+}
+
+// compute does task i of the first product and then the second. Whoever ends an expert's first product rounds its rows for the second.
+func (f *fused) compute(i int) {
+	a, b := f.first, f.second
+	if i < len(a.tasks) {
+		e := a.tasks[i].matrix
+		defer f.unfinished[e].done(func() { b.roundMatrix(e) })
+		a.body(i)
+		return
+	}
+	i -= len(a.tasks)
+	f.unfinished[b.tasks[i].matrix].wait()
+	b.body(i)
 }
 
 // sum computes y[t] = Σ_k gates[t,k]·rows[slotRow[t,k]], k ascending, in parts of some columns of a token.
