@@ -87,9 +87,13 @@ func TestStripsInTurns(t *testing.T) {
 	if err := (Go{}).Linear(want, x, w); err != nil {
 		t.Fatal(err)
 	}
-	c := expertsCase{tokens: rows, slots: 1, experts: 1, align: 1, h: n, f: d, id: func(int, int) int { return 0 }}
-	in := c.operands(t, r, tensor.Float32, weightKinds[0])
-	sums := composed(t, in, tensor.Float32)
+	var ins [2][5]backend.Value // of which the second product's strips have no room, or the first's
+	var sums [2][]float64
+	for i, widths := range [2][2]int{{n, d}, {d, n}} {
+		c := expertsCase{tokens: rows, slots: 1, experts: 1, align: 1, h: widths[0], f: widths[1], id: func(int, int) int { return 0 }}
+		ins[i] = c.operands(t, r, tensor.Float32, weightKinds[0])
+		sums[i] = composed(t, ins[i], tensor.Float32)
+	}
 	for _, v := range machineVariants() {
 		t.Run(v.name, func(t *testing.T) {
 			out := guardedTensor(t, r, tensor.Float32, rows, n)
@@ -100,13 +104,15 @@ func TestStripsInTurns(t *testing.T) {
 			if v.k.swiglu == nil {
 				return
 			}
-			y := guardedTensor(t, r, tensor.Float32, rows, n)
-			if err := v.Experts(y, in[0], in[1], in[2].(*backend.Plan), in[3], in[4]); err != nil {
-				t.Fatal(err)
-			}
-			for i, got := range y.Data().([]float32) {
-				if math.Abs(float64(got)-sums[i]) > 1e-3*(1+math.Abs(sums[i])) {
-					t.Fatalf("element %d is %v, want %v", i, got, sums[i])
+			for i, in := range ins {
+				y := guardedTensor(t, r, tensor.Float32, rows, in[0].Shape()[1])
+				if err := v.Experts(y, in[0], in[1], in[2].(*backend.Plan), in[3], in[4]); err != nil {
+					t.Fatal(err)
+				}
+				for j, got := range y.Data().([]float32) {
+					if math.Abs(float64(got)-sums[i][j]) > 1e-3*(1+math.Abs(sums[i][j])) {
+						t.Fatalf("operands %d, element %d is %v, want %v", i, j, got, sums[i][j])
+					}
 				}
 			}
 		})
