@@ -74,7 +74,7 @@ func TestFusedExpertsPanic(t *testing.T) {
 		goTileF32(a, lda, b, c, ldc, steps, rows, cols, add, next, apart, ahead)
 	}
 	s := simd{"cpu/kernels in go that panic", &k, 0}
-	c := expertsCase{80, 1, 4, 1, 40, 300, func(t, _ int) int { return t % 4 }}
+	c := expertsCase{80, 1, 4, 1, 9, 150, func(t, _ int) int { return t % 4 }}
 	in := c.operands(t, rand.New(rand.NewPCG(27, 28)), tensor.Float32, weightKinds[0])
 	experts := func(at int64) (y []byte, r any) {
 		calls.Store(0)
