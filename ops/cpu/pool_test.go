@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -173,5 +174,29 @@ func TestPanicOfAWorkerIsTheCallers(t *testing.T) {
 		if sum.Load() != 4950 {
 			t.Fatalf("the loop after it: sum %d, want 4950", sum.Load())
 		}
+	}
+}
+
+// BenchmarkParallel times loops whose iterations would take 100 µs on workers that are all there from the beginning, after pauses in
+// which these stay awake and in which they fall asleep. late-ns/op is what a loop takes beyond that.
+func BenchmarkParallel(b *testing.B) {
+	const each, iteration = 20, 5 * time.Microsecond
+	busy := func(d time.Duration) {
+		for start := time.Now(); time.Since(start) < d; {
+			pause()
+		}
+	}
+	n := each * runtime.GOMAXPROCS(0)
+	for _, between := range []time.Duration{0, 5 * wakeTime} {
+		b.Run(fmt.Sprintf("after %v", between), func(b *testing.B) {
+			var late time.Duration
+			for b.Loop() {
+				busy(between)
+				start := time.Now()
+				parallel(n, func(int) { busy(iteration) })
+				late += time.Since(start) - each*iteration
+			}
+			b.ReportMetric(float64(late.Nanoseconds())/float64(b.N), "late-ns/op")
+		})
 	}
 }
