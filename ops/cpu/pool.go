@@ -129,6 +129,14 @@ func awake(happened func() bool) bool {
 // to do, takes its place.
 func makeWay() { go func() {}() }
 
+// lock locks what is soon unlocked: it waits a while awake. A mutex itself does so only for moments, and not at all where a goroutine
+// waits for the processor, as one may after makeWay.
+func lock(mu *sync.Mutex) {
+	if !mu.TryLock() && !awake(mu.TryLock) {
+		mu.Lock()
+	}
+}
+
 // countdown lets iterations of a loop wait for what others make. Those come before them and wait for none: as iterations are begun in
 // ascending order, all that are waited for are under way.
 type countdown struct {
