@@ -137,6 +137,29 @@ func TestLateWorkersHelp(t *testing.T) {
 	}
 }
 
+// TestLoopsDoNotPileUpGoroutines has loops that ask for workers for which there is no processor: the goroutines that make way for these
+// are as few.
+func TestLoopsDoNotPileUpGoroutines(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	parallel(2, func(int) {})
+	before := runtime.NumGoroutine()
+	var stop atomic.Bool
+	defer stop.Store(true)
+	go func() {
+		for !stop.Load() {
+			pause()
+		}
+	}()
+	most := 0
+	for start := time.Now(); time.Since(start) < 100*time.Millisecond; {
+		parallel(2, func(int) {})
+		most = max(most, runtime.NumGoroutine()-before)
+	}
+	if t.Logf("%d more goroutines at most", most); most > 20 {
+		t.Errorf("%d more goroutines during loops, want a few", most)
+	}
+}
+
 func TestSplitCoversRange(t *testing.T) {
 	for _, n := range []int{0, 1, 7, 100, 12345} {
 		for _, grain := range []int{0, 1, 10, 1 << 20} {
