@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -136,6 +137,29 @@ func TestLateWorkersHelp(t *testing.T) {
 	}
 }
 
+// TestLoopsDoNotPileUpGoroutines has loops that ask for workers for which there is no processor: the goroutines that make way for these
+// are as few.
+func TestLoopsDoNotPileUpGoroutines(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))
+	parallel(2, func(int) {})
+	before := runtime.NumGoroutine()
+	var stop atomic.Bool
+	defer stop.Store(true)
+	go func() {
+		for !stop.Load() {
+			pause()
+		}
+	}()
+	most := 0
+	for start := time.Now(); time.Since(start) < 100*time.Millisecond; {
+		parallel(2, func(int) {})
+		most = max(most, runtime.NumGoroutine()-before)
+	}
+	if t.Logf("%d more goroutines at most", most); most > 20 {
+		t.Errorf("%d more goroutines during loops, want a few", most)
+	}
+}
+
 func TestSplitCoversRange(t *testing.T) {
 	for _, n := range []int{0, 1, 7, 100, 12345} {
 		for _, grain := range []int{0, 1, 10, 1 << 20} {
@@ -173,5 +197,29 @@ func TestPanicOfAWorkerIsTheCallers(t *testing.T) {
 		if sum.Load() != 4950 {
 			t.Fatalf("the loop after it: sum %d, want 4950", sum.Load())
 		}
+	}
+}
+
+// BenchmarkParallel times loops whose iterations would take 100 µs on workers that are all there from the beginning, after pauses in
+// which these stay awake and in which they fall asleep. late-ns/op is what a loop takes beyond that.
+func BenchmarkParallel(b *testing.B) {
+	const each, iteration = 20, 5 * time.Microsecond
+	busy := func(d time.Duration) {
+		for start := time.Now(); time.Since(start) < d; {
+			pause()
+		}
+	}
+	n := each * runtime.GOMAXPROCS(0)
+	for _, between := range []time.Duration{0, 5 * wakeTime} {
+		b.Run(fmt.Sprintf("after %v", between), func(b *testing.B) {
+			var late time.Duration
+			for b.Loop() {
+				busy(between)
+				start := time.Now()
+				parallel(n, func(int) { busy(iteration) })
+				late += time.Since(start) - each*iteration
+			}
+			b.ReportMetric(float64(late.Nanoseconds())/float64(b.N), "late-ns/op")
+		})
 	}
 }

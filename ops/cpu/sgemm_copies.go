@@ -50,7 +50,7 @@ func (g *sgemm) tile(i int) (lo, hi int) {
 // copyStrip copies a strip, times alpha, unless that has been done.
 func (g *sgemm) copyStrip(i int) {
 	s := &g.strips[i]
-	s.mu.Lock()
+	lock(&s.mu)
 	defer s.mu.Unlock()
 	if s.done {
 		return

@@ -49,7 +49,7 @@ func (g *sgemm) work(w int) {
 // begin makes a worker's next panel the one to multiply, and tells whether there is one. Who wants to help it waits until that is
 // packed. The one that comes then is taken ahead, to be packed meanwhile, unless few are left: those go to whoever is ready first.
 func (g *sgemm) begin(w *blasWorker) bool {
-	w.mu.Lock()
+	lock(&w.mu)
 	defer w.mu.Unlock()
 	if w.next == none {
 		g.takePanel(w, 0)
@@ -81,7 +81,7 @@ func (g *sgemm) takePanel(w *blasWorker, leave int) {
 
 // takeStrip takes a strip that is to be multiplied with a worker's panel, if one is left.
 func (g *sgemm) takeStrip(w *blasWorker) (panel blasPanel, strip int, ok bool) {
-	w.mu.Lock()
+	lock(&w.mu)
 	defer w.mu.Unlock()
 	if w.left == 0 {
 		return blasPanel{}, 0, false
