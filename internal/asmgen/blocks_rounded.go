@@ -47,8 +47,9 @@ const (
 func (g *gen) roundBlocks() {
 	g.function("roundBlocks", "func(to *uint32, x *float32, blocks int) bool",
 		"roundBlocks"+g.suffix+" rounds blocks of 32 elements of x to n·s: n whole numbers of 16 bits, s = max|x|/32767. Two blocks become",
-		"192 bytes, each XX whether the max|x| of all blocks are 0 or from 2⁻⁸⁰ to 2¹⁰⁰. If not, what it writes",
-		"is of no use.")
+		"192 bytes, each of which holds half of every 32: the n of int16, in the order of dotQ4Rounded"+g.suffix+"; −8 times the sum of all n,",
+		"of int32, four times; s, of float32, four times. It tells whether the max|x| of all blocks are 0 or from 2⁻⁸⁰ to 2¹⁰⁰. If not, what",
+		"it writes is of no use.")
 	to, x, n, largest, least := reg.RAX, reg.RBX, reg.RCX, reg.R8, reg.R10
 	magnitude, greatest, eights := g.vecs[12], g.vecs[13], g.vecs[14]
 	g.constant(0x7fffffff, magnitude)

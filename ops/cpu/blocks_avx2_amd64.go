@@ -42,8 +42,9 @@ func dotF16AVX2(out *float32, x *float32, ldx int, w *byte, ldw int, blocks int,
 func decodeF16AVX2(to *float32, from *byte, blocks int)
 
 // roundBlocksAVX2 rounds blocks of 32 elements of x to n·s: n whole numbers of 16 bits, s = max|x|/32767. Two blocks become
-// 192 bytes, each XX whether the max|x| of all blocks are 0 or from 2⁻⁸⁰ to 2¹⁰⁰. If not, what it writes
-// is of no use.
+// 192 bytes, each of which holds half of every 32: the n of int16, in the order of dotQ4RoundedAVX2; −8 times the sum of all n,
+// of int32, four times; s, of float32, four times. It tells whether the max|x| of all blocks are 0 or from 2⁻⁸⁰ to 2¹⁰⁰. If not, what
+// it writes is of no use.
 //
 //go:noescape
 func roundBlocksAVX2(to *uint32, x *float32, blocks int) bool

@@ -13,7 +13,8 @@ const axpyRows = 8
 // kernels.cols says. Rows of a and c are lda and ldc bytes apart. b is a part of a panel: steps of 32 elements of 32 bits, of which it
 // reads the first cols and may read as many as kernels.cols says. Nothing of a or c is touched beyond rows and cols. Every
 // kernels.prefetch steps a cache line, or kernels.lines of them if ahead is above 64, is prefetched at each of kernels.places places,
-// the first at next and the others apart bytes from the one before, and next moves by ahead bytes. A call with more than kernels.rows rows is as so many for kernels.rows each: steps count anew for each.
+// the first at next and the others apart bytes from the one before, and next moves by ahead bytes. Of more than kernels.rows rows each
+// kernels.rows are a tile of their own, for which steps count anew.
 type tileKernel func(a *uint32, lda int, b *uint32, c *float32, ldc, steps, rows, cols, add int, next *uint32, apart, ahead int)
 
 // fewKernel is a tileKernel for rows that kernels.streams and all columns of kernels.fewPanels(rows) panels: b is parts of them, apart

@@ -20,7 +20,8 @@ import (
 //	float32:   panel p, step k, column j = w[32p+j, k]                      steps = D
 //	bfloat16:  panel p, step k, column j = w[32p+j, 2k], w[32p+j, 2k+1]     steps = ⌈D/2⌉
 //
-// Rows and elements that are not there are zero. There may be lines between two panels (see apart). It implements backend.Packed and is never changed.
+// Rows and elements that are not there are zero. There may be lines between two panels (see apart). It implements backend.Packed and is
+// never changed.
 type panels struct {
 	shape tensor.Shape
 	dtype tensor.Dtype
@@ -38,7 +39,8 @@ func pack(k *kernels, w backend.Value) (*panels, error) {
 	if w == nil || !s.set(w) {
 		return nil, fmt.Errorf("pack weight: %T is no contiguous weight (N,D) or (E,N,D) of float32 or bfloat16: %w", w, backend.ErrUnsupported)
 	}
-	p := &panels{shape: w.Shape().Clone(), dtype: w.Dtype(), steps: s.steps, apart: apart(s.steps * panelCols), data: make([][]uint32, s.matrices)}
+	p := &panels{shape: w.Shape().Clone(), dtype: w.Dtype(), steps: s.steps, apart: apart(s.steps * panelCols)}
+	p.data = make([][]uint32, s.matrices)
 	across := pieces(s.n, panelCols)
 	all := make([]uint32, s.matrices*across*p.apart)
 	hugepages.Want(all)
