@@ -155,8 +155,8 @@ func (f *fused) multiply() {
 	}
 	a.roundStrips()
 	b.placeRounded()
-	a.prepare(0)
-	b.prepare(0)
+	a.prepare(a.strips)
+	b.prepare(b.strips)
 	f.unfinished = grown(f.unfinished, a.w.matrices)
 	clear(f.unfinished)
 	for i := range a.tasks {

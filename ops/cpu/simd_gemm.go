@@ -210,21 +210,21 @@ func (g *gemm) cut(from, to, e int) {
 func (g *gemm) run() {
 	g.roundStrips()
 	for from := 0; from < len(g.strips); {
-		from += g.prepare(from)
+		n := g.place(from)
+		g.prepare(g.strips[from:][:n])
 		parallel(len(g.tasks), g.body)
+		from += n
 	}
 }
 
-// prepare cuts the strips from one on into tasks and copies them, as many as have room at a time, and tells how many these are.
-func (g *gemm) prepare(from int) int {
-	n := g.place(from)
+// prepare cuts strips that have their places into tasks, and copies them.
+func (g *gemm) prepare(strips []placedStrip) {
 	g.tasks, g.parts = g.tasks[:0], g.parts[:0]
-	g.divide(g.strips[from:][:n])
+	g.divide(strips)
 	if !g.filled {
 		parallel(len(g.parts), g.copyBody)
 	}
 	g.begun.Store(0)
-	return n
 }
 
 // divide cuts strips into columns, so that there are some tasks for each worker and all take about as long. The strips of a matrix

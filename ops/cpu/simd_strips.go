@@ -99,7 +99,7 @@ func besides[E uint32 | float32](k *kernels, to, from []E, ld, n, rows int) {
 
 // followedBy lets g, once it computes, fill the copies of the strips of the product that comes then, if all have room and both
 // have the same strips: those of tiles of another height begin at other rows. An element of out is one of its x. It tells whether it
-// does so and all strips of g have room as well.
+// does so and all strips of g have room as well: then those of both have their places.
 func (g *gemm) followedBy(then *gemm) bool {
 	if g.k.rows != then.k.rows || then.place(0) < len(then.strips) {
 		return false
