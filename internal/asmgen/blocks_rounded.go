@@ -143,6 +143,11 @@ func (g *gen) roundBlocks() {
 	arrange()
 	g.Label("done")
 	g.VZEROUPPER()
+	g.roundedWithin(largest, least)
+}
+
+// roundedWithin returns whether blocks can be rounded, given the bits of the largest max|x| and those of the least one, less one.
+func (g *gen) roundedWithin(largest, least reg.GPPhysical) {
 	g.CMPL(largest.As32(), operand.U32(mostBlock))
 	g.SETLS(reg.AL)
 	g.CMPL(least.As32(), operand.U32(leastBlock-1))

@@ -46,13 +46,15 @@ func main() {
 	narrowBlocks, wideBlocks := newGen("AVX2", 8), newGen("AVX512", 16)
 	narrowBlocks.blocks()
 	wideBlocks.blocks()
+	bytesBlocks := newGen("AVX512VNNI", 16)
+	bytesBlocks.blocksInBytes()
 	narrowStages, wideStages := newGen("AVX2", 8), newGen("AVX512", 16)
 	for _, g := range []*gen{narrowStages, wideStages} {
 		g.stages()
 	}
 	for name, g := range map[string]*gen{
 		"avx2": narrow, "avx512": wide, "avx512bf16": bf16, "amx": amx,
-		"blocks_avx2": narrowBlocks, "blocks_avx512": wideBlocks,
+		"blocks_avx2": narrowBlocks, "blocks_avx512": wideBlocks, "blocks_avx512vnni": bytesBlocks,
 		"stages_avx2": narrowStages, "stages_avx512": wideStages,
 	} {
 		if err := g.save(filepath.Join(*dir, name+"_amd64")); err != nil {

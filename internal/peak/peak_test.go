@@ -24,6 +24,11 @@ func TestLoops(t *testing.T) {
 			l.Run(1000)
 		}
 	}
+	for name := range loops {
+		if readers[name] == nil {
+			t.Errorf("%s: no loop that reads with vectors", name)
+		}
+	}
 	if zero != 0 {
 		t.Errorf("sums of zeros are %v", zero)
 	}

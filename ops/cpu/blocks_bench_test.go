@@ -27,11 +27,11 @@ func BenchmarkBlockDots(b *testing.B) {
 				if rows > k.rounded.rows {
 					return
 				}
-				rounded := make([]uint32, rows*roundedLen(blocks))
+				rounded := make([]uint32, rows*k.rounded.len(blocks))
 				k.rounded.round(&rounded[0], &x[0], rows*blocks)
 				b.Run(fmt.Sprintf("%s/%s rounded/rows=%d", v.name, name, rows), func(b *testing.B) {
 					for b.Loop() {
-						k.rounded.dot(&out[0], 16, 4, &rounded[0], 4*roundedLen(blocks), &w[0], k.bytes*blocks, blocks, rows, 1)
+						k.rounded.dot(&out[0], 16, 4, &rounded[0], 4*k.rounded.len(blocks), &w[0], k.bytes*blocks, blocks, rows, 1)
 					}
 					reportBlocks(b, 4*blocks, k.bytes)
 				})

@@ -13,19 +13,20 @@ import (
 
 // roundedKernels are the inner loops of such products, the zero value where a level has none for a format.
 type roundedKernels struct {
-	rows   int // of x that dot takes at most
-	strips int // strips of up to so many rows, dotStrip at most as taller ones go on tiles, are faster by these than by blockKernels.dot
-	// round rounds blocks of 32 elements of x: with s = max|x|/32767 over a block, to the whole numbers n nearest to x/s. It tells
-	// whether it could: not if a max|x| is NaN, infinite or so large or small that d·s might overflow or be subnormal. Two blocks,
-	// or one that is left, become roundedWords.
+	rows     int // of x that dot takes at most
+	strips   int // strips of up to so many rows, dotStrip at most as taller ones go on tiles, are faster by these than by blockKernels.dot
+	together int // rounded blocks that lie together: what is left of a row takes the place of so many
+	// round rounds blocks of 32 elements of x: with s = max|x|/m over a block, to the whole numbers n nearest to x/s, m being 32767 or
+	// the largest that the kernels take. It tells whether it could: not if a max|x| is NaN, infinite or so large or small that d·s might
+	// overflow or be subnormal. A block becomes roundedWords.
 	round func(to *uint32, x *float32, blocks int) bool
 	// dot is blockKernels.dot for rows of x that round has made, and for groups of four rows of w, those of a group behind those of the
 	// one before: out[g+i·ldo+j·step] is the dot of row i of x and row j of group g. ldo and step are in bytes.
 	dot func(out *float32, ldo, step int, x *uint32, ldx int, w *byte, ldw, blocks, rows, groups int)
 }
 
-// roundedWords are those of two rounded blocks.
-const roundedWords = 48
+// roundedWords are those of a rounded block.
+const roundedWords = 24
 
 // roundStrips rounds the rows of x for strips that have few, each once.
 func (g *gemm) roundStrips() {
@@ -92,10 +93,12 @@ func (g *gemm) roundRows(lo, hi int) {
 }
 
 // roundedRow is the number of words of a rounded row.
-func (g *gemm) roundedRow() int { return roundedLen(rowBlocks(g.w.d)) }
+func (g *gemm) roundedRow() int { return g.w.coded.rounded.len(rowBlocks(g.w.d)) }
 
-// roundedLen is the number of words of some blocks.
-func roundedLen(blocks int) int { return pieces(blocks, 2) * roundedWords }
+// len is the number of words of some blocks.
+func (k *roundedKernels) len(blocks int) int {
+	return pieces(blocks, k.together) * k.together * roundedWords
+}
 
 // roundedPlace is where row r of the product is among the rounded rows, −1 if it is not.
 func (g *gemm) roundedPlace(r int) int {

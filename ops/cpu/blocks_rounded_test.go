@@ -16,79 +16,152 @@ import (
 
 // withRounded adds the kernels for rounded rows of x to those of blocks in a format.
 func withRounded(k blockKernels, f backend.BlockFormat) blockKernels {
-	k.rounded = roundedKernels{rows: 3, strips: 7, round: goRound, dot: goRoundedDots(f)}
+	k.rounded = roundedKernels{rows: 3, strips: 7, together: 2, round: goRound(inPairs), dot: goRoundedDots(inPairs, f)}
 	return k
 }
 
-// roundedPair is two blocks of x as the kernels have them, of each a half of every array.
+// roundedBlock is a block of x that became n·scale.
+type roundedBlock struct {
+	n     [backend.BlockElements]int32
+	scale float32
+}
+
+// roundedLayout is how rounded blocks lie in memory.
+type roundedLayout struct {
+	most  int32 // the greatest n
+	write func(to *uint32, blocks []roundedBlock)
+	read  func(x *uint32, blocks int) []roundedBlock
+}
+
+// layoutOf is the layout that kernels have.
+func layoutOf(k *roundedKernels) roundedLayout {
+	if k.together == 4 {
+		return inBytes
+	}
+	return inPairs
+}
+
+// inPairs is the layout of kernels that multiply n of 16 bits, inBytes that of those that multiply bytes.
+var (
+	inPairs = layoutWith(32767, 2, func(to *roundedPair, at int, b roundedBlock) {
+		for k, n := range b.n {
+			array, i := to.placeOf(k)
+			to.n[array][8*at+i] = int16(n)
+			for part := range 4 {
+				if runtime.GOARCH != "arm64" || part == i/2 {
+					to.eights[4*at+part] -= 8 * n
+				}
+			}
+		}
+		fill(to.scale[4*at:][:4], func() float32 { return b.scale })
+	}, func(from *roundedPair, at int) (b roundedBlock) {
+		for k := range b.n {
+			array, i := from.placeOf(k)
+			b.n[k] = int32(from.n[array][8*at+i])
+		}
+		b.scale = from.scale[4*at]
+		return b
+	})
+	inBytes = layoutWith(127*256+127, 4, func(to *roundedFour, at int, b roundedBlock) {
+		for k, n := range b.n {
+			low := int8(n)
+			to.low[k/16][16*at+k%16], to.high[k/16][16*at+k%16] = low, int8((n-int32(low))>>8)
+			for part := range 4 {
+				to.eights[4*at+part] -= 8 * n
+			}
+		}
+		fill(to.scale[4*at:][:4], func() float32 { return b.scale })
+	}, func(from *roundedFour, at int) (b roundedBlock) {
+		for k := range b.n {
+			b.n[k] = 256*int32(from.high[k/16][16*at+k%16]) + int32(from.low[k/16][16*at+k%16])
+		}
+		b.scale = from.scale[4*at]
+		return b
+	})
+)
+
+// roundedPair is two blocks of x, of each a half of every array.
 type roundedPair struct {
 	n      [4][16]int16 // elements 0, 2, …; 16, 18, …; 1, 3, …; 17, 19, …
 	eights [8]int32     // −8 times the sum of all n, four times; on arm64 that of the n of four places each
 	scale  [8]float32
 }
 
-// pairOf is the pair with block b of a row, and where the block's half begins: 0 or 1.
-func pairOf(x *uint32, b int) (*roundedPair, int) {
-	return (*roundedPair)(unsafe.Pointer(at(x, 4*roundedWords*(b/2)))), b % 2
+// placeOf is where element k of a block is among the n of its half.
+func (*roundedPair) placeOf(k int) (array, i int) { return k%2*2 + k/16, k % 16 / 2 }
+
+// roundedFour is four blocks of x, of each a quarter of every array.
+type roundedFour struct {
+	high, low [2][64]int8 // elements 0 to 15; 16 to 31
+	eights    [16]int32   // −8 times the sum of all n, four times
+	scale     [16]float32
 }
 
-// placeOf is where element k of a block is among the n of its half.
-func placeOf(k int) (array, i int) { return k%2*2 + k/16, k % 16 / 2 }
-
-func goRound(to *uint32, x *float32, blocks int) bool {
-	fits := true
-	for b := range blocks {
-		in := (*[backend.BlockElements]float32)(unsafe.Pointer(at(x, 4*backend.BlockElements*b)))
-		out, half := pairOf(to, b)
-		if half == 0 {
-			*out = roundedPair{}
-		}
-		most := float32(0)
-		for _, v := range in {
-			if fits = fits && !math.IsNaN(float64(v)); v < 0 {
-				v = -v
+// layoutWith is the layout of blocks some of which lie together in a G.
+func layoutWith[G any](most int32, together int, put func(to *G, at int, b roundedBlock), get func(from *G, at int) roundedBlock) roundedLayout {
+	group := func(x *uint32, b int) *G { return (*G)(unsafe.Pointer(at(x, 4*roundedWords*(b-b%together)))) }
+	return roundedLayout{
+		most: most,
+		write: func(to *uint32, blocks []roundedBlock) {
+			for b := range blocks {
+				if b%together == 0 {
+					*group(to, b) = *new(G)
+				}
+				put(group(to, b), b%together, blocks[b])
 			}
-			most = max(most, v)
-		}
-		fits = fits && (most == 0 || most >= 0x1p-80 && most <= 0x1p100)
-		if !fits || most == 0 {
-			continue
-		}
-		for i := range 4 {
-			out.scale[4*half+i] = most / 32767
-		}
-		for k, v := range in {
-			array, i := placeOf(k)
-			n := int16(math.RoundToEven(float64(v * (32767 / most))))
-			out.n[array][8*half+i] = n
-			if runtime.GOARCH == "arm64" {
-				out.eights[4*half+i/2] -= 8 * int32(n)
+		},
+		read: func(x *uint32, blocks int) (list []roundedBlock) {
+			for b := range blocks {
+				list = append(list, get(group(x, b), b%together))
+			}
+			return list
+		},
+	}
+}
+
+// goRound is roundedKernels.round for a layout.
+func goRound(layout roundedLayout) func(to *uint32, x *float32, blocks int) bool {
+	return func(to *uint32, x *float32, blocks int) bool {
+		fits, out := true, make([]roundedBlock, blocks)
+		for b := range blocks {
+			in := (*[backend.BlockElements]float32)(unsafe.Pointer(at(x, 4*backend.BlockElements*b)))
+			most := float32(0)
+			for _, v := range in {
+				if fits = fits && !math.IsNaN(float64(v)); v < 0 {
+					v = -v
+				}
+				most = max(most, v)
+			}
+			fits = fits && (most == 0 || most >= 0x1p-80 && most <= 0x1p100)
+			if !fits || most == 0 {
 				continue
 			}
-			for part := range 4 {
-				out.eights[4*half+part] -= 8 * int32(n)
+			out[b].scale = most / float32(layout.most)
+			for k, v := range in {
+				out[b].n[k] = int32(math.RoundToEven(float64(v * (float32(layout.most) / most))))
 			}
 		}
+		layout.write(to, out)
+		return fits
 	}
-	return fits
 }
 
-func goRoundedDots(f backend.BlockFormat) func(out *float32, ldo, step int, x *uint32, ldx int, w *byte, ldw, blocks, rows, groups int) {
+// goRoundedDots is roundedKernels.dot for a layout and a format.
+func goRoundedDots(layout roundedLayout, f backend.BlockFormat) func(out *float32, ldo, step int, x *uint32, ldx int, w *byte, ldw, blocks, rows, groups int) {
 	return func(out *float32, ldo, step int, x *uint32, ldx int, w *byte, ldw, blocks, rows, groups int) {
 		for i := range rows {
+			in := layout.read(at(x, ldx*i), blocks)
 			for j := range 4 * groups {
 				group, j := j/4, j%4
 				row := byteAt(w, ldw*j+f.BlockBytes()*blocks*group)
 				sum := float32(0)
 				for b := range blocks {
-					in, half := pairOf(at(x, ldx*i), b)
 					block := unsafe.Slice(byteAt(row, f.BlockBytes()*b), f.BlockBytes())
 					whole := int32(0)
-					for k := range backend.BlockElements {
-						array, i := placeOf(k)
-						whole += int32(in.n[array][8*half+i]) * codeOf(f, block, k)
+					for k, n := range in[b].n {
+						whole += n * codeOf(f, block, k)
 					}
-					sum += float32(whole) * (in.scale[4*half] * backend.F16(uint16(block[0])|uint16(block[1])<<8).Float32())
+					sum += float32(whole) * (in[b].scale * backend.F16(uint16(block[0])|uint16(block[1])<<8).Float32())
 				}
 				*at(out, 4*group+ldo*i+step*j) = sum
 			}
@@ -104,30 +177,31 @@ func codeOf(f backend.BlockFormat, block []byte, k int) int32 {
 	return int32(block[2+k%16]>>(k/16*4)&15) - 8
 }
 
-// wholeRow sets x to whole numbers whose largest in each block is 32767: what rounding leaves alone. Sums of their products with
-// blocks of small codes are exact.
-func wholeRow(r *rand.Rand, x []float32) {
+// wholeRow sets x to whole numbers whose largest in each block is the greatest n: what rounding leaves alone. Sums of their products
+// with blocks of small codes are exact.
+func wholeRow(r *rand.Rand, greatest float32, x []float32) {
 	for i := range x {
 		x[i] = float32(r.IntN(601) - 300)
 	}
 	for b := 0; b < len(x); b += backend.BlockElements {
-		x[b+r.IntN(backend.BlockElements)] = []float32{32767, -32767}[r.IntN(2)]
+		x[b+r.IntN(backend.BlockElements)] = []float32{greatest, -greatest}[r.IntN(2)]
 	}
 }
 
 func TestRoundedDotKernels(t *testing.T) {
 	forRounded(t, func(t *testing.T, f backend.BlockFormat, got blockKernels, r *rand.Rand, atEnd bool) {
-		for _, blocks := range []int{0, 1, 2, 3, 5, 6} {
+		layout := layoutOf(&got.rounded)
+		for _, blocks := range []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 13} {
 			for rows := 1; rows <= got.rounded.rows; rows++ {
 				n := backend.BlockElements * blocks
 				x := make([]float32, n*rows)
-				wholeRow(r, x)
+				wholeRow(r, float32(layout.most), x)
 				groups := 1 + r.IntN(3)
 				size := f.BlockBytes() * blocks * groups
-				ldx, ldw := roundedLen(blocks)+r.IntN(3), size+r.IntN(3)
-				rounded := guarded[uint32](t, max((rows-1)*ldx+roundedLen(blocks), 1), atEnd)
+				ldx, ldw := got.rounded.len(blocks)+r.IntN(3), size+r.IntN(3)
+				rounded := guarded[uint32](t, max((rows-1)*ldx+got.rounded.len(blocks), 1), atEnd)
 				for i := range rows {
-					if blocks > 0 && !goRound(&rounded[i*ldx], &x[i*n], blocks) {
+					if blocks > 0 && !goRound(layout)(&rounded[i*ldx], &x[i*n], blocks) {
 						t.Fatal("no whole numbers")
 					}
 				}
@@ -137,7 +211,7 @@ func TestRoundedDotKernels(t *testing.T) {
 					smallBlocks(r, f.BlockBytes(), row)
 					for k := range row {
 						if f == backend.Q8_0 && k%f.BlockBytes() >= 2 { // or sums are no longer exact
-							row[k] = byte(r.IntN(63) - 31)
+							row[k] = byte(r.IntN(31) - 15)
 						}
 					}
 				}
@@ -147,7 +221,7 @@ func TestRoundedDotKernels(t *testing.T) {
 					out := fill(guarded[float32](t, (rows-1)*ldo+3*step*apart+groups, atEnd), func() float32 { return -1 })
 					want := slices.Clone(out)
 					got.rounded.dot(&out[0], 4*ldo, 4*step*apart, &rounded[0], 4*ldx, &w[0], ldw*apart, blocks, rows, groups)
-					goRoundedDots(f)(&want[0], 4*ldo, 4*step*apart, &rounded[0], 4*ldx, &w[0], ldw*apart, blocks, rows, groups)
+					goRoundedDots(layout, f)(&want[0], 4*ldo, 4*step*apart, &rounded[0], 4*ldx, &w[0], ldw*apart, blocks, rows, groups)
 					if !slices.Equal(out, want) {
 						t.Fatalf("%d blocks, %d rows, %d groups, w's rows %d apart: dots %v, want %v",
 							blocks, rows, groups, ldw*apart, out, want)
@@ -161,18 +235,19 @@ func TestRoundedDotKernels(t *testing.T) {
 // TestRoundedDotsOfExtremes multiplies the largest whole numbers there are with each other.
 func TestRoundedDotsOfExtremes(t *testing.T) {
 	forRounded(t, func(t *testing.T, f backend.BlockFormat, got blockKernels, _ *rand.Rand, atEnd bool) {
+		greatest := float32(layoutOf(&got.rounded).most)
 		for _, sign := range []float32{1, -1} {
 			for _, code := range []byte{0x00, 0xff, 0xf0, 0x0f, 0x80, 0x7f} {
-				x, rounded := guarded[float32](t, backend.BlockElements, atEnd), guarded[uint32](t, roundedWords, atEnd)
-				fill(x, func() float32 { return sign * 32767 })
+				x, rounded := guarded[float32](t, backend.BlockElements, atEnd), guarded[uint32](t, got.rounded.len(1), atEnd)
+				fill(x, func() float32 { return sign * greatest })
 				got.rounded.round(&rounded[0], &x[0], 1)
 				w := fill(guarded[byte](t, f.BlockBytes(), atEnd), func() byte { return code })
 				binary.LittleEndian.PutUint16(w, uint16(backend.ToF16(1)))
 				out := guarded[float32](t, 4, atEnd)
 				got.rounded.dot(&out[0], 0, 4, &rounded[0], 0, &w[0], 0, 1, 1, 1)
-				want := sign * 32767 * 16 * float32(codeOf(f, w, 0)+codeOf(f, w, 31))
+				want := sign * greatest * 16 * float32(codeOf(f, w, 0)+codeOf(f, w, 31))
 				if !slices.Equal(out, []float32{want, want, want, want}) {
-					t.Fatalf("x %v, codes %#02x: dots %v, want %v", sign*32767, code, out, want)
+					t.Fatalf("x %v, codes %#02x: dots %v, want %v", sign*greatest, code, out, want)
 				}
 			}
 		}
@@ -187,7 +262,7 @@ var roundedEdges = []float32{
 
 func TestRoundKernels(t *testing.T) {
 	forRounded(t, func(t *testing.T, _ backend.BlockFormat, got blockKernels, r *rand.Rand, atEnd bool) {
-		for _, blocks := range []int{0, 1, 2, 3, 5, 6} {
+		for _, blocks := range []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9} {
 			for trial := range 400 {
 				x := guarded[float32](t, max(backend.BlockElements*blocks, 1), atEnd)
 				for b := 0; b < backend.BlockElements*blocks; b += backend.BlockElements {
@@ -202,10 +277,10 @@ func TestRoundKernels(t *testing.T) {
 					sign := []float64{1, -1}[r.IntN(2)]
 					block[r.IntN(len(block))] = float32(math.Copysign(float64(roundedEdges[trial/4%len(roundedEdges)]), sign))
 				}
-				to := guarded[uint32](t, max(roundedLen(blocks), 1), atEnd)
+				to := guarded[uint32](t, max(got.rounded.len(blocks), 1), atEnd)
 				want := make([]uint32, len(to))
 				fits := got.rounded.round(&to[0], &x[0], blocks)
-				if wanted := goRound(&want[0], &x[0], blocks); fits != wanted {
+				if wanted := goRound(layoutOf(&got.rounded))(&want[0], &x[0], blocks); fits != wanted {
 					t.Fatalf("rounded: %v, want %v: %v", fits, wanted, x)
 				}
 				if fits && !slices.Equal(to, want) {

@@ -5,13 +5,14 @@
 // Plain Go, [Go], computes every stage on every GOARCH and is the specification that the other variants are held to. On amd64 and
 // arm64 there are, on vector instructions and for float32 and bfloat16, the products, GroupedMatMul and Linear, the fused Experts,
 // Permute, Unpermute, SwiGLU, Quantize, RMSNorm, Rotary, Attention and Add. On amd64 the variants are cpu/avx2 (AVX2, FMA and
-// F16C), cpu/avx512 (AVX-512F), cpu/avx512bf16 (AVX-512 BF16) and, on Linux, cpu/amxbf16 (AMX): importing the package asks the
-// kernel for leave to use AMX's tiles where the CPU has some. On arm64 it is cpu/neon, which is tested under an emulator only and
-// whose speed is not measured. A variant leaves what it lacks to the next lesser one.
+// F16C), cpu/avx512 (AVX-512F), cpu/avx512vnni (AVX-512 VNNI, for weights in blocks), cpu/avx512bf16 (AVX-512 BF16, too) and, on
+// Linux, cpu/amxbf16 (AMX, too): importing the package asks the kernel for leave to use AMX's tiles where the CPU has some. On arm64
+// it is cpu/neon, which is tested under an emulator only and whose speed is not measured. A variant leaves what it lacks to the next
+// lesser one.
 //
-// The environment variable MOE_CPU = go, avx2, avx512, avx512bf16 or amxbf16, on arm64 go or neon, forces a variant, as far as the
-// CPU has it: it comes first and none that needs more of the CPU is used. Without it cpu/avx512bf16 comes first only where its
-// instruction is fast, which it is not on CPUs with AMX.
+// The environment variable MOE_CPU = go, avx2, avx512, avx512vnni, avx512bf16 or amxbf16, on arm64 go or neon, forces a variant, as
+// far as the CPU has it: it comes first and none that needs more of the CPU is used. Without it cpu/avx512bf16 comes first only where
+// its instruction is fast, which it is not on CPUs with AMX.
 //
 // Once warm, a stage allocates nothing. On amd64 Permute, Unpermute, Add, RMSNorm and Rotary write outputs that no cache holds past
 // the caches. Loops are shared by the caller and up to GOMAXPROCS−1 goroutines, which stay awake for 40 µs after a loop and then
@@ -33,8 +34,8 @@
 // So the result is that of the numbers that the weight stands for, up to the order of sums. If the scale of a block is not finite,
 // neither are the results of its row.
 //
-// Blocks are multiplied in whole numbers where that is faster: by cpu/avx2 for up to 16 rows of an expert, those of backend.Q4_0 also
-// with AVX-512 for a single one and, as its instructions count, by cpu/neon for up to 12. A row of x is then rounded as
+// Blocks are multiplied in whole numbers where that is faster: by cpu/avx2 and with AVX-512 VNNI for up to 16 rows of an expert, those
+// of backend.Q4_0 also by cpu/avx512 for a single one and, as its instructions count, by cpu/neon for up to 12. A row of x is then rounded as
 // backend.BlockQuantized says. A row with a NaN, an infinity or a block whose largest magnitude is above 2¹⁰⁰ or below 2⁻⁸⁰, but not
 // 0, is multiplied in float32, whatever the others are.
 //

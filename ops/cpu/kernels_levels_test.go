@@ -13,10 +13,11 @@ func TestKernelsOfEachLevel(t *testing.T) {
 	lacking := map[string][]string{
 		"cpu/avx2":       {"tileDot", "fewDot", "widenPanel", "formats.f16.rounded", "pairs"},
 		"cpu/avx512":     {"tileDot", "fewDot", "widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs"},
-		"cpu/avx512bf16": {"widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs"},
+		"cpu/avx512vnni": {"tileDot", "fewDot", "widenPanel", "formats.f16.rounded", "pairs"},
+		"cpu/avx512bf16": {"widenPanel", "formats.f16.rounded", "pairs"},
 		"cpu/neon": {"besideRows", "tileDot", "tileBesideF32", "tileBesideWidened", "beside", "fewF32", "fewWidened", "fewDot", "panels",
 			"blas.beside", "formats.blocks[0].rounded", "formats.f16.rounded", "pairs"},
-		"cpu/amxbf16": {"tileDot", "fewDot", "widenPanel", "formats.blocks[0].rounded", "formats.f16.rounded",
+		"cpu/amxbf16": {"tileDot", "fewDot", "widenPanel", "formats.f16.rounded",
 			"pairs.lines", "pairs.besideRows", "pairs.tileF32", "pairs.tileWidened", "pairs.tileBesideF32",
 			"pairs.tileBesideWidened", "pairs.beside", "pairs.fewF32", "pairs.fewWidened", "pairs.dotF32", "pairs.axpyF32", "pairs.blas",
 			"pairs.vectors", "pairs.widenPanel", "pairs.addScaled", "pairs.formats", "pairs.pairs"},

@@ -5,7 +5,7 @@ import "golang.org/x/sys/cpu"
 //go:generate env GOWORK=off go -C ../../internal/asmgen run . -o ../../ops/cpu -peak ../peak
 
 // levels are the values of levelVariable.
-var levels = []string{"go", "avx2", "avx512", "avx512bf16", "amxbf16"}
+var levels = []string{"go", "avx2", "avx512", "avx512vnni", "avx512bf16", "amxbf16"}
 
 var (
 	avx2 = kernels{
@@ -32,8 +32,9 @@ var (
 	}
 	blasAVX2   = blasTiles{4, 24, true, tileBLASAVX2, copyPanelAVX2, transposePanelAVX2}
 	blasAVX512 = blasTiles{14, 32, true, tileBLASAVX512, copyPanelAVX512, transposeAVX512}
-	avx512bf16 = withDots(avx512)
-	amxbf16    = withTiles(avx512)
+	avx512vnni = withFormats(avx512)
+	avx512bf16 = withDots(avx512vnni)
+	amxbf16    = withTiles(avx512vnni)
 	amx        = kernels{
 		// Its sums are the same however steps are cut into parts. A part of a copied strip has 64 KiB of a panel and 256 KiB of x.
 		lanes: 16, rows: 32, callRows: unlimited, part: 512, streamPart: unlimited, reading: 64,
@@ -44,6 +45,12 @@ var (
 		swiglu: swigluAVX512,
 	}
 )
+
+// withFormats adds the kernels of dots of bytes, with which weights in blocks are multiplied.
+func withFormats(k kernels) kernels {
+	k.formats = &formatsAVX512VNNI
+	return k
+}
 
 // withDots adds the kernels of dots of bfloat16.
 func withDots(k kernels) kernels {
@@ -66,6 +73,11 @@ func machineVariants() []simd {
 	list := []simd{{"cpu/avx2", &avx2, 10}}
 	if has.HasAVX512F {
 		list = append(list, simd{"cpu/avx512", &avx512, 20})
+		// What follows came after AVX-512 of bytes and its vectors of other lengths.
+		if !has.HasAVX512BW || !has.HasAVX512VL || !has.HasAVX512VNNI {
+			return list
+		}
+		list = append(list, simd{"cpu/avx512vnni", &avx512vnni, 25})
 		if has.HasAVX512BF16 {
 			list = append(list, simd{"cpu/avx512bf16", &avx512bf16, dotPriority(has.HasAMXBF16)})
 		}
