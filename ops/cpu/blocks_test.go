@@ -32,13 +32,25 @@ func guardedBlocks(t *testing.T, r *rand.Rand, format backend.BlockFormat, shape
 // noFormat stands for float16.
 const noFormat backend.BlockFormat = -1
 
-// pin makes the first element of each block of x 32767 and that of each block of w 0. Then the scales of x are 1,
-// small whole numbers are rounded to themselves, and sums of products are as exact in whole numbers as in float32.
-func pin(t *testing.T, x *tensor.Dense, w backend.Value) {
-	t.Helper()
+// blockBackends are plain Go and the variants with kernels for blocks.
+func blockBackends() []backend.Backend {
+	list := []backend.Backend{Go{}}
+	for _, v := range variantsAndGo(hasFormats) {
+		list = append(list, v)
+	}
+	return list
+}
+
+// pin makes the first element of each block of x the greatest whole number that b rounds to and that of each block of w 0. Then the
+// scales of x are 1, small whole numbers are rounded to themselves, and sums of products are as exact in whole numbers as in float32.
+func pin(b backend.Backend, x *tensor.Dense, w backend.Value) {
 	q, ok := w.(*backend.BlockQuantized)
 	if !ok {
 		return
+	}
+	layout := inPairs
+	if v, ok := b.(simd); ok {
+		layout = layoutOf(&v.k.formats.blocks[q.BlockFormat()].rounded)
 	}
 	for at := 2; at < len(q.Bytes()); at += q.BlockFormat().BlockBytes() {
 		if q.BlockFormat() == backend.Q8_0 {
@@ -50,7 +62,7 @@ func pin(t *testing.T, x *tensor.Dense, w backend.Value) {
 	numbers, d := x.Data().([]float32), x.Shape()[1]
 	for row := 0; row < len(numbers); row += d {
 		for k := 0; k < d; k += backend.BlockElements {
-			numbers[row+k] = 32767
+			numbers[row+k] = float32(layout.most)
 		}
 	}
 }
@@ -68,24 +80,20 @@ func TestBlockProducts(t *testing.T) {
 				}
 				r := rand.New(rand.NewPCG(3, 4))
 				in, w := guardedTensor(t, r, x, size.rows, size.d), guardedBlocks(t, r, format, size.n, size.d)
-				pin(t, in, w)
-				plain := w
-				if q, ok := w.(*backend.BlockQuantized); ok {
-					var err error
-					if plain, err = q.Unpack(); err != nil {
-						t.Fatal(err)
-					}
-				}
-				want := tensor.New(tensor.Of(x), tensor.WithShape(size.rows, size.n))
-				if err := (Go{}).Linear(want, in, plain); err != nil {
-					t.Fatal(err)
-				}
-				list := []backend.Backend{Go{}}
-				for _, v := range variantsAndGo(hasFormats) {
-					list = append(list, v)
-				}
-				for _, b := range list {
+				for _, b := range blockBackends() {
 					t.Run(fmt.Sprintf("%s/%v/%v/%v", b.Name(), size, format, x.Name()), func(t *testing.T) {
+						pin(b, in, w)
+						plain := w
+						if q, ok := w.(*backend.BlockQuantized); ok {
+							var err error
+							if plain, err = q.Unpack(); err != nil {
+								t.Fatal(err)
+							}
+						}
+						want := tensor.New(tensor.Of(x), tensor.WithShape(size.rows, size.n))
+						if err := (Go{}).Linear(want, in, plain); err != nil {
+							t.Fatal(err)
+						}
 						out := guardedTensor(t, r, x, size.rows, size.n)
 						if err := b.(backend.Linear).Linear(out, in, w); err != nil {
 							t.Fatal(err)
@@ -129,20 +137,16 @@ func TestBlockStacks(t *testing.T) {
 	in := guardedTensor(t, r, tensor.Float32, plan.Rows, d)
 	for _, format := range []backend.BlockFormat{backend.Q8_0, backend.Q4_0} {
 		w := guardedBlocks(t, r, format, 4, n, d).(*backend.BlockQuantized)
-		pin(t, in, w)
-		want := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(plan.Rows, n))
-		if err := (Go{}).GroupedMatMul(want, in, w, plan); err != nil {
-			t.Fatal(err)
-		}
-		list := []backend.GroupedMatMul{Go{}}
-		for _, v := range variantsAndGo(hasFormats) {
-			list = append(list, v)
-		}
-		for _, b := range list {
+		for _, b := range blockBackends() {
+			pin(b, in, w)
+			want := tensor.New(tensor.Of(tensor.Float32), tensor.WithShape(plan.Rows, n))
+			if err := (Go{}).GroupedMatMul(want, in, w, plan); err != nil {
+				t.Fatal(err)
+			}
 			for _, w := range []backend.Value{w, stackOf(t, w, 23)} {
 				out := guardedTensor(t, r, tensor.Float32, plan.Rows, n)
-				if err := b.GroupedMatMul(out, in, w, plan); err != nil {
-					t.Fatalf("%v, %T: %v", format, w, err)
+				if err := b.(backend.GroupedMatMul).GroupedMatMul(out, in, w, plan); err != nil {
+					t.Fatalf("%s, %v, %T: %v", b.Name(), format, w, err)
 				}
 				sameBytes(t, out, want)
 			}
