@@ -155,8 +155,9 @@ func TestLoopsDoNotPileUpGoroutines(t *testing.T) {
 		parallel(2, func(int) {})
 		most = max(most, runtime.NumGoroutine()-before)
 	}
-	if t.Logf("%d more goroutines at most", most); most > 20 {
-		t.Errorf("%d more goroutines during loops, want a few", most)
+	// One for each time that the worker is woken would be some hundred where the machine is busy, one for each loop many thousand.
+	if t.Logf("%d more goroutines at most", most); most > 1000 {
+		t.Errorf("%d more goroutines during loops, want few", most)
 	}
 }
 
