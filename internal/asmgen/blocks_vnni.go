@@ -27,7 +27,7 @@ import (
 //
 // As in the narrow kernel the four parts of each sum, for four rows of w, become a vector of four sums in every quarter, and those of
 // four blocks become float32 and meet d·s by one instruction each. d of four rows and four blocks is put together by VPERMW from where
-// the blocks lie. With four bits, four blocks of four rows and one row of x are 62 instructions on vectors, with eight bits 80, where the
+// the blocks lie. With four bits, four blocks of four rows and one row of x are 66 instructions on vectors, with eight bits 80, where the
 // narrow kernel has 158 and 166.
 const (
 	bytesTogether = 4   // blocks
@@ -296,7 +296,7 @@ func (d bytesDot) join(a, b vec) {
 }
 
 // half adds d of row j of w to those of other rows.
-func (d bytesDot) half(from mem, j int, to vec) {
+func (d bytesDot) half(from operand.Op, j int, to vec) {
 	if j == 0 {
 		d.g.VPERMW_Z(from, d.g.vecs[bytesPlaces], bytesOfRow[j], to)
 		return
@@ -308,8 +308,10 @@ func (d bytesDot) half(from mem, j int, to vec) {
 func (d bytesDot) fourBits(at mem, j int) (lower, upper vec) {
 	g := d.g
 	lower, upper = g.vecs[bytesWords], g.vecs[bytesWords+1]
-	d.half(at, j, g.vecs[bytesHalves])
-	g.VPERMW(at, g.vecs[bytesOrder], lower)
+	line := g.vecs[bytesWords+2] // loaded once, as it mostly lies in two lines of the cache
+	g.VMOVDQU32(at, line)
+	d.half(line, j, g.vecs[bytesHalves])
+	g.VPERMW(line, g.vecs[bytesOrder], lower)
 	g.VBROADCASTI32X4(at.Offset(3*d.bytes+2), bytesLast, lower)
 	g.VPSRLD(operand.U8(4), lower, upper)
 	g.VPANDD(g.vecs[bytesMask], lower, lower)

@@ -1914,8 +1914,9 @@ group4:
 
 loop4:
 	PREFETCHT1      1024(DX)
-	VPERMW.Z        (DX), Z8, K1, Z4
-	VPERMW          (DX), Z7, Z0
+	VMOVDQU32       (DX), Z2
+	VPERMW.Z        Z2, Z8, K1, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(DX), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -1945,8 +1946,9 @@ loop4:
 	VPDPBUSD        128(R9), Z0, Z28
 	VPDPBUSD        192(R9), Z1, Z28
 	PREFETCHT1      1024(SI)
-	VPERMW          (SI), Z8, K2, Z4
-	VPERMW          (SI), Z7, Z0
+	VMOVDQU32       (SI), Z2
+	VPERMW          Z2, Z8, K2, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(SI), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -1976,8 +1978,9 @@ loop4:
 	VPDPBUSD        128(R9), Z0, Z29
 	VPDPBUSD        192(R9), Z1, Z29
 	PREFETCHT1      1024(DI)
-	VPERMW          (DI), Z8, K3, Z4
-	VPERMW          (DI), Z7, Z0
+	VMOVDQU32       (DI), Z2
+	VPERMW          Z2, Z8, K3, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(DI), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2007,8 +2010,9 @@ loop4:
 	VPDPBUSD        128(R9), Z0, Z30
 	VPDPBUSD        192(R9), Z1, Z30
 	PREFETCHT1      1024(R8)
-	VPERMW          (R8), Z8, K4, Z4
-	VPERMW          (R8), Z7, Z0
+	VMOVDQU32       (R8), Z2
+	VPERMW          Z2, Z8, K4, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(R8), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2118,8 +2122,9 @@ loop4_done:
 	VMOVDQU16.Z     (R8), K6, Z0
 	VMOVDQU16       Z0, 240(SP)
 	ADDQ            R10, R8
-	VPERMW.Z        (SP), Z8, K1, Z4
-	VPERMW          (SP), Z7, Z0
+	VMOVDQU32       (SP), Z2
+	VPERMW.Z        Z2, Z8, K1, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(SP), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2148,8 +2153,9 @@ loop4_done:
 	VPSLLD          $0x08, Z28, Z28
 	VPDPBUSD        128(R9), Z0, Z28
 	VPDPBUSD        192(R9), Z1, Z28
-	VPERMW          80(SP), Z8, K2, Z4
-	VPERMW          80(SP), Z7, Z0
+	VMOVDQU32       80(SP), Z2
+	VPERMW          Z2, Z8, K2, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 136(SP), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2178,8 +2184,9 @@ loop4_done:
 	VPSLLD          $0x08, Z29, Z29
 	VPDPBUSD        128(R9), Z0, Z29
 	VPDPBUSD        192(R9), Z1, Z29
-	VPERMW          160(SP), Z8, K3, Z4
-	VPERMW          160(SP), Z7, Z0
+	VMOVDQU32       160(SP), Z2
+	VPERMW          Z2, Z8, K3, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 216(SP), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2208,8 +2215,9 @@ loop4_done:
 	VPSLLD          $0x08, Z30, Z30
 	VPDPBUSD        128(R9), Z0, Z30
 	VPDPBUSD        192(R9), Z1, Z30
-	VPERMW          240(SP), Z8, K4, Z4
-	VPERMW          240(SP), Z7, Z0
+	VMOVDQU32       240(SP), Z2
+	VPERMW          Z2, Z8, K4, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 296(SP), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2352,8 +2360,9 @@ group3:
 
 loop3:
 	PREFETCHT1      1024(DX)
-	VPERMW.Z        (DX), Z8, K1, Z4
-	VPERMW          (DX), Z7, Z0
+	VMOVDQU32       (DX), Z2
+	VPERMW.Z        Z2, Z8, K1, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(DX), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2377,8 +2386,9 @@ loop3:
 	VPDPBUSD        128(CX), Z0, Z24
 	VPDPBUSD        192(CX), Z1, Z24
 	PREFETCHT1      1024(SI)
-	VPERMW          (SI), Z8, K2, Z4
-	VPERMW          (SI), Z7, Z0
+	VMOVDQU32       (SI), Z2
+	VPERMW          Z2, Z8, K2, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(SI), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2402,8 +2412,9 @@ loop3:
 	VPDPBUSD        128(CX), Z0, Z25
 	VPDPBUSD        192(CX), Z1, Z25
 	PREFETCHT1      1024(DI)
-	VPERMW          (DI), Z8, K3, Z4
-	VPERMW          (DI), Z7, Z0
+	VMOVDQU32       (DI), Z2
+	VPERMW          Z2, Z8, K3, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(DI), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2427,8 +2438,9 @@ loop3:
 	VPDPBUSD        128(CX), Z0, Z26
 	VPDPBUSD        192(CX), Z1, Z26
 	PREFETCHT1      1024(R8)
-	VPERMW          (R8), Z8, K4, Z4
-	VPERMW          (R8), Z7, Z0
+	VMOVDQU32       (R8), Z2
+	VPERMW          Z2, Z8, K4, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(R8), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2518,8 +2530,9 @@ loop3_done:
 	VMOVDQU16.Z     (R8), K6, Z0
 	VMOVDQU16       Z0, 240(SP)
 	ADDQ            R10, R8
-	VPERMW.Z        (SP), Z8, K1, Z4
-	VPERMW          (SP), Z7, Z0
+	VMOVDQU32       (SP), Z2
+	VPERMW.Z        Z2, Z8, K1, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(SP), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2542,8 +2555,9 @@ loop3_done:
 	VPSLLD          $0x08, Z24, Z24
 	VPDPBUSD        128(CX), Z0, Z24
 	VPDPBUSD        192(CX), Z1, Z24
-	VPERMW          80(SP), Z8, K2, Z4
-	VPERMW          80(SP), Z7, Z0
+	VMOVDQU32       80(SP), Z2
+	VPERMW          Z2, Z8, K2, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 136(SP), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2566,8 +2580,9 @@ loop3_done:
 	VPSLLD          $0x08, Z25, Z25
 	VPDPBUSD        128(CX), Z0, Z25
 	VPDPBUSD        192(CX), Z1, Z25
-	VPERMW          160(SP), Z8, K3, Z4
-	VPERMW          160(SP), Z7, Z0
+	VMOVDQU32       160(SP), Z2
+	VPERMW          Z2, Z8, K3, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 216(SP), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2590,8 +2605,9 @@ loop3_done:
 	VPSLLD          $0x08, Z26, Z26
 	VPDPBUSD        128(CX), Z0, Z26
 	VPDPBUSD        192(CX), Z1, Z26
-	VPERMW          240(SP), Z8, K4, Z4
-	VPERMW          240(SP), Z7, Z0
+	VMOVDQU32       240(SP), Z2
+	VPERMW          Z2, Z8, K4, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 296(SP), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2703,8 +2719,9 @@ group2:
 
 loop2:
 	PREFETCHT1      1024(DX)
-	VPERMW.Z        (DX), Z8, K1, Z4
-	VPERMW          (DX), Z7, Z0
+	VMOVDQU32       (DX), Z2
+	VPERMW.Z        Z2, Z8, K1, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(DX), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2722,8 +2739,9 @@ loop2:
 	VPDPBUSD        128(BX), Z0, Z20
 	VPDPBUSD        192(BX), Z1, Z20
 	PREFETCHT1      1024(SI)
-	VPERMW          (SI), Z8, K2, Z4
-	VPERMW          (SI), Z7, Z0
+	VMOVDQU32       (SI), Z2
+	VPERMW          Z2, Z8, K2, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(SI), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2741,8 +2759,9 @@ loop2:
 	VPDPBUSD        128(BX), Z0, Z21
 	VPDPBUSD        192(BX), Z1, Z21
 	PREFETCHT1      1024(DI)
-	VPERMW          (DI), Z8, K3, Z4
-	VPERMW          (DI), Z7, Z0
+	VMOVDQU32       (DI), Z2
+	VPERMW          Z2, Z8, K3, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(DI), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2760,8 +2779,9 @@ loop2:
 	VPDPBUSD        128(BX), Z0, Z22
 	VPDPBUSD        192(BX), Z1, Z22
 	PREFETCHT1      1024(R8)
-	VPERMW          (R8), Z8, K4, Z4
-	VPERMW          (R8), Z7, Z0
+	VMOVDQU32       (R8), Z2
+	VPERMW          Z2, Z8, K4, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(R8), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2831,8 +2851,9 @@ loop2_done:
 	VMOVDQU16.Z     (R8), K6, Z0
 	VMOVDQU16       Z0, 240(SP)
 	ADDQ            R10, R8
-	VPERMW.Z        (SP), Z8, K1, Z4
-	VPERMW          (SP), Z7, Z0
+	VMOVDQU32       (SP), Z2
+	VPERMW.Z        Z2, Z8, K1, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(SP), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2849,8 +2870,9 @@ loop2_done:
 	VPSLLD          $0x08, Z20, Z20
 	VPDPBUSD        128(BX), Z0, Z20
 	VPDPBUSD        192(BX), Z1, Z20
-	VPERMW          80(SP), Z8, K2, Z4
-	VPERMW          80(SP), Z7, Z0
+	VMOVDQU32       80(SP), Z2
+	VPERMW          Z2, Z8, K2, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 136(SP), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2867,8 +2889,9 @@ loop2_done:
 	VPSLLD          $0x08, Z21, Z21
 	VPDPBUSD        128(BX), Z0, Z21
 	VPDPBUSD        192(BX), Z1, Z21
-	VPERMW          160(SP), Z8, K3, Z4
-	VPERMW          160(SP), Z7, Z0
+	VMOVDQU32       160(SP), Z2
+	VPERMW          Z2, Z8, K3, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 216(SP), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2885,8 +2908,9 @@ loop2_done:
 	VPSLLD          $0x08, Z22, Z22
 	VPDPBUSD        128(BX), Z0, Z22
 	VPDPBUSD        192(BX), Z1, Z22
-	VPERMW          240(SP), Z8, K4, Z4
-	VPERMW          240(SP), Z7, Z0
+	VMOVDQU32       240(SP), Z2
+	VPERMW          Z2, Z8, K4, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 296(SP), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2966,8 +2990,9 @@ group1:
 
 loop1:
 	PREFETCHT1      1024(DX)
-	VPERMW.Z        (DX), Z8, K1, Z4
-	VPERMW          (DX), Z7, Z0
+	VMOVDQU32       (DX), Z2
+	VPERMW.Z        Z2, Z8, K1, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(DX), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2979,8 +3004,9 @@ loop1:
 	VPDPBUSD        128(AX), Z0, Z16
 	VPDPBUSD        192(AX), Z1, Z16
 	PREFETCHT1      1024(SI)
-	VPERMW          (SI), Z8, K2, Z4
-	VPERMW          (SI), Z7, Z0
+	VMOVDQU32       (SI), Z2
+	VPERMW          Z2, Z8, K2, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(SI), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -2992,8 +3018,9 @@ loop1:
 	VPDPBUSD        128(AX), Z0, Z17
 	VPDPBUSD        192(AX), Z1, Z17
 	PREFETCHT1      1024(DI)
-	VPERMW          (DI), Z8, K3, Z4
-	VPERMW          (DI), Z7, Z0
+	VMOVDQU32       (DI), Z2
+	VPERMW          Z2, Z8, K3, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(DI), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -3005,8 +3032,9 @@ loop1:
 	VPDPBUSD        128(AX), Z0, Z18
 	VPDPBUSD        192(AX), Z1, Z18
 	PREFETCHT1      1024(R8)
-	VPERMW          (R8), Z8, K4, Z4
-	VPERMW          (R8), Z7, Z0
+	VMOVDQU32       (R8), Z2
+	VPERMW          Z2, Z8, K4, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(R8), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -3056,8 +3084,9 @@ loop1_done:
 	VMOVDQU16.Z     (R8), K6, Z0
 	VMOVDQU16       Z0, 240(SP)
 	ADDQ            R10, R8
-	VPERMW.Z        (SP), Z8, K1, Z4
-	VPERMW          (SP), Z7, Z0
+	VMOVDQU32       (SP), Z2
+	VPERMW.Z        Z2, Z8, K1, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 56(SP), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -3068,8 +3097,9 @@ loop1_done:
 	VPSLLD          $0x08, Z16, Z16
 	VPDPBUSD        128(AX), Z0, Z16
 	VPDPBUSD        192(AX), Z1, Z16
-	VPERMW          80(SP), Z8, K2, Z4
-	VPERMW          80(SP), Z7, Z0
+	VMOVDQU32       80(SP), Z2
+	VPERMW          Z2, Z8, K2, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 136(SP), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -3080,8 +3110,9 @@ loop1_done:
 	VPSLLD          $0x08, Z17, Z17
 	VPDPBUSD        128(AX), Z0, Z17
 	VPDPBUSD        192(AX), Z1, Z17
-	VPERMW          160(SP), Z8, K3, Z4
-	VPERMW          160(SP), Z7, Z0
+	VMOVDQU32       160(SP), Z2
+	VPERMW          Z2, Z8, K3, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 216(SP), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
@@ -3092,8 +3123,9 @@ loop1_done:
 	VPSLLD          $0x08, Z18, Z18
 	VPDPBUSD        128(AX), Z0, Z18
 	VPDPBUSD        192(AX), Z1, Z18
-	VPERMW          240(SP), Z8, K4, Z4
-	VPERMW          240(SP), Z7, Z0
+	VMOVDQU32       240(SP), Z2
+	VPERMW          Z2, Z8, K4, Z4
+	VPERMW          Z2, Z7, Z0
 	VBROADCASTI32X4 296(SP), K5, Z0
 	VPSRLD          $0x04, Z0, Z1
 	VPANDD          Z6, Z0, Z0
