@@ -7,9 +7,11 @@
 // without AVX2, on architectures other than amd64 and arm64, or with MOE_CPU=go, it is gonum's.
 //
 // A BLAS says what is wrong with its arguments by a panic: this one panics when and as gonum's does. Results differ from gonum's in
-// three ways. Sums run in another order, and products are not rounded before they are added, so that the last bits are not the same;
+// four ways. Sums run in another order, and products are not rounded before they are added, so that the last bits are not the same;
 // they are the same for the same operands whatever GOMAXPROCS is. A zero in a times a NaN or an infinity in b is NaN, which gonum's
-// Sgemm drops in most cases. And neither a nor b is read if alpha is 0, as in the reference BLAS.
+// Sgemm drops in most cases. Where gonum multiplies each element of a vector, or of a in a product that is one row or one column, with
+// alpha, here it is the sums, which may leave the range of float32 without it. And neither a nor b is read if alpha is 0, as in the
+// reference BLAS.
 //
 // Products of up to 512 multiplications, and those of matrices of up to 2048 elements with a vector, are gonum's too: they are done
 // before the vector kernels are set up.

@@ -22,15 +22,17 @@ func (l *MoE) QuantizeWeights(format backend.BlockFormat) (*MoE, error) {
 func (l *Attention) QuantizeWeights(format backend.BlockFormat) (*Attention, error) {
 	m := *l
 	if err := quantize(format, &m.Q, &m.K, &m.V, &m.O); err != nil {
-		return nil, fmt.Errorf("attention: %w", err)
+		return nil, fmt.Errorf("attention %q: %w", l.Name, err)
 	}
 	return &m, nil
 }
 
 // QuantizeWeights is the layer with its weight in blocks, as those of MoE are.
 func (l Linear) QuantizeWeights(format backend.BlockFormat) (Linear, error) {
-	err := quantize(format, &l.Weight)
-	return l, err
+	if err := quantize(format, &l.Weight); err != nil {
+		return Linear{}, fmt.Errorf("linear %q: %w", l.Name, err)
+	}
+	return l, nil
 }
 
 // QuantizeWeights is the block with the weights of its attention and its experts in blocks, as those of MoE are.

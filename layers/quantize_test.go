@@ -6,6 +6,7 @@ import (
 	"log"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"gorgonia.org/gorgonia"
@@ -97,6 +98,24 @@ func TestQuantizeWeightsRefuses(t *testing.T) {
 	w := tensor.New(tensor.WithShape(1, 2), tensor.WithBacking([]float32{1, float32(math.NaN())}))
 	if _, err := (layers.Linear{Name: "l", Weight: w}).QuantizeWeights(ops.Q4_0); !errors.Is(err, backend.ErrValue) {
 		t.Errorf("a NaN: error %v, want %v", err, backend.ErrValue)
+	}
+	for name, call := range map[string]func() error{
+		`"moe"`: func() error {
+			_, err := (&layers.MoE{MoEConfig: layers.MoEConfig{Name: "moe"}, W2: w}).QuantizeWeights(ops.Q8_0)
+			return err
+		},
+		`"self_attn"`: func() error {
+			_, err := (&layers.Attention{AttentionConfig: layers.AttentionConfig{Name: "self_attn"}, O: w}).QuantizeWeights(ops.Q8_0)
+			return err
+		},
+		`"lm_head"`: func() error {
+			_, err := (layers.Linear{Name: "lm_head", Weight: w}).QuantizeWeights(ops.Q8_0)
+			return err
+		},
+	} {
+		if err := call(); !errors.Is(err, backend.ErrValue) || !strings.Contains(err.Error(), name) {
+			t.Errorf("a NaN in layer %s: error %v, want %v and the name", name, err, backend.ErrValue)
+		}
 	}
 	if _, err := (&layers.MoE{W13: w}).QuantizeWeights(backend.BlockFormat(9)); !errors.Is(err, backend.ErrParameter) {
 		t.Errorf("an unknown format: error %v, want %v", err, backend.ErrParameter)

@@ -109,13 +109,39 @@ func (o *op) InferShape(dims ...gorgonia.DimSizer) (tensor.Shape, error) {
 
 // Do implements gorgonia.Op.
 func (o *op) Do(inputs ...gorgonia.Value) (gorgonia.Value, error) {
-	return runStage(o.stage, nil, inputs)
+	return o.compute(nil, inputs)
 }
 
 // UsePreallocDo implements gorgonia.UsePreallocDoer. The value in the register is written over only if its dtype, shape and
 // device fit and it shares no memory with an input; else a new value is made.
 func (o *op) UsePreallocDo(prealloc gorgonia.Value, inputs ...gorgonia.Value) (gorgonia.Value, error) {
-	return runStage(o.stage, prealloc, inputs)
+	return o.compute(prealloc, inputs)
+}
+
+// compute runs the stage as a node of a graph, where Gorgonia's own ops write over a tensor that nothing reads after them: one that shares
+// memory with an input, as a maker's may, is copied.
+func (o *op) compute(prealloc backend.Value, inputs []backend.Value) (backend.Value, error) {
+	out, err := runStage(o.stage, prealloc, inputs)
+	shared, isTensor := out.(*tensor.Dense)
+	if _, makes := o.stage.(maker); err != nil || !makes || !isTensor || !overlapsAny(shared, inputs) {
+		return out, err
+	}
+	own := prealloc
+	if !reusable(own, inputs) || !fits(own, operand{dtype: shared.Dtype(), shape: shared.Shape()}, backend.Host) {
+		if own, err = backend.Host.New(shared.Dtype(), shared.Shape()); err != nil {
+			return nil, fmt.Errorf("%s: output: %w", o.name(), err)
+		}
+	}
+	from, err := backend.Bytes(shared)
+	if err != nil {
+		return nil, fmt.Errorf("%s: output: %w", o.name(), err)
+	}
+	to, err := backend.Bytes(own)
+	if err != nil {
+		return nil, fmt.Errorf("%s: output: %w", o.name(), err)
+	}
+	copy(to, from)
+	return own, nil
 }
 
 // ReturnsPtr implements gorgonia.Op.
@@ -201,7 +227,7 @@ func runStage(s stage, reuse backend.Value, inputs []backend.Value) (out backend
 	}
 	in := w.in
 	// in may be copies: what must not be written to are the inputs.
-	if reuse != nil && (backend.CheckValue(reuse) != nil || overlapsAny(reuse, inputs)) {
+	if !reusable(reuse, inputs) {
 		reuse = nil
 	}
 	if m, ok := s.(maker); ok {
@@ -264,6 +290,11 @@ func local(dev backend.Device, v backend.Value) (backend.Value, error) {
 		return backend.Contiguous(d)
 	}
 	return v, nil
+}
+
+// reusable reports whether v is a value that can be written without writing to an input.
+func reusable(v backend.Value, in []backend.Value) bool {
+	return v != nil && backend.CheckValue(v) == nil && !overlapsAny(v, in)
 }
 
 func overlapsAny(v backend.Value, in []backend.Value) bool {

@@ -63,10 +63,12 @@ func (quantize) run(dev backend.Device, out backend.Value, in []backend.Value) e
 	return backend.Dispatch(dev, "quantize", func(b backend.Quantize) error { return b.Quantize(out.(*backend.Quantized), in[0]) })
 }
 
-// Codes is the FP8 part of a quantized node of blocks one row high: (T,H) Float8E4M3. The value shares q's memory.
+// Codes is the FP8 part of a quantized node of blocks one row high: (T,H) Float8E4M3. On a device the value shares q's memory, on the
+// host it is a copy.
 func Codes(q *gorgonia.Node) (*gorgonia.Node, error) { return apply(part{codes: true}, q) }
 
-// Scales is the scales' part of a quantized node of blocks one row high: (T,⌈H/128⌉) float32. The value shares q's memory.
+// Scales is the scales' part of a quantized node of blocks one row high: (T,⌈H/128⌉) float32. On a device the value
+// shares q's memory, on the host it is a copy.
 func Scales(q *gorgonia.Node) (*gorgonia.Node, error) { return apply(part{}, q) }
 
 type part struct{ codes bool }

@@ -12,9 +12,9 @@ import (
 // of any number of dimensions and of a dtype that d takes, or any other value of this module: a backend.Quantized, a
 // backend.ExpertStack, a backend.Plan, a packed weight, which is unpacked on the way. The devices need not be of one kind.
 //
-// What is on d already is given back as it is and shares x's memory; of a view on the host that is no contiguous tensor, a
-// contiguous copy. Everything else is copied in every run: weights are better moved once, by a layer's To or backend.To. Moving
-// away from a device waits for the work queued there and reports what it found wrong.
+// What is on d already is given back as it is and shares x's memory, but for a tensor on the host, which is copied: Gorgonia's own ops
+// write over an operand that nothing reads after them. Everything else is copied in every run: weights are better moved once, by a
+// layer's To or backend.To. Moving away from a device waits for the work queued there and reports what it found wrong.
 //
 // A backend.KVCache is written in place from run to run, which would be lost in a copy: one that is not on d is a
 // backend.ErrValue. A nil device is a backend.ErrParameter; what d cannot hold is d's own error. There is no gradient.
@@ -22,7 +22,7 @@ func ToDevice(x *gorgonia.Node, d backend.Device) (*gorgonia.Node, error) {
 	return apply(toDevice{d}, x)
 }
 
-// EvalToDevice is ToDevice on values, without a graph.
+// EvalToDevice is ToDevice on values, without a graph: a contiguous tensor on the host is given back as it is, too.
 func EvalToDevice(x backend.Value, d backend.Device) (backend.Value, error) {
 	return eval(toDevice{d}, x)
 }
@@ -30,7 +30,7 @@ func EvalToDevice(x backend.Value, d backend.Device) (backend.Value, error) {
 // ToHost is ToDevice to the host, where Gorgonia's own ops run and a value can be read.
 func ToHost(x *gorgonia.Node) (*gorgonia.Node, error) { return ToDevice(x, backend.Host) }
 
-// EvalToHost is ToHost on values, without a graph.
+// EvalToHost is ToHost on values, without a graph, as EvalToDevice is.
 func EvalToHost(x backend.Value) (backend.Value, error) { return EvalToDevice(x, backend.Host) }
 
 type toDevice struct{ device backend.Device }

@@ -3,6 +3,7 @@ package ops_test
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -35,6 +36,36 @@ func TestToDeviceAndBackInAGraph(t *testing.T) {
 		}
 		if got := f32s(t, y.Value()); backend.DeviceOf(back.Value()) != backend.Host || got[0] != -2 || got[3] != -8 {
 			t.Errorf("y = %v from %v, want [-2 -4 -6 -8] from the host", got, backend.DeviceOf(back.Value()))
+		}
+		m.Reset()
+	}
+}
+
+// Gorgonia's ops write over an operand that nothing reads after them: what ToHost and Scales give them must not be the memory of an input.
+func TestInputsStayWhereGorgoniaWritesOverItsOperands(t *testing.T) {
+	n1 := must[*gorgonia.Node](t)
+	x := matrix(3, 4, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)
+	q := must[*backend.Quantized](t)(ops.EvalQuantize(x))
+	g := gorgonia.NewGraph()
+	hidden, quantized := node(g, "x", x), node(g, "q", q)
+	one := node(g, "one", matrix(3, 1, 1, 1, 1))
+	sum := n1(gorgonia.Add(n1(ops.ToHost(hidden)), node(g, "y", matrix(3, 4))))
+	scales := n1(gorgonia.Add(n1(ops.Scales(quantized)), one))
+	before, beforeScales := slices.Clone(f32s(t, x)), slices.Clone(f32s(t, q.Scales))
+	m := gorgonia.NewTapeMachine(g)
+	defer m.Close()
+	for range 3 {
+		if err := m.RunAll(); err != nil {
+			t.Fatal(err)
+		}
+		if !slices.Equal(f32s(t, x), before) || !slices.Equal(f32s(t, q.Scales), beforeScales) {
+			t.Fatalf("the inputs have become %v and %v", x, q.Scales)
+		}
+		if got, want := num(sum.Value(), 2, 3), 12+num(matrix(3, 4), 2, 3); got != want {
+			t.Fatalf("the sum is %v, want %v", got, want)
+		}
+		if got, want := num(scales.Value(), 2, 0), float64(beforeScales[2]+1); got != want {
+			t.Fatalf("the scale and one is %v, want %v", got, want)
 		}
 		m.Reset()
 	}

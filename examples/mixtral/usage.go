@@ -34,9 +34,10 @@ Looking inside
   -cpuprofile FILE  writes a CPU profile for go tool pprof
   -h                this text
 
-The answer goes to standard output, speeds to standard error. A prompt's special tokens, such as <s> in front, are those
-of tokenizer.json; ids stand as they are given. An interrupt (Ctrl-C) ends the generation after the current step. Exit
-status: 0; 1 after an error, which is one line on standard error; 130 after an interrupt.
+The answer goes to standard output, speeds to standard error; of the tasks both go to standard output. A prompt's
+special tokens, such as <s> in front, are those of tokenizer.json; ids stand as they are given. An interrupt (Ctrl-C)
+ends the generation after the current step. Exit status: 0; 1 after an error, which is one line on standard error; 130
+after an interrupt.
 
 Examples
   mixtral

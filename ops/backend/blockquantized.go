@@ -24,9 +24,8 @@ import (
 // and the sum Σ x_k·w_k by at most Σ δ·|w_k|, beside what the sum loses in float32. (Of the largest of a block Q8_0 itself keeps w to
 // a 254th, Q4_0 to a sixteenth.) Rows with a NaN or an infinity give what they give in float32.
 //
-// It implements
-// Packed: backends that know the format multiply with it as it is, for others it is unpacked. It lives on the host and is never
-// changed.
+// It implements Packed: backends that know the format multiply with it as it is, for others it is unpacked. It lives on the host and
+// is never changed.
 type BlockQuantized struct {
 	format BlockFormat
 	shape  tensor.Shape

@@ -309,6 +309,13 @@ func TestFusedExpertsDecline(t *testing.T) {
 		breakIt(p, p.SlotRow.Data().([]int32), p.RowSlot.Data().([]int32))
 		return in
 	}
+	padded := func(slot int32) [5]backend.Value {
+		c := c
+		c.align = 8
+		in := c.operands(t, rand.New(rand.NewPCG(13, 14)), tensor.Float32, weightKinds[0])
+		in[2].(*backend.Plan).RowSlot.Data().([]int32)[7] = slot
+		return in
+	}
 	s := goVariant
 	if err := s.Experts(filled(tensor.Float32, 6, 8), good[0], good[1], good[2].(*backend.Plan), good[3], good[4]); err != nil {
 		t.Fatal(err)
@@ -335,7 +342,10 @@ func TestFusedExpertsDecline(t *testing.T) {
 		"a segment beyond the rows": broken(func(p *backend.Plan, _, _ []int32) {
 			p.Offsets.Data().([]int32)[3], p.Counts.Data().([]int32)[2] = 100, 90
 		}),
-		"a short table": broken(func(p *backend.Plan, _, _ []int32) { p.SlotRow = hostTensor[int32](t, []int{6, 1}) }),
+		"padding of a slot":        padded(3),
+		"padding below all slots":  padded(-2),
+		"padding beyond all slots": padded(math.MaxInt32),
+		"a short table":            broken(func(p *backend.Plan, _, _ []int32) { p.SlotRow = hostTensor[int32](t, []int{6, 1}) }),
 	} {
 		y := filled(tensor.Float32, 6, 8)
 		before := slices.Clone(y.Data().([]float32))

@@ -65,8 +65,9 @@ var sgemms sync.Pool
 // set a holds the rows of a (k,m) whose transpose op(a) is, and likewise b.
 //
 // As in BLAS c is overwritten if beta is 0, whatever it holds, and neither a nor b is read if alpha or k is 0. c must not overlap a or
-// b. Sums run in float32, with alpha multiplied to a beforehand. A call allocates nothing once its buffers, kept from call to call,
-// are large enough; they take up to 6 MiB, and up to 384 KiB for each worker. The same operands give the same bits, whatever GOMAXPROCS is.
+// b. Sums run in float32, with alpha multiplied to a beforehand or, where c is one row or one column, to the sums. A call allocates
+// nothing once its buffers, kept from call to call, are large enough; they take some 6 MiB at most, and 384 KiB for each worker. The same
+// operands give the same bits, whatever GOMAXPROCS is.
 //
 // Where there are no vector kernels, or MOE_CPU=go forbids them, the error wraps backend.ErrUnsupported. If a size is negative, a
 // leading dimension less than a row, or a slice too short, it wraps backend.ErrShape. c is then as it was.

@@ -37,8 +37,8 @@ var sgemvs sync.Pool
 // the first is the last in memory.
 //
 // As in BLAS nothing happens if a has no elements, y is overwritten if beta is 0, whatever it holds, and neither a nor x is read if
-// alpha is 0. y must not overlap a or x. Sums run in float32. A call allocates nothing once its buffers, kept from call to call, are
-// large enough. The same operands give the same bits, whatever GOMAXPROCS is.
+// alpha is 0. y must not overlap a or x. Sums run in float32 and are multiplied with alpha. A call allocates nothing once its buffers,
+// kept from call to call, are large enough. The same operands give the same bits, whatever GOMAXPROCS is.
 //
 // Errors are as with Sgemm; an increment of 0 wraps backend.ErrParameter.
 func Sgemv(transA bool, m, n int, alpha float32, a []float32, lda int, x []float32, incX int,

@@ -107,7 +107,7 @@ func bytesOf[E uint32 | float32](s []E) []byte {
 }
 
 // plan sets the tables and cuts the products. It tells whether the gates fit and the tables are true to each other: every row of a
-// segment is of a slot that is sent to it, and no slot is sent elsewhere.
+// segment is of a slot that is sent to it, no slot is sent elsewhere, and no other row is of a slot.
 func (f *fused) plan(gates backend.Value, p *backend.Plan) bool {
 	firsts, counts, ok := f.first.segments(p)
 	if !ok || gates == nil || p.SlotRow == nil || p.RowSlot == nil {
@@ -135,13 +135,18 @@ func (f *fused) plan(gates backend.Value, p *backend.Plan) bool {
 		f.first.cut(first, first+int(count), e)
 		f.second.cut(first, first+int(count), e)
 	}
-	for _, r := range f.slotRow {
-		if r != -1 {
-			here--
+	f.first.rowSlot, f.first.slots = rowSlot, p.Slots
+	return here == routed(f.slotRow) && here == routed(rowSlot)
+}
+
+// routed is the number of places of a plan's table that are not −1.
+func routed(table []int32) (n int) {
+	for _, at := range table {
+		if at != -1 {
+			n++
 		}
 	}
-	f.first.rowSlot, f.first.slots = rowSlot, p.Slots
-	return here == 0
+	return n
 }
 
 // multiply computes both products in one loop, so that no worker waits for the last task of the first one: a task of the second waits

@@ -43,23 +43,12 @@ func (c *scattering) inverse(p *backend.Plan) bool {
 	if c.slotRow, err = elementsOf[int32]("permute", "SlotRow", p.SlotRow, p.Tokens, p.Slots); err != nil {
 		return false
 	}
-	routed := 0
 	for s, r := range c.slotRow {
-		if r >= 0 {
-			if int(r) >= len(c.rowSlot) || int(c.rowSlot[r]) != s {
-				return false
-			}
-			routed++
-		} else if r != -1 {
+		if r != -1 && (r < 0 || int(r) >= len(c.rowSlot) || int(c.rowSlot[r]) != s) {
 			return false
 		}
 	}
-	for _, s := range c.rowSlot {
-		if s != -1 {
-			routed--
-		}
-	}
-	return routed == 0
+	return routed(c.slotRow) == routed(c.rowSlot)
 }
 
 // span writes the rows of some tokens, and as large a part of the padding.

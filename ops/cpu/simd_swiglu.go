@@ -5,7 +5,8 @@ import (
 )
 
 // SwiGLU implements backend.SwiGLU for x and out of float32 or of bfloat16. Each element is computed in float32 within 4 units in
-// the last place, a bfloat16 one is rounded from there.
+// the last place, a bfloat16 one is rounded from there. Of a subnormal gate it is silu that is within 4 of the least subnormal,
+// before the factor.
 func (s simd) SwiGLU(out, x backend.Value) error {
 	if s.k.swiglu == nil || x == nil || len(x.Shape()) != 2 || x.Shape()[1]%2 != 0 {
 		return s.rowsUnsupported("swiglu")
