@@ -13,8 +13,8 @@ import (
 // The product out = x · wᵀ on tiles of a few rows of x by a panel of w.
 //
 // A task is a strip of rows of x by some columns of out; tasks are what the workers share out. Within a task the inner
-// dimension is cut into lengths of partSteps: the strip's part of x stays in the second level of cache, a panel's part passes
-// through the first as the tiles of the strip, all of about equal height, are multiplied with it. While they are, the next
+// dimension is cut into lengths of partSteps: the strip's part of x and a panel's part stay in the second level of cache, or the
+// third, as the tiles of the strip, all of about equal height, are multiplied with it. While they are, the next
 // panel's part, or the first of the task that follows, is prefetched into the second level, evenly spread over the tiles and at
 // several places at once. Before that all strips are copied, part by part and, if they have many rows, tile by tile, so that a tile
 // reads x in one stream.
@@ -33,10 +33,10 @@ import (
 // depend on other rows either.
 
 const (
-	partSteps = 384 // steps of a panel at a time: 48 KiB; 6 rows of x are 9 KiB, 18 where a step is two elements
+	partSteps = 768 // steps of a panel at a time: 96 KiB; 6 rows of x are 18 KiB, 36 where a step is two elements
 	padWords  = 16  // between the rows of a copy, so that their distance is an odd number of cache lines
 	dotStrip  = 16  // strips of up to so many rows read an unpacked weight as it lies
-	stripRows = 128 // rows of a strip at most, but for what makes the last tile whole: with partSteps 192 or 384 KiB
+	stripRows = 128 // rows of a strip at most, but for what makes the last tile whole: with partSteps 384 or 768 KiB
 	taskCols  = 512 // columns of w of a task at most
 	widenRows = 64  // strips of so many rows or more widen a part once, without a kernel for such copies
 
