@@ -15,12 +15,12 @@ type blocked[A accumulator] struct {
 	width, rowBytes int
 }
 
-func blockedOf[A accumulator](stage, operand string, q *backend.BlockQuantized, shape ...int) (*blocked[A], error) {
+func blockedOf[A accumulator](stage, operand string, q *backend.BlockQuantized, shape ...int) (blocked[A], error) {
 	if err := checkShape(stage, operand, q, shape...); err != nil {
-		return nil, err
+		return blocked[A]{}, err
 	}
 	f, width := q.BlockFormat(), shape[len(shape)-1]
-	return &blocked[A]{f, q.Bytes(), width, f.RowBytes(width)}, nil
+	return blocked[A]{f, q.Bytes(), width, f.RowBytes(width)}, nil
 }
 
 func (m *blocked[A]) row(i, lo, hi int, buf []A) []A {

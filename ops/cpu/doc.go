@@ -14,10 +14,10 @@
 // far as the CPU has it: it comes first and none that needs more of the CPU is used. Without it cpu/avx512bf16 comes first only where
 // its instruction is fast, which it is not on CPUs with AMX.
 //
-// Once warm, a stage allocates nothing, but for the products of plain Go, which allocate the list of what they multiply, and the error
-// of a variant that leaves its operands to the next. On amd64 Permute, Unpermute, Add, RMSNorm and Rotary write outputs that no cache
-// holds past the caches. Loops are shared by the caller and up to GOMAXPROCS−1 goroutines, which stay awake for 40 µs after a loop and
-// then sleep.
+// Once warm, a stage allocates nothing, but for the products of plain Go with a weight in FP8 or a stack, which allocate the list
+// of what they multiply, and the error of a variant that leaves its operands to the next. On amd64 Permute, Unpermute, Add,
+// RMSNorm and Rotary write outputs that no cache holds past the caches. Loops are shared by the caller and up to GOMAXPROCS−1
+// goroutines, which stay awake for 40 µs after a loop and then sleep.
 //
 // All stages are deterministic: the same operands give the same bits, whatever GOMAXPROCS is. Sums run in float32, in float64 for
 // float64 operands; two variants may differ by the order of their sums. A row of a product with a packed weight has the same bits

@@ -1,5 +1,7 @@
 package cpu
 
+import "sync"
+
 // The matrix product out = x · wᵀ. Both operands keep their rows contiguous, so an element of the product is the dot of a row
 // of x and a row of w, and neither needs to be transposed or repacked.
 //
@@ -43,26 +45,38 @@ func cutRows(strips []strip, from, to, matrix int) []strip {
 	return strips
 }
 
-// product is out (R,N) = x (R,D) · wᵀ, w one matrix (N,D) or several.
+// product is out (R,N) = x (R,D) · wᵀ, w one matrix (N,D) or several, in the course of being computed.
 type product[A accumulator] struct {
 	out  floats[A]
-	x, w matrix[A]
+	x, w anyMatrix[A]
 	n, d int
+
+	strips       []strip
+	cols, across int // of a tile, and tiles of a strip
 }
 
-// run computes the rows of the strips.
-func (p *product[A]) run(strips []strip) {
+// stripLists keeps the memory of strips for later products.
+var stripLists = sync.Pool{New: func() any { return new([]strip) }}
+
+// cut sets the tiles of some strips and tells how many there are.
+func (p *product[A]) cut(strips []strip) int {
 	tallest := 1
 	for _, s := range strips {
 		tallest = max(tallest, s.rows)
 	}
-	cols := tileWork / (tallest * max(p.d, 1)) / group * group
-	cols = min(max(cols, minCols), maxCols)
-	across := pieces(p.n, cols)
-	parallel(len(strips)*across, func(i int) {
-		col := i % across * cols
-		p.tile(strips[i/across], col, min(cols, p.n-col))
-	})
+	p.strips = strips
+	p.cols = tileWork / (tallest * max(p.d, 1)) / group * group
+	p.cols = min(max(p.cols, minCols), maxCols)
+	p.across = pieces(p.n, p.cols)
+	return len(strips) * p.across
+}
+
+// span computes the tiles [lo,hi).
+func (p *product[A]) span(lo, hi int) {
+	for i := lo; i < hi; i++ {
+		col := i % p.across * p.cols
+		p.tile(p.strips[i/p.across], col, min(p.cols, p.n-col))
+	}
 }
 
 // tile computes cols columns of out from col on, in the rows of s.
@@ -91,7 +105,7 @@ func (p *product[A]) accumulate(sums []A, s strip, col, cols, lo, hi int, buf []
 	var w [group][]A
 	for j := 0; j < cols; j += group {
 		here := min(group, cols-j)
-		rowsOf(&w, p.w, s.matrix*p.n+col+j, here, lo, hi, buf)
+		rowsOf(&w, p.w.matrix, s.matrix*p.n+col+j, here, lo, hi, buf)
 		for i, x := range x[:s.rows] {
 			dots := dot6(x, &w)
 			out := sums[i*cols+j:][:here]

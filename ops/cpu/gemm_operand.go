@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"slices"
 	"sync"
 
 	"gorgonia.org/tensor"
@@ -16,20 +17,34 @@ type matrix[A accumulator] interface {
 	row(i, lo, hi int, buf []A) []A
 }
 
-// matrixOf reads v, of the given shape (rows, width) or (matrices, rows, width), as a matrix. What it is no matrix of is left
-// to other backends.
-func matrixOf[A accumulator](stage, operand string, v backend.Value, shape ...int) (matrix[A], error) {
+// anyMatrix is a matrix and room for what it may be, so that one that is set again needs no memory, unless it is in FP8 or a
+// stack.
+type anyMatrix[A accumulator] struct {
+	matrix[A]
+	dense   dense[A]
+	scaled  scaled[A]
+	blocked blocked[A]
+}
+
+// set reads v, of the given shape (rows, width) or (matrices, rows, width), as a matrix. What it is no matrix of is left to other
+// backends.
+func (o *anyMatrix[A]) set(stage, name string, v backend.Value, shape ...int) (err error) {
 	switch v := v.(type) {
 	case *tensor.Dense:
-		return denseOf[A](stage, operand, v, shape...)
+		o.matrix = &o.dense
+		o.dense, err = denseOf[A](stage, name, v, shape...)
 	case *backend.Quantized:
-		return scaledOf[A](stage, operand, v, shape...)
+		o.matrix = &o.scaled
+		o.scaled, err = scaledOf[A](stage, name, v, shape...)
 	case *backend.BlockQuantized:
-		return blockedOf[A](stage, operand, v, shape...)
+		o.matrix = &o.blocked
+		o.blocked, err = blockedOf[A](stage, name, v, shape...)
 	case *backend.ExpertStack:
-		return stackedOf[A](stage, operand, v, shape...)
+		o.matrix, err = stackedOf[A](stage, name, v, shape...)
+	default:
+		err = fmt.Errorf("%s: %s is a %T: %w", stage, name, v, backend.ErrUnsupported)
 	}
-	return nil, fmt.Errorf("%s: %s is a %T: %w", stage, operand, v, backend.ErrUnsupported)
+	return err
 }
 
 // checkOperands is an error if an operand or a part of it is nil.
@@ -50,9 +65,9 @@ type dense[A accumulator] struct {
 	width    int
 }
 
-func denseOf[A accumulator](stage, operand string, v backend.Value, shape ...int) (*dense[A], error) {
+func denseOf[A accumulator](stage, operand string, v backend.Value, shape ...int) (dense[A], error) {
 	elements, err := floatsOf[A](stage, operand, v, shape...)
-	return &dense[A]{elements, shape[len(shape)-1]}, err
+	return dense[A]{elements, shape[len(shape)-1]}, err
 }
 
 func (m *dense[A]) row(i, lo, hi int, buf []A) []A {
@@ -68,19 +83,19 @@ type scaled[A accumulator] struct {
 	blockRows, blockCols int
 }
 
-func scaledOf[A accumulator](stage, operand string, q *backend.Quantized, shape ...int) (*scaled[A], error) {
-	scaleShape, err := backend.ScaleShape(shape, q.BlockRows, q.BlockCols)
+func scaledOf[A accumulator](stage, operand string, q *backend.Quantized, shape ...int) (m scaled[A], err error) {
+	scaleShape, err := backend.ScaleShape(slices.Clone(shape), q.BlockRows, q.BlockCols) // the clone keeps shape off the heap for others
 	if err != nil {
-		return nil, fmt.Errorf("%s: %s: %w", stage, operand, err)
+		return m, fmt.Errorf("%s: %s: %w", stage, operand, err)
 	}
 	n := len(shape)
-	m := &scaled[A]{
+	m = scaled[A]{
 		width: shape[n-1], scaleWidth: scaleShape[n-1],
 		rows: shape[n-2], scaleRows: scaleShape[n-2],
 		blockRows: q.BlockRows, blockCols: q.BlockCols,
 	}
 	if m.codes, err = elementsOf[backend.F8E4M3](stage, operand, q.Codes, shape...); err != nil {
-		return nil, err
+		return m, err
 	}
 	m.scales, err = elementsOf[float32](stage, operand+"'s scales", q.Scales, scaleShape...)
 	return m, err
@@ -136,9 +151,11 @@ func stackedOf[A accumulator](stage, operand string, s *backend.ExpertStack, sha
 // partOf reads a part of a stack: a tensor or blocks.
 func partOf[A accumulator](stage, operand string, v backend.Value, shape ...int) (matrix[A], error) {
 	if q, ok := v.(*backend.BlockQuantized); ok {
-		return blockedOf[A](stage, operand, q, shape...)
+		m, err := blockedOf[A](stage, operand, q, shape...)
+		return &m, err
 	}
-	return denseOf[A](stage, operand, v, shape...)
+	m, err := denseOf[A](stage, operand, v, shape...)
+	return &m, err
 }
 
 func (m *stacked[A]) row(i, lo, hi int, buf []A) []A {

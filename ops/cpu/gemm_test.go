@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"gorgonia.org/tensor"
+
+	"github.com/gorgonia/moe/ops/backend"
 )
 
 func TestCutRowsCoversRows(t *testing.T) {
@@ -99,6 +101,34 @@ func TestRowDependsOnNothingElse(t *testing.T) {
 			if size := n * int(dt.Size()); !bytes.Equal(linear(one), all[r*size:(r+1)*size]) {
 				t.Errorf("%v: row %d on its own has other bits", dt, r)
 			}
+		}
+	}
+}
+
+// TestPlainProductsAllocateNothing counts allocations of plain Go's products once the pools are warm, for weights of all kinds but
+// FP8 and stacks.
+func TestPlainProductsAllocateNothing(t *testing.T) {
+	skipWherePoolsForget(t)
+	const experts, n, d = 4, 30, 70
+	r := rand.New(rand.NewPCG(1, 2))
+	plan := planOfCounts([]int{1, 0, 20, 3}, 4, 40)
+	for _, dt := range []tensor.Dtype{tensor.Float32, tensor.Float64, backend.BFloat16, backend.Float16} {
+		x, out := filled(dt, plan.Rows, d), filled(dt, plan.Rows, n)
+		none := func(call func() error) {
+			t.Helper()
+			if got := testing.AllocsPerRun(20, func() {
+				if err := call(); err != nil {
+					t.Fatal(err)
+				}
+			}); got != 0 {
+				t.Errorf("%v: %v allocations", dt, got)
+			}
+		}
+		for _, w := range []backend.Value{filled(dt, experts, n, d), guardedBlocks(t, r, backend.Q8_0, experts, n, d)} {
+			none(func() error { return (Go{}).GroupedMatMul(out, x, w, plan) })
+		}
+		for _, w := range []backend.Value{filled(dt, n, d), guardedBlocks(t, r, backend.Q4_0, n, d)} {
+			none(func() error { return (Go{}).Linear(out, x, w) })
 		}
 	}
 }

@@ -2,6 +2,7 @@ package cpu
 
 import (
 	"fmt"
+	"slices"
 
 	"gorgonia.org/tensor"
 
@@ -33,42 +34,46 @@ func groupedMatMul[A accumulator](out, rows, w backend.Value, p *backend.Plan) e
 		return fmt.Errorf("grouped matmul: w has shape %v, want three dimensions: %w", shape, backend.ErrShape)
 	}
 	experts, n, d := shape[0], shape[1], shape[2]
-	g := &product[A]{n: n, d: d}
+	l := getLoop[product[A]]()
+	defer l.free()
+	g := &l.s
+	g.n, g.d = n, d
+	if err := g.x.set("grouped matmul", "rows", rows, p.Rows, d); err != nil {
+		return err
+	}
+	if err := g.w.set("grouped matmul", "w", w, experts, n, d); err != nil {
+		return err
+	}
 	var err error
-	if g.x, err = matrixOf[A]("grouped matmul", "rows", rows, p.Rows, d); err != nil {
-		return err
-	}
-	if g.w, err = matrixOf[A]("grouped matmul", "w", w, experts, n, d); err != nil {
-		return err
-	}
 	if g.out, err = floatsOf[A]("grouped matmul", "out", out, p.Rows, n); err != nil {
 		return err
 	}
-	strips, err := expertStrips(p, experts)
-	if err != nil {
+	strips := stripLists.Get().(*[]strip)
+	defer stripLists.Put(strips)
+	if *strips, err = expertStrips((*strips)[:0], p, experts); err != nil {
 		return err
 	}
-	g.run(strips)
+	l.run(g.cut(*strips), 1)
 	return nil
 }
 
-// expertStrips cuts the rows of a plan into strips of one expert each and strips of padding.
-func expertStrips(p *backend.Plan, experts int) ([]strip, error) {
+// expertStrips appends strips of one expert's rows each and strips of padding, into which it cuts the rows of a plan.
+func expertStrips(strips []strip, p *backend.Plan, experts int) ([]strip, error) {
 	offsets, err := elementsOf[int32]("grouped matmul", "Offsets", p.Offsets, experts+1)
 	if err != nil {
-		return nil, err
+		return strips, err
 	}
 	counts, err := elementsOf[int32]("grouped matmul", "Counts", p.Counts, experts)
 	if err != nil {
-		return nil, err
+		return strips, err
 	}
-	strips := make([]strip, 0, p.Rows/tileRows+2*experts+1)
+	strips = slices.Grow(strips, p.Rows/tileRows+2*experts+1)
 	end := 0
 	for e, count := range counts {
 		lo, next := int(offsets[e]), int(offsets[e+1])
 		hi := lo + int(count)
 		if lo < end || hi < lo || hi > next || hi > p.Rows {
-			return nil, fmt.Errorf("grouped matmul: the plan gives expert %d %d rows from %d, want rows in [%d,%d): %w",
+			return strips, fmt.Errorf("grouped matmul: the plan gives expert %d %d rows from %d, want rows in [%d,%d): %w",
 				e, count, lo, end, min(next, p.Rows), backend.ErrIndex)
 		}
 		strips = cutRows(strips, end, lo, padding)

@@ -28,18 +28,24 @@ func linear[A accumulator](out, x, w backend.Value) error {
 	if err != nil {
 		return err
 	}
-	g := &product[A]{n: n, d: d}
-	if g.x, err = matrixOf[A]("linear", "x", x, rows, d); err != nil {
+	l := getLoop[product[A]]()
+	defer l.free()
+	g := &l.s
+	g.n, g.d = n, d
+	if err := g.x.set("linear", "x", x, rows, d); err != nil {
 		return err
 	}
-	if g.w, err = matrixOf[A]("linear", "w", w, n, d); err != nil {
+	if err := g.w.set("linear", "w", w, n, d); err != nil {
 		return err
 	}
 	if g.out, err = floatsOf[A]("linear", "out", out, rows, n); err != nil {
 		return err
 	}
 	if n > 0 { // else the rows, empty as they are, could be more than any list of strips holds
-		g.run(cutRows(nil, 0, rows, 0))
+		strips := stripLists.Get().(*[]strip)
+		defer stripLists.Put(strips)
+		*strips = cutRows((*strips)[:0], 0, rows, 0)
+		l.run(g.cut(*strips), 1)
 	}
 	return nil
 }

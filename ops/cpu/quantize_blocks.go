@@ -18,17 +18,16 @@ func (Go) QuantizeBlocks(q *backend.BlockQuantized, w backend.Value) error {
 	}
 	shape := q.Shape()
 	dims, width := shape[:len(shape)-1], shape[len(shape)-1]
-	from, err := matrixOf[float32]("quantize blocks", "w", w, shape...)
-	if err != nil {
+	l := getLoop[blocking]()
+	defer l.free()
+	b := &l.s
+	if err := b.w.set("quantize blocks", "w", w, shape...); err != nil {
 		return err
 	}
 	if len(q.Bytes()) == 0 { // of however many rows
 		return nil
 	}
-	l := getLoop[blocking]()
-	defer l.free()
-	b := &l.s
-	b.format, b.to, b.w, b.width = q.BlockFormat(), q.Bytes(), from, width
+	b.format, b.to, b.width = q.BlockFormat(), q.Bytes(), width
 	l.run(backend.Elements(dims), 1<<12/max(width, 1))
 	if at := b.bad.at; b.bad.found {
 		index := []int{at}
@@ -44,7 +43,7 @@ func (Go) QuantizeBlocks(q *backend.BlockQuantized, w backend.Value) error {
 type blocking struct {
 	format backend.BlockFormat
 	to     []byte
-	w      matrix[float32]
+	w      anyMatrix[float32]
 	width  int
 	bad    fault // the first row that cannot be quantised
 }
