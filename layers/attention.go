@@ -29,7 +29,10 @@ type Attention struct {
 // To is the layer with its weights on d.
 func (l *Attention) To(d backend.Device) (*Attention, error) {
 	m := *l
-	return &m, move(d, &m.Q, &m.K, &m.V, &m.O)
+	if err := move(d, &m.Q, &m.K, &m.V, &m.O); err != nil {
+		return nil, fmt.Errorf("attention %q: %w", l.Name, err)
+	}
+	return &m, nil
 }
 
 // NewCache is an empty cache of float32 for the layer, on the device of its weights, with room for a number of positions. One of

@@ -73,6 +73,8 @@ func (l *DecoderBlock) To(d backend.Device) (_ *DecoderBlock, err error) {
 	if m.MoENorm, err = l.MoENorm.To(d); err != nil {
 		return nil, err
 	}
-	m.MoE, err = l.MoE.To(d)
-	return &m, err
+	if m.MoE, err = l.MoE.To(d); err != nil {
+		return nil, err
+	}
+	return &m, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"gorgonia.org/gorgonia"
@@ -86,6 +87,33 @@ func TestIncompleteLayersAreErrors(t *testing.T) {
 	}
 	if _, err := (layers.Linear{Weight: random(r, 4, 4)}).To(nil); !errors.Is(err, backend.ErrParameter) {
 		t.Errorf("moving to no device: error %v, want ErrParameter", err)
+	}
+	none := (*tensor.Dense)(nil)
+	moe := &layers.MoE{MoEConfig: layers.MoEConfig{Name: "m"}, W2: none}
+	attention := &layers.Attention{AttentionConfig: layers.AttentionConfig{Name: "a"}, O: none}
+	linear, norm := layers.Linear{Name: "l", Weight: none}, layers.RMSNorm{Name: "n", Weight: none}
+	embedding := layers.Embedding{Name: "e", Table: none}
+	for layer, calls := range map[string][]func() error{
+		`moe "m"`: {
+			func() error { _, err := moe.To(backend.Host); return err },
+			func() error { _, err := moe.Pack(); return err },
+		},
+		`attention "a"`: {
+			func() error { _, err := attention.To(backend.Host); return err },
+			func() error { _, err := attention.Pack(); return err },
+		},
+		`linear "l"`: {
+			func() error { _, err := linear.To(backend.Host); return err },
+			func() error { _, err := linear.Pack(); return err },
+		},
+		`rmsnorm "n"`:   {func() error { _, err := norm.To(backend.Host); return err }},
+		`embedding "e"`: {func() error { _, err := embedding.To(backend.Host); return err }},
+	} {
+		for i, call := range calls {
+			if err := call(); !errors.Is(err, backend.ErrValue) || !strings.Contains(err.Error(), layer) {
+				t.Errorf("%s, call %d: error %v, want ErrValue and the layer's name", layer, i, err)
+			}
+		}
 	}
 	for name, l := range map[string]*layers.Attention{
 		"no weight": {AttentionConfig: layers.AttentionConfig{HeadDim: 2}},

@@ -1,6 +1,8 @@
 package layers
 
 import (
+	"fmt"
+
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
@@ -25,8 +27,10 @@ func (l Linear) Fwd(x *gorgonia.Node) (*gorgonia.Node, error) {
 
 // To is the layer with its weight on d.
 func (l Linear) To(d backend.Device) (Linear, error) {
-	err := move(d, &l.Weight)
-	return l, err
+	if err := move(d, &l.Weight); err != nil {
+		return Linear{}, fmt.Errorf("linear %q: %w", l.Name, err)
+	}
+	return l, nil
 }
 
 // Embedding turns token ids into rows of a table.
@@ -51,6 +55,8 @@ func (l Embedding) Fwd(ids *gorgonia.Node) (*gorgonia.Node, error) {
 
 // To is the layer with its table on d.
 func (l Embedding) To(d backend.Device) (Embedding, error) {
-	err := move(d, &l.Table)
-	return l, err
+	if err := move(d, &l.Table); err != nil {
+		return Embedding{}, fmt.Errorf("embedding %q: %w", l.Name, err)
+	}
+	return l, nil
 }

@@ -71,7 +71,10 @@ func NewMoE(c MoEConfig, router backend.Value, experts []Expert) (*MoE, error) {
 // To is the layer with its weights on d.
 func (l *MoE) To(d backend.Device) (*MoE, error) {
 	m := *l
-	return &m, move(d, &m.Router, &m.W13, &m.W2)
+	if err := move(d, &m.Router, &m.W13, &m.W2); err != nil {
+		return nil, fmt.Errorf("moe %q: %w", l.Name, err)
+	}
+	return &m, nil
 }
 
 // Routing is where a MoE layer sent its tokens.

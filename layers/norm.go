@@ -1,6 +1,8 @@
 package layers
 
 import (
+	"fmt"
+
 	"gorgonia.org/gorgonia"
 
 	"github.com/gorgonia/moe/ops"
@@ -25,6 +27,8 @@ func (l RMSNorm) Fwd(x *gorgonia.Node) (*gorgonia.Node, error) {
 
 // To is the layer with its weight on d.
 func (l RMSNorm) To(d backend.Device) (RMSNorm, error) {
-	err := move(d, &l.Weight)
-	return l, err
+	if err := move(d, &l.Weight); err != nil {
+		return RMSNorm{}, fmt.Errorf("rmsnorm %q: %w", l.Name, err)
+	}
+	return l, nil
 }

@@ -1,6 +1,8 @@
 package layers
 
 import (
+	"fmt"
+
 	"github.com/gorgonia/moe/ops"
 	"github.com/gorgonia/moe/ops/backend"
 )
@@ -10,21 +12,27 @@ import (
 // itself where many tokens pass at a time; for one token at a time the weights are best left where they are.
 func (l *MoE) Pack() (*MoE, error) {
 	m := *l
-	err := pack(&m.Router, &m.W13, &m.W2)
-	return &m, err
+	if err := pack(&m.Router, &m.W13, &m.W2); err != nil {
+		return nil, fmt.Errorf("moe %q: %w", l.Name, err)
+	}
+	return &m, nil
 }
 
 // Pack is the layer with its weights packed, as that of MoE is.
 func (l *Attention) Pack() (*Attention, error) {
 	m := *l
-	err := pack(&m.Q, &m.K, &m.V, &m.O)
-	return &m, err
+	if err := pack(&m.Q, &m.K, &m.V, &m.O); err != nil {
+		return nil, fmt.Errorf("attention %q: %w", l.Name, err)
+	}
+	return &m, nil
 }
 
 // Pack is the layer with its weight packed, as that of MoE is.
 func (l Linear) Pack() (Linear, error) {
-	err := pack(&l.Weight)
-	return l, err
+	if err := pack(&l.Weight); err != nil {
+		return Linear{}, fmt.Errorf("linear %q: %w", l.Name, err)
+	}
+	return l, nil
 }
 
 // Pack is the block with the weights of its attention and its experts packed, as those of MoE are.
