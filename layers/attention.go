@@ -29,8 +29,8 @@ type Attention struct {
 // To is the layer with its weights on d.
 func (l *Attention) To(d backend.Device) (*Attention, error) {
 	m := *l
-	if err := move(d, &m.Q, &m.K, &m.V, &m.O); err != nil {
-		return nil, fmt.Errorf("attention %q: %w", l.Name, err)
+	if err := move("attention", l.Name, d, &m.Q, &m.K, &m.V, &m.O); err != nil {
+		return nil, err
 	}
 	return &m, nil
 }

@@ -68,22 +68,29 @@ func rank(v backend.Value) int {
 }
 
 // move replaces each value by its copy on d; nil values stay nil.
-func move(d backend.Device, values ...*backend.Value) error {
+func move(kind, name string, d backend.Device, values ...*backend.Value) error {
 	if d == nil {
-		return fmt.Errorf("to: the device is nil: %w", backend.ErrParameter)
+		return fmt.Errorf("%s %q: to: the device is nil: %w", kind, name, backend.ErrParameter)
 	}
+	return replace(kind, name, func(v backend.Value) (backend.Value, error) {
+		if err := backend.CheckValue(v); err != nil {
+			return nil, fmt.Errorf("to: a weight %w", err)
+		}
+		return backend.To(d, v)
+	}, values...)
+}
+
+// replace sets each value to what f makes of it; nil values stay nil. An error names the layer, of a kind and with a name.
+func replace(kind, name string, f func(v backend.Value) (backend.Value, error), values ...*backend.Value) error {
 	for _, v := range values {
 		if *v == nil {
 			continue
 		}
-		if err := backend.CheckValue(*v); err != nil {
-			return fmt.Errorf("to: a weight %w", err)
-		}
-		moved, err := backend.To(d, *v)
+		made, err := f(*v)
 		if err != nil {
-			return err
+			return fmt.Errorf("%s %q: %w", kind, name, err)
 		}
-		*v = moved
+		*v = made
 	}
 	return nil
 }

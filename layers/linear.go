@@ -1,8 +1,6 @@
 package layers
 
 import (
-	"fmt"
-
 	"gorgonia.org/gorgonia"
 	"gorgonia.org/tensor"
 
@@ -27,8 +25,8 @@ func (l Linear) Fwd(x *gorgonia.Node) (*gorgonia.Node, error) {
 
 // To is the layer with its weight on d.
 func (l Linear) To(d backend.Device) (Linear, error) {
-	if err := move(d, &l.Weight); err != nil {
-		return Linear{}, fmt.Errorf("linear %q: %w", l.Name, err)
+	if err := move("linear", l.Name, d, &l.Weight); err != nil {
+		return Linear{}, err
 	}
 	return l, nil
 }
@@ -55,8 +53,8 @@ func (l Embedding) Fwd(ids *gorgonia.Node) (*gorgonia.Node, error) {
 
 // To is the layer with its table on d.
 func (l Embedding) To(d backend.Device) (Embedding, error) {
-	if err := move(d, &l.Table); err != nil {
-		return Embedding{}, fmt.Errorf("embedding %q: %w", l.Name, err)
+	if err := move("embedding", l.Name, d, &l.Table); err != nil {
+		return Embedding{}, err
 	}
 	return l, nil
 }

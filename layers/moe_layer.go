@@ -71,8 +71,8 @@ func NewMoE(c MoEConfig, router backend.Value, experts []Expert) (*MoE, error) {
 // To is the layer with its weights on d.
 func (l *MoE) To(d backend.Device) (*MoE, error) {
 	m := *l
-	if err := move(d, &m.Router, &m.W13, &m.W2); err != nil {
-		return nil, fmt.Errorf("moe %q: %w", l.Name, err)
+	if err := move("moe", l.Name, d, &m.Router, &m.W13, &m.W2); err != nil {
+		return nil, err
 	}
 	return &m, nil
 }

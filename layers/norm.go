@@ -1,8 +1,6 @@
 package layers
 
 import (
-	"fmt"
-
 	"gorgonia.org/gorgonia"
 
 	"github.com/gorgonia/moe/ops"
@@ -27,8 +25,8 @@ func (l RMSNorm) Fwd(x *gorgonia.Node) (*gorgonia.Node, error) {
 
 // To is the layer with its weight on d.
 func (l RMSNorm) To(d backend.Device) (RMSNorm, error) {
-	if err := move(d, &l.Weight); err != nil {
-		return RMSNorm{}, fmt.Errorf("rmsnorm %q: %w", l.Name, err)
+	if err := move("rmsnorm", l.Name, d, &l.Weight); err != nil {
+		return RMSNorm{}, err
 	}
 	return l, nil
 }

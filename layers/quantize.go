@@ -1,8 +1,6 @@
 package layers
 
 import (
-	"fmt"
-
 	"github.com/gorgonia/moe/ops"
 	"github.com/gorgonia/moe/ops/backend"
 )
@@ -12,8 +10,8 @@ import (
 // is, so that tokens go where they went. The outputs are those of the rounded weights.
 func (l *MoE) QuantizeWeights(format backend.BlockFormat) (*MoE, error) {
 	m := *l
-	if err := quantize(format, &m.W13, &m.W2); err != nil {
-		return nil, fmt.Errorf("moe %q: %w", l.Name, err)
+	if err := quantize("moe", l.Name, format, &m.W13, &m.W2); err != nil {
+		return nil, err
 	}
 	return &m, nil
 }
@@ -21,16 +19,16 @@ func (l *MoE) QuantizeWeights(format backend.BlockFormat) (*MoE, error) {
 // QuantizeWeights is the layer with its four weights in blocks, as those of MoE are.
 func (l *Attention) QuantizeWeights(format backend.BlockFormat) (*Attention, error) {
 	m := *l
-	if err := quantize(format, &m.Q, &m.K, &m.V, &m.O); err != nil {
-		return nil, fmt.Errorf("attention %q: %w", l.Name, err)
+	if err := quantize("attention", l.Name, format, &m.Q, &m.K, &m.V, &m.O); err != nil {
+		return nil, err
 	}
 	return &m, nil
 }
 
 // QuantizeWeights is the layer with its weight in blocks, as those of MoE are.
 func (l Linear) QuantizeWeights(format backend.BlockFormat) (Linear, error) {
-	if err := quantize(format, &l.Weight); err != nil {
-		return Linear{}, fmt.Errorf("linear %q: %w", l.Name, err)
+	if err := quantize("linear", l.Name, format, &l.Weight); err != nil {
+		return Linear{}, err
 	}
 	return l, nil
 }
@@ -50,17 +48,7 @@ func (l *DecoderBlock) QuantizeWeights(format backend.BlockFormat) (_ *DecoderBl
 	return &m, nil
 }
 
-// quantize replaces each value by its blocks; nil values stay nil.
-func quantize(format backend.BlockFormat, values ...*backend.Value) error {
-	for _, v := range values {
-		if *v == nil {
-			continue
-		}
-		q, err := ops.QuantizeBlocks(*v, format)
-		if err != nil {
-			return err
-		}
-		*v = q
-	}
-	return nil
+// quantize replaces each value by its blocks, as replace does.
+func quantize(kind, name string, format backend.BlockFormat, values ...*backend.Value) error {
+	return replace(kind, name, func(v backend.Value) (backend.Value, error) { return ops.QuantizeBlocks(v, format) }, values...)
 }
