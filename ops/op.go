@@ -126,11 +126,12 @@ func (o *op) compute(prealloc backend.Value, inputs []backend.Value) (backend.Va
 	if _, makes := o.stage.(maker); err != nil || !makes || !isTensor || !overlapsAny(shared, inputs) {
 		return out, err
 	}
-	own := prealloc
-	if !reusable(own, inputs) || !fits(own, operand{dtype: shared.Dtype(), shape: shared.Shape()}, backend.Host) {
-		if own, err = backend.Host.New(shared.Dtype(), shared.Shape()); err != nil {
-			return nil, fmt.Errorf("%s: output: %w", o.name(), err)
-		}
+	if !reusable(prealloc, inputs) {
+		prealloc = nil
+	}
+	own, err := outputIn(prealloc, operand{dtype: shared.Dtype(), shape: shared.Shape()}, backend.Host)
+	if err != nil {
+		return nil, fmt.Errorf("%s: output: %w", o.name(), err)
 	}
 	from, err := backend.Bytes(shared)
 	if err != nil {
@@ -232,10 +233,8 @@ func runStage(s stage, reuse backend.Value, inputs []backend.Value) (out backend
 	}
 	if m, ok := s.(maker); ok {
 		out, err = m.make(dev, want, in, reuse)
-	} else if reuse != nil && fits(reuse, want, dev) {
-		out = reuse
 	} else {
-		out, err = dev.New(want.dtype, want.shape)
+		out, err = outputIn(reuse, want, dev)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: output: %w", s.name(), err)
@@ -295,6 +294,14 @@ func local(dev backend.Device, v backend.Value) (backend.Value, error) {
 // reusable reports whether v is a value that can be written without writing to an input.
 func reusable(v backend.Value, in []backend.Value) bool {
 	return v != nil && backend.CheckValue(v) == nil && !overlapsAny(v, in)
+}
+
+// outputIn is reuse if it fits, else a new value; reuse may be nil.
+func outputIn(reuse backend.Value, want operand, dev backend.Device) (backend.Value, error) {
+	if reuse != nil && fits(reuse, want, dev) {
+		return reuse, nil
+	}
+	return dev.New(want.dtype, want.shape)
 }
 
 func overlapsAny(v backend.Value, in []backend.Value) bool {
