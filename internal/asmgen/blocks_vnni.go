@@ -86,11 +86,7 @@ func (d bytesDot) places() table { return table(d.name + "Places") }
 func (d bytesDot) write() {
 	g := d.g
 	d.tables()
-	g.function(d.name+"Rounded", "func(out *float32, ldo, step int, x *uint32, ldx int, w *byte, ldw, blocks, rows, groups int)",
-		fmt.Sprintf("%[1]sRounded%[2]s is %[1]sAVX512 for rows of x, one to four, as roundBlocks%[2]s leaves them, and for groups of four rows of w,", d.name, g.suffix),
-		"one at least: out[g+i·ldo+j·step] is the dot of row i of x and row j of group g, ldo and step in bytes. A row of w is followed by",
-		"that of the next group.",
-		prefetchDoc)
+	g.function(d.name+"Rounded", roundedSignature, groupsDoc(d.name, g.suffix, "AVX512", "one to four")...)
 	rest := g.AllocLocal(4 * d.restBytes())
 	for j, k := range bytesOfRow {
 		g.shortMask(0x1111<<j, k)
@@ -152,12 +148,7 @@ func (d bytesDot) tables() {
 	if d.bits == 4 {
 		words(d.g.Context, string(d.order()), pack(func(i int) int { return (i/8*d.bytes/2 + 1 + i%8) % 32 }))
 	}
-	words(d.g.Context, string(d.places()), pack(func(i int) int {
-		if i >= 16 {
-			return 0
-		}
-		return d.scales[i/4]
-	}))
+	words(d.g.Context, string(d.places()), pack(func(i int) int { return d.scales[i/4%4] })) // of which the first 16 are used
 }
 
 // restBytes is the distance between the rows' last blocks where they are completed by zeros.
@@ -219,10 +210,7 @@ func (d bytesDot) group(rest mem) {
 		g.VADDPS(other.AsY(), sums.AsY(), sums.AsY())
 		g.VEXTRACTF128(operand.U8(1), sums.AsY(), other.AsX())
 		g.VADDPS(other.AsX(), sums.AsX(), sums.AsX())
-		g.VMOVSS(sums.AsX(), rowAt(to, step, step3, 0))
-		for j := 1; j < dotRows; j++ {
-			g.VEXTRACTPS(operand.U8(j), sums.AsX(), rowAt(to, step, step3, j))
-		}
+		g.storeApart(sums, to, step, step3)
 	}
 	g.ADDQ(operand.I32(4), out)
 	groups := g.Param("groups")
@@ -288,12 +276,7 @@ func (d bytesDot) four(at func(j int) mem, ahead bool) {
 }
 
 // join sets a to the sums of neighbours of a and b.
-func (d bytesDot) join(a, b vec) {
-	t := d.g.vecs[bytesWords]
-	d.g.VSHUFPS(operand.U8(0x88), b, a, t)
-	d.g.VSHUFPS(operand.U8(0xdd), b, a, a)
-	d.g.VPADDD(t, a, a)
-}
+func (d bytesDot) join(a, b vec) { d.g.joinNeighbours(a, b, d.g.vecs[bytesWords]) }
 
 // half adds d of row j of w to those of other rows.
 func (d bytesDot) half(from operand.Op, j int, to vec) {

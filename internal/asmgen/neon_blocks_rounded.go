@@ -103,8 +103,7 @@ func (g *neon) roundBlocks() {
 
 // roundedDots writes the kernel of dots of four rows of blocks of four bits with one rounded row of x or two.
 func (g *neon) roundedDots() {
-	g.function("dotQ4Rounded", "func(out *float32, ldo, step int, x *uint32, ldx int, w *byte, ldw, blocks, rows, groups int)",
-		append(groupsDoc("dotQ4", "NEON"), prefetchDoc)...)
+	g.function("dotQ4Rounded", roundedSignature, groupsDoc("dotQ4", "NEON", "NEON", "one or two")...)
 	g.choose("rows", 2, g.roundedDotLoop)
 }
 

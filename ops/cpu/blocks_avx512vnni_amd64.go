@@ -10,17 +10,17 @@ package cpu
 //go:noescape
 func roundBlocksAVX512VNNI(to *uint32, x *float32, blocks int) bool
 
-// dotQ8RoundedAVX512VNNI is dotQ8AVX512 for rows of x, one to four, as roundBlocksAVX512VNNI leaves them, and for groups of four rows of w,
-// one at least: out[g+i·ldo+j·step] is the dot of row i of x and row j of group g, ldo and step in bytes. A row of w is followed by
-// that of the next group.
+// dotQ8RoundedAVX512VNNI is dotQ8AVX512 for rows of x, one to four, as roundBlocksAVX512VNNI leaves them, and for groups of four rows of w, one at
+// least: out[g+i·ldo+j·step] is the dot of row i of x and row j of group g, ldo and step in bytes. A row of w is followed by that of the
+// next group.
 // Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched.
 //
 //go:noescape
 func dotQ8RoundedAVX512VNNI(out *float32, ldo int, step int, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int, groups int)
 
-// dotQ4RoundedAVX512VNNI is dotQ4AVX512 for rows of x, one to four, as roundBlocksAVX512VNNI leaves them, and for groups of four rows of w,
-// one at least: out[g+i·ldo+j·step] is the dot of row i of x and row j of group g, ldo and step in bytes. A row of w is followed by
-// that of the next group.
+// dotQ4RoundedAVX512VNNI is dotQ4AVX512 for rows of x, one to four, as roundBlocksAVX512VNNI leaves them, and for groups of four rows of w, one at
+// least: out[g+i·ldo+j·step] is the dot of row i of x and row j of group g, ldo and step in bytes. A row of w is followed by that of the
+// next group.
 // Rows are ldx and ldw bytes apart. What lies up to 1 KiB behind each row of w is prefetched.
 //
 //go:noescape

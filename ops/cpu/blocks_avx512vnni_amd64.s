@@ -331,12 +331,12 @@ DATA dotQ8Places<>+24(SB)/4, $0x001f001f
 DATA dotQ8Places<>+28(SB)/4, $0x001f001f
 DATA dotQ8Places<>+32(SB)/4, $0x00000000
 DATA dotQ8Places<>+36(SB)/4, $0x00000000
-DATA dotQ8Places<>+40(SB)/4, $0x00000000
-DATA dotQ8Places<>+44(SB)/4, $0x00000000
-DATA dotQ8Places<>+48(SB)/4, $0x00000000
-DATA dotQ8Places<>+52(SB)/4, $0x00000000
-DATA dotQ8Places<>+56(SB)/4, $0x00000000
-DATA dotQ8Places<>+60(SB)/4, $0x00000000
+DATA dotQ8Places<>+40(SB)/4, $0x00110011
+DATA dotQ8Places<>+44(SB)/4, $0x00110011
+DATA dotQ8Places<>+48(SB)/4, $0x000e000e
+DATA dotQ8Places<>+52(SB)/4, $0x000e000e
+DATA dotQ8Places<>+56(SB)/4, $0x001f001f
+DATA dotQ8Places<>+60(SB)/4, $0x001f001f
 GLOBL dotQ8Places<>(SB), RODATA|NOPTR, $64
 
 // func dotQ8RoundedAVX512VNNI(out *float32, ldo int, step int, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int, groups int)
@@ -1849,12 +1849,12 @@ DATA dotQ4Places<>+24(SB)/4, $0x001b001b
 DATA dotQ4Places<>+28(SB)/4, $0x001b001b
 DATA dotQ4Places<>+32(SB)/4, $0x00000000
 DATA dotQ4Places<>+36(SB)/4, $0x00000000
-DATA dotQ4Places<>+40(SB)/4, $0x00000000
-DATA dotQ4Places<>+44(SB)/4, $0x00000000
-DATA dotQ4Places<>+48(SB)/4, $0x00000000
-DATA dotQ4Places<>+52(SB)/4, $0x00000000
-DATA dotQ4Places<>+56(SB)/4, $0x00000000
-DATA dotQ4Places<>+60(SB)/4, $0x00000000
+DATA dotQ4Places<>+40(SB)/4, $0x00090009
+DATA dotQ4Places<>+44(SB)/4, $0x00090009
+DATA dotQ4Places<>+48(SB)/4, $0x00120012
+DATA dotQ4Places<>+52(SB)/4, $0x00120012
+DATA dotQ4Places<>+56(SB)/4, $0x001b001b
+DATA dotQ4Places<>+60(SB)/4, $0x001b001b
 GLOBL dotQ4Places<>(SB), RODATA|NOPTR, $64
 
 // func dotQ4RoundedAVX512VNNI(out *float32, ldo int, step int, x *uint32, ldx int, w *byte, ldw int, blocks int, rows int, groups int)
