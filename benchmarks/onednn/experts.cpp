@@ -101,7 +101,8 @@ static int measure(int count, char **arguments) {
 			H, F, E, K, T, name.c_str(), first.description.impl_info_str(), median * 1e9, times[0] * 1e9, times.size(),
 			6e-9 * H * F * T * K / median, 3e-9 * used * H * F * (name == "bf16" ? 2 : 4) / median);
 		std::fflush(stdout);
-	}	return 0;
+	}
+	return 0;
 }
 
 int main(int count, char **arguments) {

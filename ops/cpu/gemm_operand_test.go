@@ -94,7 +94,7 @@ type alienPacked struct{ *tensor.Dense }
 
 func (p alienPacked) Unpack() (backend.Value, error) { return p.Dense, nil }
 
-func TestMatrixOfRefuses(t *testing.T) {
+func TestAnyMatrixRefuses(t *testing.T) {
 	fresh := func() *backend.Quantized {
 		q, err := backend.NewQuantized(backend.Host, tensor.Shape{4, 6}, 2, 3)
 		if err != nil {
@@ -129,7 +129,7 @@ func TestMatrixOfRefuses(t *testing.T) {
 	}
 }
 
-func TestMatrixOfRefusesStacks(t *testing.T) {
+func TestAnyMatrixRefusesStacks(t *testing.T) {
 	for name, c := range map[string]struct {
 		block backend.Value
 		want  error
